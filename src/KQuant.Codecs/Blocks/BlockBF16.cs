@@ -1,0 +1,34 @@
+using System.Runtime.InteropServices;
+
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>BF16: one weight stored as bfloat16. Importance and mode mean nothing to it.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1, Size = 2)]
+public struct BlockBF16 : IQuantBlock<BlockBF16>
+{
+    internal BFloat16 Value;
+
+    /// <inheritdoc/>
+    public static QuantFormat Format => QuantFormat.BF16;
+
+    /// <inheritdoc/>
+    public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static void Decode(ReadOnlySpan<BlockBF16> source, Span<float> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i] = (float)source[i].Value;
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockBF16> destination, in EncodeOptions options)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i].Value = (BFloat16)source[i];
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using System.Runtime.InteropServices;
+
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>F16: one weight stored as IEEE 754 binary16. Importance and mode mean nothing to it.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1, Size = 2)]
+public struct BlockF16 : IQuantBlock<BlockF16>
+{
+    internal Half Value;
+
+    /// <inheritdoc/>
+    public static QuantFormat Format => QuantFormat.F16;
+
+    /// <inheritdoc/>
+    public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static void Decode(ReadOnlySpan<BlockF16> source, Span<float> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i] = (float)source[i].Value;
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockF16> destination, in EncodeOptions options)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i].Value = (Half)source[i];
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using System.Runtime.InteropServices;
+
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>F32: one weight stored as IEEE 754 binary32. Importance and mode mean nothing to it.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1, Size = 4)]
+public struct BlockF32 : IQuantBlock<BlockF32>
+{
+    internal float Value;
+
+    /// <inheritdoc/>
+    public static QuantFormat Format => QuantFormat.F32;
+
+    /// <inheritdoc/>
+    public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static void Decode(ReadOnlySpan<BlockF32> source, Span<float> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i] = source[i].Value;
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockF32> destination, in EncodeOptions options)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            destination[i].Value = source[i];
+        }
+    }
+}

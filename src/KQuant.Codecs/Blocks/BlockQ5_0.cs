@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>
+/// q5_0: 32 weights in 22 bytes, <c>w = d * (q - 16)</c>. Low nibbles in the order of q4_0; bit i of <c>Qh</c> is the fifth bit of weight i.
+/// (ggml <c>block_q5_0</c>, <c>dequantize_row_q5_0</c>.)
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1, Size = 22)]
+public struct BlockQ5_0 : IQuantBlock<BlockQ5_0>
+{
+    internal Half D;
+    internal uint Qh;
+    internal Bytes16 Qs;
+
+    /// <inheritdoc/>
+    public static QuantFormat Format => QuantFormat.Q5_0;
+
+    /// <inheritdoc/>
+    public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static void Decode(ReadOnlySpan<BlockQ5_0> source, Span<float> destination)
+    {
+        for (int b = 0; b < source.Length; b++)
+        {
+            ref readonly BlockQ5_0 block = ref source[b];
+            Span<float> w = destination.Slice(b * 32, 32);
+            float d = (float)block.D;
+            for (int j = 0; j < 16; j++)
+            {
+                int low = (block.Qs[j] & 15) | (int)((block.Qh >> j) & 1) << 4;
+                int high = (block.Qs[j] >> 4) | (int)((block.Qh >> (j + 16)) & 1) << 4;
+                w[j] = d * (low - 16);
+                w[j + 16] = d * (high - 16);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockQ5_0> destination, in EncodeOptions options) =>
+        throw new NotSupportedException();
+}

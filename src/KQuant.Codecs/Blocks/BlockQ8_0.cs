@@ -1,0 +1,39 @@
+using System.Runtime.InteropServices;
+
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>
+/// q8_0: 32 weights in 34 bytes, <c>w = d * q</c>, signed 8-bit codes.
+/// (ggml <c>block_q8_0</c>, <c>dequantize_row_q8_0</c>.)
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1, Size = 34)]
+public struct BlockQ8_0 : IQuantBlock<BlockQ8_0>
+{
+    internal Half D;
+    internal SBytes32 Qs;
+
+    /// <inheritdoc/>
+    public static QuantFormat Format => QuantFormat.Q8_0;
+
+    /// <inheritdoc/>
+    public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static void Decode(ReadOnlySpan<BlockQ8_0> source, Span<float> destination)
+    {
+        for (int b = 0; b < source.Length; b++)
+        {
+            ref readonly BlockQ8_0 block = ref source[b];
+            Span<float> w = destination.Slice(b * 32, 32);
+            float d = (float)block.D;
+            for (int j = 0; j < 32; j++)
+            {
+                w[j] = d * block.Qs[j];
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockQ8_0> destination, in EncodeOptions options) =>
+        throw new NotSupportedException();
+}

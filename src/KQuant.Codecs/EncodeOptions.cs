@@ -1,0 +1,55 @@
+namespace KQuant.Codecs;
+
+/// <summary>How an encoder chooses scales and codes.</summary>
+public enum EncodeMode
+{
+    /// <summary>
+    /// The bytes of ggml's reference encoders: <c>quantize_row_*_ref</c> without importance, <c>quantize_row_*_impl</c> with it.
+    /// </summary>
+    Reference = 0,
+
+    /// <summary>
+    /// The lowest error at the same size: ggml's weighted search (with unit importance when none is given), refined further. Any decoder
+    /// reads the result.
+    /// </summary>
+    Best = 1,
+}
+
+/// <summary>What an encoder does with a block whose scale is too large for binary16.</summary>
+public enum ScaleOverflow
+{
+    /// <summary>Throw <see cref="InvalidWeightException"/>.</summary>
+    Error = 0,
+
+    /// <summary>Store what ggml stores: an infinite scale, which decodes to infinities and NaNs.</summary>
+    Keep = 1,
+}
+
+/// <summary>Settings of <see cref="QuantCodec.Encode"/>. The default value encodes one row in <see cref="EncodeMode.Reference"/>.</summary>
+public readonly ref struct EncodeOptions
+{
+    /// <summary>
+    /// Importance of each column (an imatrix row), <see cref="RowLength"/> finite non-negative values applied to every row; empty for none.
+    /// </summary>
+    public ReadOnlySpan<float> Importance { get; init; }
+
+    /// <summary>Weights per row, a multiple of the block size; 0 takes the whole source as one row.</summary>
+    public int RowLength { get; init; }
+
+    /// <summary>Which encoder; <see cref="EncodeMode.Reference"/> by default.</summary>
+    public EncodeMode Mode { get; init; }
+
+    /// <summary>What happens to a scale beyond binary16; an error by default.</summary>
+    public ScaleOverflow Overflow { get; init; }
+
+    /// <summary>
+    /// Threads that share the rows: 0 or 1 for the calling thread alone, -1 for one per processor. The bytes do not depend on it.
+    /// </summary>
+    public int MaxThreads { get; init; }
+
+    /// <summary>Row number that an error message gives the first row of the source, for callers who encode a tensor in pieces.</summary>
+    public long FirstRow { get; init; }
+
+    /// <summary>Cancels a long encode between rows.</summary>
+    public CancellationToken CancellationToken { get; init; }
+}

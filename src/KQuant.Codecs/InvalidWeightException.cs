@@ -1,0 +1,27 @@
+namespace KQuant.Codecs;
+
+/// <summary>A value that cannot be encoded: a weight or an importance that is not finite, or a scale beyond binary16.</summary>
+public sealed class InvalidWeightException : ArgumentException
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="message">One sentence with the value and the place.</param>
+    /// <param name="row">Row of the value.</param>
+    /// <param name="column">Column of the value, or first column of the block.</param>
+    /// <param name="value">The offending value.</param>
+    public InvalidWeightException(string message, long row, int column, float value)
+        : base(message)
+    {
+        Row = row;
+        Column = column;
+        Value = value;
+    }
+
+    /// <summary>Row of the value, counted from <see cref="EncodeOptions.FirstRow"/>.</summary>
+    public long Row { get; }
+
+    /// <summary>Column of the value, or the first column of the block whose scale overflows.</summary>
+    public int Column { get; }
+
+    /// <summary>The offending value.</summary>
+    public float Value { get; }
+}

@@ -1,0 +1,165 @@
+using System.Diagnostics.CodeAnalysis;
+using KQuant.Codecs.Blocks;
+
+namespace KQuant.Codecs;
+
+/// <summary>
+/// One storage format: its geometry, and the way from weights to wire bytes and back. <see cref="All"/> is the table of codecs that
+/// documentation, tools, tests and benchmarks walk.
+/// </summary>
+public abstract class QuantCodec
+{
+    private protected QuantCodec(QuantFormat format, int weightsPerBlock, int bytesPerBlock)
+    {
+        Format = format;
+        Name = format.ToString().ToLowerInvariant();
+        WeightsPerBlock = weightsPerBlock;
+        BytesPerBlock = bytesPerBlock;
+    }
+
+    /// <summary>The ten block codecs: K-quants first, then the 32-wide ones.</summary>
+    public static IReadOnlyList<QuantCodec> All { get; } =
+    [
+        new QuantCodec<BlockQ2_K>(), new QuantCodec<BlockQ3_K>(), new QuantCodec<BlockQ4_K>(), new QuantCodec<BlockQ5_K>(),
+        new QuantCodec<BlockQ6_K>(), new QuantCodec<BlockQ4_0>(), new QuantCodec<BlockQ4_1>(), new QuantCodec<BlockQ5_0>(),
+        new QuantCodec<BlockQ5_1>(), new QuantCodec<BlockQ8_0>(),
+    ];
+
+    /// <summary>The pass-through formats: f32, f16, bf16.</summary>
+    public static IReadOnlyList<QuantCodec> Floats { get; } =
+        [new QuantCodec<BlockF32>(), new QuantCodec<BlockF16>(), new QuantCodec<BlockBF16>()];
+
+    /// <summary>The format, and with it the GGML type id.</summary>
+    public QuantFormat Format { get; }
+
+    /// <summary>The name in checkpoints and on the command line: ggml's spelling in lower case, <c>q4_k</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>Weights in one block: 256 for K-quants, 32 for the others, 1 for pass-through formats.</summary>
+    public int WeightsPerBlock { get; }
+
+    /// <summary>Bytes of one block on the wire.</summary>
+    public int BytesPerBlock { get; }
+
+    /// <summary>Bits that one weight takes, scales included.</summary>
+    public double BitsPerWeight => 8.0 * BytesPerBlock / WeightsPerBlock;
+
+    /// <summary>False for f32, f16 and bf16.</summary>
+    public bool IsQuantized => WeightsPerBlock > 1;
+
+    /// <summary>The tier of the decoder that this process uses.</summary>
+    public abstract KernelTier DecodeTier { get; }
+
+    internal static string NameList => string.Join(", ", All.Concat(Floats).Select(codec => codec.Name));
+
+    /// <summary>The codec whose block is <typeparamref name="TBlock"/>.</summary>
+    /// <typeparam name="TBlock">A block struct.</typeparam>
+    /// <returns>The codec.</returns>
+    public static QuantCodec For<TBlock>()
+        where TBlock : unmanaged, IQuantBlock<TBlock> => Get(TBlock.Format);
+
+    /// <summary>The codec of a format.</summary>
+    /// <param name="format">A quantized or pass-through format.</param>
+    /// <returns>The codec.</returns>
+    /// <exception cref="NotSupportedException">The format has no codec; the message gives its GGML type id.</exception>
+    public static QuantCodec Get(QuantFormat format)
+    {
+        if (!TryGet(format, out QuantCodec? codec))
+        {
+            Throw.UnknownFormat(format);
+        }
+
+        return codec;
+    }
+
+    /// <summary>The codec of a format, if it has one.</summary>
+    /// <param name="format">A format, or any GGML type id cast to one.</param>
+    /// <param name="codec">The codec, or null.</param>
+    /// <returns>Whether the format has a codec.</returns>
+    public static bool TryGet(QuantFormat format, [NotNullWhen(true)] out QuantCodec? codec)
+    {
+        codec = Find(All, format) ?? Find(Floats, format);
+        return codec is not null;
+
+        static QuantCodec? Find(IReadOnlyList<QuantCodec> codecs, QuantFormat format)
+        {
+            for (int i = 0; i < codecs.Count; i++)
+            {
+                if (codecs[i].Format == format)
+                {
+                    return codecs[i];
+                }
+            }
+
+            return null;
+        }
+    }
+
+    /// <summary>The codec of a name such as <c>q4_k</c> or <c>Q4_K</c>.</summary>
+    /// <param name="name">A name, in any case.</param>
+    /// <param name="codec">The codec, or null.</param>
+    /// <returns>Whether the name is known.</returns>
+    public static bool TryParse(string? name, [NotNullWhen(true)] out QuantCodec? codec)
+    {
+        codec = All.Concat(Floats).FirstOrDefault(c => string.Equals(c.Name, name, StringComparison.OrdinalIgnoreCase));
+        return codec is not null;
+    }
+
+    /// <summary>Wire bytes of a number of weights.</summary>
+    /// <param name="weights">Weights, a multiple of <see cref="WeightsPerBlock"/>.</param>
+    /// <returns>The byte count.</returns>
+    /// <exception cref="ArgumentException">The weights are no whole number of blocks.</exception>
+    public long GetByteCount(long weights)
+    {
+        if (weights < 0 || weights % WeightsPerBlock != 0)
+        {
+            Throw.NotWholeBlocks(this, "a run of weights", weights, WeightsPerBlock, nameof(weights));
+        }
+
+        return checked(weights / WeightsPerBlock * BytesPerBlock);
+    }
+
+    /// <summary>Decodes whole blocks.</summary>
+    /// <param name="source">Wire bytes, a whole number of blocks.</param>
+    /// <param name="destination">Exactly as many weights as the source holds.</param>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    public abstract void Decode(ReadOnlySpan<byte> source, Span<float> destination);
+
+    /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
+    /// <inheritdoc cref="Decode(ReadOnlySpan{byte}, Span{float})"/>
+    public abstract void Decode(ReadOnlySpan<byte> source, Span<Half> destination);
+
+    /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
+    /// <inheritdoc cref="Decode(ReadOnlySpan{byte}, Span{float})"/>
+    public abstract void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination);
+
+    /// <summary>Encodes rows of weights.</summary>
+    /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
+    /// <param name="destination">At least as many bytes as the rows take.</param>
+    /// <param name="options">Mode, importance, threads; the default encodes one row as ggml's reference does.</param>
+    /// <returns>The bytes written.</returns>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    /// <exception cref="InvalidWeightException">A value is not finite, an importance negative, or a scale overflows binary16.</exception>
+    /// <exception cref="OperationCanceledException">The encode was cancelled.</exception>
+    public long Encode(ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options = default)
+    {
+        if (!TryEncode(source, destination, out long bytesWritten, options))
+        {
+            Throw.DestinationTooSmall(this, destination.Length, GetByteCount(source.Length), nameof(destination));
+        }
+
+        return bytesWritten;
+    }
+
+    /// <summary>Encodes rows of weights if the destination is large enough.</summary>
+    /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
+    /// <param name="destination">Where the wire bytes go.</param>
+    /// <param name="bytesWritten">The bytes written, 0 when the destination is too small.</param>
+    /// <param name="options">Mode, importance, threads.</param>
+    /// <returns>False when the destination is too small; other problems throw as <see cref="Encode"/> does.</returns>
+    public abstract bool TryEncode(
+        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default);
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}
