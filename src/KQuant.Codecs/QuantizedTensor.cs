@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs;
 
@@ -72,6 +73,8 @@ public sealed unsafe class QuantizedTensor : IDisposable
 
     /// <summary>Wire bytes of the whole tensor; may exceed 2 GiB.</summary>
     public long ByteCount { get; }
+
+    private bool IsGone => _disposed || _lifetime is QuantizedTensor { IsGone: true } or MappedFile { IsDisposed: true };
 
     /// <summary>A view of managed memory, which the caller keeps.</summary>
     /// <param name="codec">The codec of the bytes.</param>
@@ -171,7 +174,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <exception cref="ObjectDisposedException">The tensor was disposed.</exception>
     public ref readonly byte GetPinnableReference()
     {
-        ObjectDisposedException.ThrowIf(_disposed || _lifetime is QuantizedTensor { _disposed: true }, this);
+        ObjectDisposedException.ThrowIf(IsGone, this);
         return ref _pointer != null ? ref Unsafe.AsRef<byte>(_pointer) : ref MemoryMarshal.GetReference(_memory.Span);
     }
 
