@@ -1,0 +1,51 @@
+namespace KQuant.Matmul.Activations;
+
+/// <summary>How many activations share a scale.</summary>
+internal enum ActivationScheme
+{
+    /// <summary>One scale per 256 values and the sum of every 16 codes, for K-quants (ggml's q8_K).</summary>
+    Block256,
+
+    /// <summary>One scale and one sum per 32 values, for the 32-wide codecs (ggml's q8_0 and q8_1, with a float32 scale).</summary>
+    Block32,
+}
+
+/// <summary>
+/// Rows of activations as signed bytes in -127..127, in natural order. A row is padded with zeros to whole units of 256 values, so that
+/// kernels never see a partial unit of activations.
+/// </summary>
+internal unsafe struct ActivationView
+{
+    /// <summary>The codes; row r starts at <c>Codes + r * CodeStride</c>.</summary>
+    public sbyte* Codes;
+
+    /// <summary>Values from row to row, at least <c>256 * Units</c>.</summary>
+    public nint CodeStride;
+
+    /// <summary>The scales: 1 (Block256) or 8 (Block32) per unit.</summary>
+    public float* Scales;
+
+    /// <summary>The sums of codes: 16 (Block256, of 16 codes each) or 8 (Block32, of 32 codes each) per unit.</summary>
+    public short* Sums;
+
+    /// <summary>Units of 256 values per row; rows of scales and sums follow each other without gaps.</summary>
+    public int Units;
+
+    /// <summary>How values are grouped.</summary>
+    public ActivationScheme Scheme;
+
+    /// <summary>Scales per unit: 1 or 8.</summary>
+    public readonly int ScalesPerUnit => Scheme == ActivationScheme.Block256 ? 1 : 8;
+
+    /// <summary>Sums per unit: 16 or 8.</summary>
+    public readonly int SumsPerUnit => Scheme == ActivationScheme.Block256 ? 16 : 8;
+
+    /// <summary>The codes of a row.</summary>
+    public readonly sbyte* RowCodes(nint row) => Codes + (row * CodeStride);
+
+    /// <summary>The scales of a row.</summary>
+    public readonly float* RowScales(nint row) => Scales + (row * Units * ScalesPerUnit);
+
+    /// <summary>The sums of a row.</summary>
+    public readonly short* RowSums(nint row) => Sums + (row * Units * SumsPerUnit);
+}
