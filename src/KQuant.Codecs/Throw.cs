@@ -5,7 +5,7 @@ namespace KQuant.Codecs;
 
 /// <summary>Every argument error of the package, worded once, with the values in it.</summary>
 [StackTraceHidden]
-internal static class Throw
+internal static partial class Throw
 {
     [DoesNotReturn]
     public static void UnknownFormat(QuantFormat format) =>

@@ -1,3 +1,5 @@
+using KQuant.Codecs.Files;
+
 namespace KQuant.Codecs;
 
 /// <summary>
@@ -36,8 +38,8 @@ public sealed class ModelFormatException : FormatException
         {
             (null, null) => "",
             (null, _) => $" at byte {offset}",
-            (_, null) => $", tensor '{tensorName}'",
-            _ => $", tensor '{tensorName}' at byte {offset}",
+            (_, null) => $", tensor '{Printable.Shorten(tensorName)}'",
+            _ => $", tensor '{Printable.Shorten(tensorName)}' at byte {offset}",
         };
         return $"{path}{place}: {problem}";
     }

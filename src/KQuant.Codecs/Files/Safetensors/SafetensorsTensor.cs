@@ -1,0 +1,90 @@
+using System.Collections.Immutable;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// One tensor of a <see cref="SafetensorsFile"/>: its description and access to its bytes, which stay in the memory-mapped file.
+/// </summary>
+public sealed unsafe class SafetensorsTensor
+{
+    private readonly SafetensorsShard _shard;
+
+    internal SafetensorsTensor(SafetensorsShard shard, string name, ElementType type, ImmutableArray<long> shape, long begin, long byteCount)
+    {
+        _shard = shard;
+        Name = name;
+        ElementType = type;
+        Shape = shape;
+        Begin = begin;
+        ByteCount = byteCount;
+    }
+
+    /// <summary>The name in the header.</summary>
+    public string Name { get; }
+
+    /// <summary>The element type.</summary>
+    public ElementType ElementType { get; }
+
+    /// <summary>Dimensions, outermost first; empty for a scalar.</summary>
+    public ImmutableArray<long> Shape { get; }
+
+    /// <summary>Bytes of the tensor; may exceed 2 GiB.</summary>
+    public long ByteCount { get; }
+
+    /// <summary>Where the tensor begins in its file.</summary>
+    public long Offset => _shard.DataStart + Begin;
+
+    /// <summary>Path of the file that holds the tensor.</summary>
+    public string FilePath => _shard.Path;
+
+    /// <summary>Where the tensor begins in the data section, as the header counts.</summary>
+    internal long Begin { get; }
+
+    /// <summary>Whether the index named this tensor; used while a model is opened.</summary>
+    internal bool IsIndexed { get; set; }
+
+    /// <summary>Part of the tensor's bytes.</summary>
+    /// <param name="offset">First byte, counted from the start of the tensor.</param>
+    /// <param name="count">Number of bytes.</param>
+    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public ReadOnlySpan<byte> GetBytes(long offset, int count)
+    {
+        if (offset < 0 || count < 0 || offset > ByteCount - count)
+        {
+            Throw.RangeOutsideTensor(Name, offset, count, ByteCount);
+        }
+
+        return _shard.File.Bytes(Offset + offset, count);
+    }
+
+    /// <summary>
+    /// The tensor as weights: a vector is a matrix of one row, a third dimension counts experts, further dimensions are folded into it.
+    /// </summary>
+    /// <returns>A view that is valid until the file is disposed.</returns>
+    /// <exception cref="NotSupportedException">The element type is none of F32, F16 and BF16.</exception>
+    /// <exception cref="ModelFormatException">A row is longer than 2^31 - 1 weights.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public QuantizedTensor AsWeights()
+    {
+        if (!ElementType.TryGetCodec(out QuantCodec? codec))
+        {
+            Throw.NotWeights(FilePath, Name, ElementType.ToString());
+        }
+
+        if (!TensorShapes.TryGetQuantShape(Shape.AsSpan(), out QuantShape shape))
+        {
+            throw new ModelFormatException(FilePath, $"a row of {Shape[^1]} weights is longer than {int.MaxValue}", Name, Offset);
+        }
+
+        return AsWeights(codec, shape);
+    }
+
+    /// <summary>The bytes of the tensor as wire bytes of a codec.</summary>
+    internal QuantizedTensor AsWeights(QuantCodec codec, QuantShape shape) =>
+        QuantizedTensor.FromPointer(codec, shape, _shard.File.Pointer(Offset, ByteCount), ByteCount, _shard.File);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} {ElementType} [{string.Join(", ", Shape)}]";
+}

@@ -1,0 +1,36 @@
+namespace KQuant.Codecs.Files;
+
+/// <summary>What the dimensions of a tensor in a file, outermost first, mean for weights.</summary>
+internal static class TensorShapes
+{
+    /// <summary>Elements of a shape whose size was already checked against a file.</summary>
+    public static long Product(ReadOnlySpan<long> shape)
+    {
+        long product = 1;
+        foreach (long dimension in shape)
+        {
+            product = checked(product * dimension);
+        }
+
+        return product;
+    }
+
+    /// <summary>
+    /// [] is one weight, [K] one row, [R, K] a matrix, [E, R, K] a stack of experts; dimensions before these are folded into the experts.
+    /// </summary>
+    /// <returns>False when a row is too long for a <see cref="QuantShape"/>.</returns>
+    public static bool TryGetQuantShape(ReadOnlySpan<long> shape, out QuantShape result)
+    {
+        result = default;
+        long columns = shape.IsEmpty ? 1 : shape[^1];
+        if (columns > int.MaxValue)
+        {
+            return false;
+        }
+
+        long rows = shape.Length < 2 ? 1 : shape[^2];
+        long experts = shape.Length < 3 ? 1 : Product(shape[..^2]);
+        result = new QuantShape(experts, rows, (int)columns);
+        return true;
+    }
+}
