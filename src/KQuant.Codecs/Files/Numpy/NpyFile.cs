@@ -53,7 +53,7 @@ public sealed unsafe class NpyFile : IDisposable
         MappedFile file = MappedFile.Open(path);
         try
         {
-            return Open(file);
+            return Parse(file);
         }
         catch
         {
@@ -142,7 +142,7 @@ public sealed unsafe class NpyFile : IDisposable
     /// <summary>Releases the mapping. Views of the array must not be used any more.</summary>
     public void Dispose() => _file.Dispose();
 
-    private static NpyFile Open(MappedFile file)
+    private static NpyFile Parse(MappedFile file)
     {
         if (file.Length < PreambleLength + 2 || file.Bytes(0, 1)[0] != 0x93 || !file.Bytes(1, 5).SequenceEqual("NUMPY"u8))
         {

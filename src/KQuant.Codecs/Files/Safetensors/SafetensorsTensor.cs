@@ -81,9 +81,17 @@ public sealed unsafe class SafetensorsTensor
         return AsWeights(codec, shape);
     }
 
-    /// <summary>The bytes of the tensor as wire bytes of a codec.</summary>
-    internal QuantizedTensor AsWeights(QuantCodec codec, QuantShape shape) =>
-        QuantizedTensor.FromPointer(codec, shape, _shard.File.Pointer(Offset, ByteCount), ByteCount, _shard.File);
+    /// <summary>Bytes of the tensor from <paramref name="offset"/> on as wire bytes of a codec.</summary>
+    internal QuantizedTensor AsWeights(QuantCodec codec, QuantShape shape, long offset = 0)
+    {
+        long count = checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+        if (offset < 0 || offset > ByteCount - count)
+        {
+            Throw.RangeOutsideTensor(Name, offset, count, ByteCount);
+        }
+
+        return QuantizedTensor.FromPointer(codec, shape, _shard.File.Pointer(Offset + offset, count), count, _shard.File);
+    }
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {ElementType} [{string.Join(", ", Shape)}]";

@@ -1,0 +1,134 @@
+using System.Collections.Immutable;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// A tensor of a checkpoint under its mlx-lm name. It is a list of equally long parts of stored tensors: one for a plain tensor, one per
+/// expert for a stack that the checkpoint keeps apart or fused. Stacking costs nothing until rows are read.
+/// </summary>
+internal sealed unsafe class CheckpointTensor : IModelTensorSource
+{
+    private readonly TensorPart[] _parts;
+    private readonly long _bytesPerPart;
+    private readonly long _rows;
+
+    /// <param name="name">The name under which the tensor is listed.</param>
+    /// <param name="shape">Logical dimensions of all parts together.</param>
+    /// <param name="codec">The codec of the bytes, or null.</param>
+    /// <param name="formatName">The stored format in words.</param>
+    /// <param name="parts">The parts, in order.</param>
+    /// <param name="bytesPerPart">Length of each.</param>
+    public CheckpointTensor(
+        string name, ImmutableArray<long> shape, QuantCodec? codec, string formatName, TensorPart[] parts, long bytesPerPart)
+    {
+        Name = name;
+        Shape = shape;
+        Codec = codec;
+        FormatName = formatName;
+        ByteCount = checked(bytesPerPart * parts.Length);
+        _parts = parts;
+        _bytesPerPart = bytesPerPart;
+        _rows = shape.IsEmpty ? 1 : TensorShapes.Product(shape.AsSpan()[..^1]);
+    }
+
+    public string Name { get; }
+
+    public ImmutableArray<long> Shape { get; }
+
+    public QuantCodec? Codec { get; }
+
+    public string FormatName { get; }
+
+    public long ByteCount { get; }
+
+    private string FilePath => _parts[0].Tensor.FilePath;
+
+    /// <summary>A stored tensor as it is.</summary>
+    public static CheckpointTensor Plain(string name, SafetensorsTensor stored) =>
+        Stack(name, stored.Shape, [new TensorPart(stored, 0)], stored.ByteCount);
+
+    /// <summary>Parts of floats or integers, all of the type of the first.</summary>
+    public static CheckpointTensor Stack(string name, ImmutableArray<long> shape, TensorPart[] parts, long bytesPerPart)
+    {
+        ElementType type = parts[0].Tensor.ElementType;
+        string format = type.TryGetCodec(out QuantCodec? codec) ? codec.Name : type.ToString().ToLowerInvariant();
+        return new CheckpointTensor(name, shape, codec, format, parts, bytesPerPart);
+    }
+
+    public void ReadBytes(long offset, Span<byte> destination)
+    {
+        if (offset < 0 || offset > ByteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+        }
+
+        while (!destination.IsEmpty)
+        {
+            (long part, long inPart) = Math.DivRem(offset, _bytesPerPart);
+            int count = (int)Math.Min(destination.Length, _bytesPerPart - inPart);
+            _parts[part].Tensor.GetBytes(_parts[part].Offset + inPart, count).CopyTo(destination);
+            destination = destination[count..];
+            offset += count;
+        }
+    }
+
+    public void ReadRows(long firstRow, Span<float> destination)
+    {
+        QuantCodec codec = RequireCodec();
+        int columns = this.GetQuantShape().Columns;
+        long rows = columns == 0 ? 0 : destination.Length / columns;
+        if (rows * columns != destination.Length)
+        {
+            Throw.NotWholeRows(Name, destination.Length, columns, nameof(destination));
+        }
+
+        if (firstRow < 0 || firstRow > _rows - rows)
+        {
+            Throw.RowsOutsideTensor(Name, firstRow, rows, _rows);
+        }
+
+        long rowBytes = codec.GetByteCount(columns);
+        long rowsPerPart = _rows / _parts.Length;
+        while (rows > 0)
+        {
+            (long part, long inPart) = Math.DivRem(firstRow, rowsPerPart);
+            int run = (int)Math.Min(Math.Min(rows, rowsPerPart - inPart), int.MaxValue / rowBytes);
+            ReadOnlySpan<byte> bytes = _parts[part].Tensor.GetBytes(_parts[part].Offset + (inPart * rowBytes), (int)(run * rowBytes));
+            codec.Decode(bytes, destination[..(run * columns)]);
+            destination = destination[(run * columns)..];
+            firstRow += run;
+            rows -= run;
+        }
+    }
+
+    public QuantizedTensor Load()
+    {
+        QuantCodec codec = RequireCodec();
+        QuantShape shape = this.GetQuantShape();
+        if (_parts.Length == 1)
+        {
+            return _parts[0].Tensor.AsWeights(codec, shape, _parts[0].Offset);
+        }
+
+        var block = new NativeBlock(ByteCount);
+        const int Chunk = 1 << 30;
+        for (long offset = 0; offset < ByteCount; offset += Chunk)
+        {
+            ReadBytes(offset, new Span<byte>(block.Pointer + offset, (int)Math.Min(Chunk, ByteCount - offset)));
+        }
+
+        return QuantizedTensor.FromPointer(codec, shape, block.Pointer, ByteCount, block);
+    }
+
+    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+
+    private QuantCodec RequireCodec()
+    {
+        if (Codec is null)
+        {
+            Throw.NotWeights(FilePath, Name, FormatName);
+        }
+
+        return Codec;
+    }
+}

@@ -1,0 +1,165 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// Experts as mlx-lm stacks them: <c>mlp.experts.J.gate_proj.weight</c> of all J become <c>mlp.switch_mlp.gate_proj.weight</c> [experts, out, in],
+/// and so do the halves of a fused <c>mlp.experts.gate_up_proj</c>. Nothing is copied: the stack refers to its parts.
+/// </summary>
+internal sealed class ExpertStacks(ModelConfig config)
+{
+    private const string Marker = ".experts.";
+
+    /// <summary>More experts than any model has; a bound for what a file can make us allocate.</summary>
+    private const int MaxExperts = 1 << 16;
+
+    private readonly Dictionary<string, Stack> _stacks = [];
+    private readonly long? _experts = config.GetInteger("num_experts", "num_local_experts", "n_routed_experts");
+    private readonly long? _hiddenSize = config.GetInteger("hidden_size");
+
+    /// <summary>gpt-oss interleaves the rows of gate and up, and keeps its own names.</summary>
+    private readonly bool _splitsFused = config.ModelType != "gpt_oss";
+
+    /// <summary>Takes a tensor that is one expert of a stack.</summary>
+    /// <param name="name">The name, already without foreign prefixes.</param>
+    /// <param name="stored">The tensor.</param>
+    /// <param name="started">The stack, when this is the first of its parts: here is its place in the list of tensors.</param>
+    /// <returns>False when the tensor is no single expert.</returns>
+    public bool TryTake(string name, SafetensorsTensor stored, out Stack? started)
+    {
+        started = null;
+        if (!TryParse(name, out string? stackName, out int expert))
+        {
+            return false;
+        }
+
+        if (!_stacks.TryGetValue(stackName, out Stack? stack))
+        {
+            stack = new Stack(stackName, _experts);
+            _stacks.Add(stackName, stack);
+            started = stack;
+        }
+
+        stack.Add(expert, stored);
+        return true;
+    }
+
+    /// <summary>
+    /// Splits a tensor that fuses all experts: <c>gate_up_proj</c> [experts, 2 * out, in] into its halves, <c>down_proj</c> is only renamed. Tensors
+    /// stored the other way round ([experts, in, out]) cannot be read by rows and are left as they are.
+    /// </summary>
+    /// <returns>False when the tensor is none of these.</returns>
+    public bool TrySplit(string name, SafetensorsTensor stored, [NotNullWhen(true)] out CheckpointTensor[]? parts)
+    {
+        parts = null;
+        bool isGateUp = name.EndsWith(".experts.gate_up_proj", StringComparison.Ordinal);
+        bool isDown = name.EndsWith(".experts.down_proj", StringComparison.Ordinal);
+        if (!_splitsFused || !(isGateUp || isDown) || stored.Shape.Length != 3 || stored.ByteCount == 0 || stored.Shape[0] > MaxExperts)
+        {
+            return false;
+        }
+
+        string prefix = name[..name.LastIndexOf(Marker, StringComparison.Ordinal)] + ".switch_mlp.";
+        (long rows, long columns) = (stored.Shape[1], stored.Shape[2]);
+        if (isDown && rows == _hiddenSize)
+        {
+            parts = [CheckpointTensor.Plain(prefix + "down_proj.weight", stored)];
+        }
+        else if (isGateUp && columns == _hiddenSize && rows % 2 == 0)
+        {
+            parts = [Half(stored, prefix + "gate_proj.weight", isUp: false), Half(stored, prefix + "up_proj.weight", isUp: true)];
+        }
+
+        return parts is not null;
+    }
+
+    private static CheckpointTensor Half(SafetensorsTensor stored, string name, bool isUp)
+    {
+        long experts = stored.Shape[0];
+        long half = stored.ByteCount / experts / 2;
+        var parts = new TensorPart[experts];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            parts[i] = new TensorPart(stored, ((2 * i) + (isUp ? 1 : 0)) * half);
+        }
+
+        return CheckpointTensor.Stack(name, [experts, stored.Shape[1] / 2, stored.Shape[2]], parts, half);
+    }
+
+    /// <summary>Splits <c>PREFIX.experts.J.LEAF.KIND</c>; Mixtral's w1, w3 and w2 are gate, up and down.</summary>
+    private static bool TryParse(string name, [NotNullWhen(true)] out string? stackName, out int expert)
+    {
+        stackName = null;
+        expert = 0;
+        int at = name.LastIndexOf(Marker, StringComparison.Ordinal);
+        if (at < 0)
+        {
+            return false;
+        }
+
+        string[] rest = name[(at + Marker.Length)..].Split('.');
+        if (rest.Length != 3 || !int.TryParse(rest[0], NumberStyles.None, CultureInfo.InvariantCulture, out expert)
+            || rest[2] is not ("weight" or "bias" or "scales" or "biases"))
+        {
+            return false;
+        }
+
+        string? leaf = rest[1] switch
+        {
+            "w1" or "gate_proj" => "gate_proj",
+            "w3" or "up_proj" => "up_proj",
+            "w2" or "down_proj" => "down_proj",
+            _ => null,
+        };
+        stackName = leaf is null ? null : $"{name[..at]}.switch_mlp.{leaf}.{rest[2]}";
+        return leaf is not null;
+    }
+
+    /// <summary>One stack while its parts are collected.</summary>
+    public sealed class Stack(string name, long? expected)
+    {
+        private readonly SortedDictionary<int, SafetensorsTensor> _parts = [];
+
+        public void Add(int expert, SafetensorsTensor stored)
+        {
+            if (!_parts.TryAdd(expert, stored))
+            {
+                throw new ModelFormatException(stored.FilePath, $"expert {expert} of {name} is also stored as '{_parts[expert].Name}'", stored.Name);
+            }
+        }
+
+        /// <summary>The stack, once all tensors of the model were seen.</summary>
+        /// <exception cref="ModelFormatException">An expert is missing, or one differs in type or shape.</exception>
+        public CheckpointTensor Build()
+        {
+            SafetensorsTensor first = _parts.First().Value;
+            long count = expected is > 0 ? expected.Value : _parts.Keys.Last() + 1L;
+            int next = 0;
+            foreach ((int expert, SafetensorsTensor part) in _parts)
+            {
+                if (expert != next)
+                {
+                    throw new ModelFormatException(first.FilePath, $"expert {next} of {count} is missing", name);
+                }
+
+                if (part.ElementType != first.ElementType || !part.Shape.AsSpan().SequenceEqual(first.Shape.AsSpan()))
+                {
+                    throw new ModelFormatException(
+                        part.FilePath, $"expert {expert} is {part.ElementType} [{string.Join(", ", part.Shape)}], unlike expert 0, "
+                        + $"which is {first.ElementType} [{string.Join(", ", first.Shape)}]", part.Name);
+                }
+
+                next++;
+            }
+
+            if (next != count)
+            {
+                throw new ModelFormatException(first.FilePath, $"{next} experts are stored, but the config has {count}", name);
+            }
+
+            return CheckpointTensor.Stack(
+                name, [count, .. first.Shape], [.. _parts.Values.Select(part => new TensorPart(part, 0))], first.ByteCount);
+        }
+    }
+}

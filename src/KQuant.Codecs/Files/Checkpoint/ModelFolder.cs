@@ -1,0 +1,221 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json.Nodes;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// A checkpoint folder opened for reading: a Hugging Face model of floats, or an MLX model whose weights are GGUF blocks
+/// (<c>"mode": "kquant"</c>). Both show the same tensors under the names that mlx-lm uses, whatever files and pieces they are stored in.
+/// </summary>
+/// <remarks>
+/// Experts that a checkpoint stores one by one or fused appear stacked under <c>switch_mlp</c>; tensors that a loader computes itself or that
+/// belong to a vision tower are in <see cref="Dropped"/>. The weights are memory-mapped and nothing is copied before rows are read.
+/// </remarks>
+public sealed class ModelFolder : IModelSource
+{
+    private readonly SafetensorsFile _weights;
+    private readonly List<IModelTensorSource> _tensors = [];
+    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly List<DroppedTensor> _dropped = [];
+
+    private ModelFolder(string path, JsonObject config, SafetensorsFile weights)
+    {
+        Path = path;
+        Config = config;
+        _weights = weights;
+        QuantizationMode = KQuantConfig.GetMode(config);
+        ModelType = new ModelConfig(config).ModelType;
+    }
+
+    /// <summary>The folder as given to <see cref="Open"/>.</summary>
+    public string Path { get; }
+
+    /// <summary>The parsed <c>config.json</c>. Treat it as read-only.</summary>
+    public JsonObject Config { get; }
+
+    /// <summary>The config's <c>model_type</c>, or null.</summary>
+    public string? ModelType { get; }
+
+    /// <summary>
+    /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a name; null
+    /// when it is a float checkpoint. Tensors of other schemes than kquant are listed as they are stored.
+    /// </summary>
+    public string? QuantizationMode { get; }
+
+    /// <summary>All tensors under their mlx-lm names, in an order that reads the files from front to back.</summary>
+    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+
+    /// <summary>Stored tensors that are not part of the model.</summary>
+    public IReadOnlyList<DroppedTensor> Dropped => _dropped;
+
+    /// <summary>The stored tensors as they are.</summary>
+    public SafetensorsFile Weights => _weights;
+
+    /// <summary>Opens a folder.</summary>
+    /// <param name="path">A folder with <c>config.json</c> and weights; see <see cref="SafetensorsFile.Open"/> for their names.</param>
+    /// <returns>The model; dispose it to release the mappings.</returns>
+    /// <exception cref="DirectoryNotFoundException">There is no such folder.</exception>
+    /// <exception cref="ModelFormatException">
+    /// <c>config.json</c> or weights are missing or broken, experts are incomplete, or a quantized module does not fit its codec.
+    /// </exception>
+    /// <exception cref="IOException">A file cannot be opened.</exception>
+    public static ModelFolder Open(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (!Directory.Exists(path))
+        {
+            throw new DirectoryNotFoundException($"{path} is no folder.");
+        }
+
+        JsonObject config = ConfigFile.Read(System.IO.Path.Combine(path, ConfigFile.Name));
+        var folder = new ModelFolder(path, config, SafetensorsFile.Open(path));
+        try
+        {
+            if (folder.QuantizationMode == KQuantConfig.Mode)
+            {
+                folder.ListQuantized();
+            }
+            else
+            {
+                folder.ListSanitized();
+            }
+
+            return folder;
+        }
+        catch
+        {
+            folder.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+
+    /// <summary>A tensor as one block of wire bytes; see <see cref="IModelTensorSource.Load"/>.</summary>
+    /// <param name="name">Name of a tensor, or of a module, which stands for its <c>.weight</c>.</param>
+    /// <returns>The weights, not valid beyond the life of this object.</returns>
+    /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
+    /// <exception cref="NotSupportedException">It is stored in a format without a codec.</exception>
+    public QuantizedTensor GetTensor(string name)
+    {
+        if (!TryGetTensor(name, out IModelTensorSource? tensor) && !TryGetTensor(name + ".weight", out tensor))
+        {
+            Throw.NoSuchTensor(Path, name);
+        }
+
+        return tensor.Load();
+    }
+
+    /// <summary>Releases the mappings. Tensors must not be used any more.</summary>
+    public void Dispose() => _weights.Dispose();
+
+    private void ListSanitized()
+    {
+        var config = new ModelConfig(Config);
+        var names = new MlxNames(config);
+        var experts = new ExpertStacks(config);
+        var listed = new List<Func<CheckpointTensor>>();
+        foreach (SafetensorsTensor stored in _weights.Tensors)
+        {
+            if (!names.TryMap(stored.Name, out string? name, out string? reason))
+            {
+                _dropped.Add(new DroppedTensor(stored.Name, reason));
+            }
+            else if (experts.TryTake(name, stored, out ExpertStacks.Stack? started))
+            {
+                if (started is not null)
+                {
+                    listed.Add(started.Build);
+                }
+            }
+            else if (experts.TrySplit(name, stored, out CheckpointTensor[]? halves))
+            {
+                listed.AddRange(halves.Select(half => (Func<CheckpointTensor>)(() => half)));
+            }
+            else
+            {
+                listed.Add(() => CheckpointTensor.Plain(name, stored));
+            }
+        }
+
+        // A stack is complete only now.
+        foreach (Func<CheckpointTensor> build in listed)
+        {
+            Add(build());
+        }
+    }
+
+    private void ListQuantized()
+    {
+        Dictionary<string, string> modules = KQuantConfig.ReadModules(System.IO.Path.Combine(Path, ConfigFile.Name), Config);
+        foreach (string module in modules.Keys)
+        {
+            if (!_weights.TryGet(module + ".weight", out _))
+            {
+                throw new ModelFormatException(Path, $"the quantized module '{Printable.Shorten(module)}' has no weight");
+            }
+        }
+
+        foreach (SafetensorsTensor stored in _weights.Tensors)
+        {
+            (string module, string leaf) = SplitName(stored.Name);
+            if (!modules.TryGetValue(module, out string? codec))
+            {
+                Add(CheckpointTensor.Plain(stored.Name, stored));
+            }
+            else if (leaf == "weight")
+            {
+                Add(Quantized(stored, codec));
+            }
+            else if (leaf != "scales")
+            {
+                Add(CheckpointTensor.Plain(stored.Name, stored));
+            }
+        }
+    }
+
+    private static CheckpointTensor Quantized(SafetensorsTensor stored, string codecName)
+    {
+        if (stored.ElementType != ElementType.U8 || stored.Shape.Length is not (2 or 3))
+        {
+            throw new ModelFormatException(
+                stored.FilePath, $"a {Printable.Shorten(codecName)} weight is stored as U8 [out, bytes] or [experts, out, bytes], "
+                + $"not as {stored.ElementType} [{string.Join(", ", stored.Shape)}]", stored.Name, stored.Offset);
+        }
+
+        if (!QuantCodec.TryParse(codecName, out QuantCodec? codec) || !codec.IsQuantized)
+        {
+            // Listed under its foreign name with the dimensions of its bytes; an error only when someone wants to decode it.
+            return new CheckpointTensor(stored.Name, stored.Shape, null, codecName, [new TensorPart(stored, 0)], stored.ByteCount);
+        }
+
+        long rowBytes = stored.Shape[^1];
+        if (rowBytes % codec.BytesPerBlock != 0 || rowBytes / codec.BytesPerBlock > int.MaxValue / codec.WeightsPerBlock)
+        {
+            throw new ModelFormatException(
+                stored.FilePath, $"rows of {rowBytes} bytes are no whole {codec.Name} blocks of {codec.BytesPerBlock} bytes", stored.Name, stored.Offset);
+        }
+
+        long columns = rowBytes / codec.BytesPerBlock * codec.WeightsPerBlock;
+        ImmutableArray<long> shape = [.. stored.Shape[..^1], columns];
+        return new CheckpointTensor(stored.Name, shape, codec, codec.Name, [new TensorPart(stored, 0)], stored.ByteCount);
+    }
+
+    private static (string Module, string Leaf) SplitName(string name)
+    {
+        int dot = name.LastIndexOf('.');
+        return dot < 0 ? (name, "") : (name[..dot], name[(dot + 1)..]);
+    }
+
+    private void Add(CheckpointTensor tensor)
+    {
+        if (!_byName.TryAdd(tensor.Name, tensor))
+        {
+            throw new ModelFormatException(Path, "two stored tensors have this name in the model", tensor.Name);
+        }
+
+        _tensors.Add(tensor);
+    }
+}

@@ -1,0 +1,26 @@
+namespace KQuant.Codecs.Recipes;
+
+/// <summary>Why a tensor gets the codec it gets, or stays as it is.</summary>
+public enum PlanReason
+{
+    /// <summary>It gets the codec that was asked for.</summary>
+    Requested,
+
+    /// <summary>Its rows are no whole blocks of that codec; it gets the next one whose blocks fit.</summary>
+    WidthFallback,
+
+    /// <summary>It stays: it is neither a matrix nor a stack of them.</summary>
+    NotAMatrix,
+
+    /// <summary>It stays: it is a bias or another parameter that is not multiplied with activations.</summary>
+    NotAWeight,
+
+    /// <summary>It stays: small and decisive (norm, router, convolution, position embedding), or of a tower that is kept whole.</summary>
+    Role,
+
+    /// <summary>It stays: it holds no floats.</summary>
+    NotFloat,
+
+    /// <summary>It stays: it is quantized already, and requantizing was not asked for.</summary>
+    AlreadyQuantized,
+}

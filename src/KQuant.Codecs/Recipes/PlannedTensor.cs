@@ -1,0 +1,28 @@
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Recipes;
+
+/// <summary>What a plan does with one tensor.</summary>
+/// <param name="Source">The tensor.</param>
+/// <param name="Role">What it does in the model.</param>
+/// <param name="Codec">The codec to encode it with, or null: it keeps its bytes.</param>
+/// <param name="Reason">Why.</param>
+/// <param name="Requested">The codec that the plan was made for.</param>
+public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, QuantCodec? Codec, PlanReason Reason, QuantCodec Requested)
+{
+    /// <summary>Bytes after the plan was carried out.</summary>
+    public long ByteCount => Codec is null ? Source.ByteCount : Codec.GetByteCount(Source.GetWeightCount());
+
+    /// <summary>The reason in words, for a table or a log.</summary>
+    public string Explanation => Reason switch
+    {
+        PlanReason.Requested => $"{Requested.Name} as asked for",
+        PlanReason.WidthFallback =>
+            $"width {Source.Shape[^1]} is no multiple of {Requested.WeightsPerBlock}: {Codec!.Name} instead of {Requested.Name}",
+        PlanReason.NotAMatrix => $"{Source.Shape.Length} dimensions: no matrix and no stack of experts",
+        PlanReason.NotAWeight => "no weight of a product",
+        PlanReason.Role => $"{Role} stays {Source.FormatName}",
+        PlanReason.NotFloat => $"{Source.FormatName} holds no floats",
+        _ => $"already {Source.FormatName}",
+    };
+}

@@ -1,0 +1,93 @@
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Recipes;
+
+/// <summary>Which tensor of a model gets which codec, decided before anything is read.</summary>
+public sealed class QuantizationPlan
+{
+    private QuantizationPlan(IReadOnlyList<PlannedTensor> tensors) => Tensors = tensors;
+
+    /// <summary>All tensors in the order of the source.</summary>
+    public IReadOnlyList<PlannedTensor> Tensors { get; }
+
+    /// <summary>Bytes of all tensors before.</summary>
+    public long SourceBytes => Tensors.Sum(tensor => tensor.Source.ByteCount);
+
+    /// <summary>Bytes of all tensors after.</summary>
+    public long TotalBytes => Tensors.Sum(tensor => tensor.ByteCount);
+
+    /// <summary>
+    /// One codec for every weight: all matrices and stacks of experts are quantized; norms, routers, convolutions, position embeddings, biases
+    /// and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
+    /// </summary>
+    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="codec">A block codec.</param>
+    /// <param name="requantize">Whether weights that are quantized already are decoded and encoded again.</param>
+    /// <returns>The plan.</returns>
+    /// <exception cref="ArgumentException"><paramref name="codec"/> is a pass-through format.</exception>
+    public static QuantizationPlan Uniform(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool requantize = false)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        ArgumentNullException.ThrowIfNull(codec);
+        if (!codec.IsQuantized)
+        {
+            throw new ArgumentException($"{codec.Name} is no block codec.", nameof(codec));
+        }
+
+        return new QuantizationPlan([.. tensors.Select(tensor => PlanUniform(tensor, codec, requantize))]);
+    }
+
+    /// <summary>
+    /// The codec for rows that <paramref name="codec"/> cannot divide into blocks, as llama.cpp chooses it: q2_k and q3_k become q4_0, q4_k q5_0,
+    /// q5_k q5_1, q6_k q8_0, and everything f16 when 32 does not divide the row either.
+    /// </summary>
+    /// <param name="codec">The codec asked for.</param>
+    /// <param name="columns">Weights per row.</param>
+    /// <returns>The codec itself when it fits.</returns>
+    public static QuantCodec FitWidth(QuantCodec codec, long columns)
+    {
+        ArgumentNullException.ThrowIfNull(codec);
+        QuantFormat format = codec.Format;
+        if (columns % codec.WeightsPerBlock != 0)
+        {
+            format = format switch
+            {
+                QuantFormat.Q2_K or QuantFormat.Q3_K => QuantFormat.Q4_0,
+                QuantFormat.Q4_K => QuantFormat.Q5_0,
+                QuantFormat.Q5_K => QuantFormat.Q5_1,
+                QuantFormat.Q6_K => QuantFormat.Q8_0,
+                _ => QuantFormat.F16,
+            };
+        }
+
+        QuantCodec fitting = QuantCodec.Get(format);
+        return columns % fitting.WeightsPerBlock == 0 ? fitting : QuantCodec.Get(QuantFormat.F16);
+    }
+
+    private static PlannedTensor PlanUniform(IModelTensorSource tensor, QuantCodec codec, bool requantize)
+    {
+        TensorRole role = TensorRoles.Classify(tensor.Name);
+        PlanReason? stays = FindReasonToStay(tensor, role, requantize);
+        if (stays is PlanReason reason)
+        {
+            return new PlannedTensor(tensor, role, null, reason, codec);
+        }
+
+        QuantCodec fitting = FitWidth(codec, tensor.Shape[^1]);
+        return new PlannedTensor(tensor, role, fitting, fitting == codec ? PlanReason.Requested : PlanReason.WidthFallback, codec);
+    }
+
+    private static PlanReason? FindReasonToStay(IModelTensorSource tensor, TensorRole role, bool requantize) => role switch
+    {
+        _ when tensor.Codec is null => PlanReason.NotFloat,
+        _ when !tensor.Name.EndsWith(".weight", StringComparison.Ordinal) => PlanReason.NotAWeight,
+        TensorRole.Norm or TensorRole.Router or TensorRole.Convolution or TensorRole.PositionEmbedding or TensorRole.Tower => PlanReason.Role,
+        _ when !IsMatrixOrStack(tensor.Shape.Length, role) => PlanReason.NotAMatrix,
+        _ when tensor.Codec.IsQuantized && !requantize => PlanReason.AlreadyQuantized,
+        _ => null,
+    };
+
+    /// <summary>Three dimensions are a stack for experts and for the per-head matrices of low-rank attention, and something else elsewhere.</summary>
+    private static bool IsMatrixOrStack(int dimensions, TensorRole role) =>
+        dimensions == 2 || (dimensions == 3 && role is TensorRole.RoutedExpert or TensorRole.Attention);
+}
