@@ -34,7 +34,7 @@ public sealed class AuxiliaryFiles
     /// <summary>The files to copy.</summary>
     public IReadOnlyList<AuxiliaryFile> Files => _files;
 
-    /// <summary>Links that lead out of the folder, which are not copied.</summary>
+    /// <summary>Links that lead out of the folder or nowhere, which are not copied.</summary>
     public IReadOnlyList<AuxiliaryFile> Skipped => _skipped;
 
     /// <summary>Lists a folder and its subfolders; names that begin with a dot are left out.</summary>
@@ -92,6 +92,7 @@ public sealed class AuxiliaryFiles
     private bool StaysInside(FileSystemInfo link)
     {
         string target = LinkResolver.RealPath(link.FullName);
-        return LinkResolver.IsBelow(_root, target) || (_blobs is not null && LinkResolver.IsBelow(_blobs, target));
+        return File.Exists(target)
+            && (LinkResolver.IsBelow(_root, target) || (_blobs is not null && LinkResolver.IsBelow(_blobs, target)));
     }
 }

@@ -24,14 +24,14 @@ internal static class LinkResolver
         {
             result = Path.Combine(result, part);
             FileSystemInfo entry = Directory.Exists(result) ? new DirectoryInfo(result) : new FileInfo(result);
-            if (entry.ResolveLinkTarget(returnFinalTarget: false) is FileSystemInfo target)
+            if (entry.LinkTarget is string target)
             {
                 if (++links > MaxLinks)
                 {
                     throw new IOException($"{path} leads through more than {MaxLinks} links.");
                 }
 
-                result = Resolve(Path.GetFullPath(target.FullName), ref links);
+                result = Resolve(Path.GetFullPath(target, Path.GetDirectoryName(result)!), ref links);
             }
         }
 

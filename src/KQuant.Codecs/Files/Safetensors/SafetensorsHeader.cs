@@ -226,12 +226,13 @@ internal ref struct SafetensorsHeader
 
     private readonly long ReadCount(string what, string tensor)
     {
-        if (_json.TokenType != JsonTokenType.Number || !_json.TryGetInt64(out long value) || value < 0)
+        // Parsed without a sign, so that -0 is refused too.
+        if (_json.TokenType != JsonTokenType.Number || !_json.TryGetUInt64(out ulong value) || value > long.MaxValue)
         {
             throw Problem($"{what} is '{Printable.Shorten(_json.ValueSpan)}', no whole number from 0 to {long.MaxValue}", tensor);
         }
 
-        return value;
+        return (long)value;
     }
 
     private readonly string ReadString(int maxBytes, string what)

@@ -299,6 +299,7 @@ public sealed class SafetensorsWriter
         {
             _index++;
             _name = name;
+            Report(0);
         }
 
         public void Report(long value)

@@ -1,0 +1,107 @@
+using System.Collections.Immutable;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.TestKit;
+
+namespace KQuant.Codecs.Tests.Recipes;
+
+public class QuantizationPlanTests
+{
+    [TestCase("tiny-dense")]
+    [TestCase("tiny-moe")]
+    public void EveryMatrixOfAModelIsQuantized(string name)
+    {
+        using ModelFolder model = ModelFolder.Open(RepositoryFiles.Fixture("models", name));
+        QuantizationPlan plan = QuantizationPlan.Uniform(model.Tensors, Codec("q4_k"));
+
+        string[] stays = [.. plan.Tensors.Where(tensor => tensor.Codec is null).Select(tensor => tensor.Source.Name)];
+        Assert.That(stays, Is.EquivalentTo(model.Tensors.Select(tensor => tensor.Name).Where(
+            tensor => tensor.Contains("norm", StringComparison.Ordinal) || tensor.EndsWith("mlp.gate.weight", StringComparison.Ordinal))));
+        Assert.That(plan.Tensors.Where(tensor => tensor.Codec is not null).Select(tensor => tensor.Codec), Is.All.SameAs(Codec("q4_k")));
+        Assert.That(plan.SourceBytes, Is.EqualTo(model.Tensors.Sum(tensor => tensor.ByteCount)));
+        Assert.That(plan.TotalBytes, Is.LessThan(plan.SourceBytes * 0.3));
+    }
+
+    [TestCase("q2_k", 256, "q2_k")]
+    [TestCase("q2_k", 320, "q4_0")]
+    [TestCase("q3_k", 320, "q4_0")]
+    [TestCase("q4_k", 320, "q5_0")]
+    [TestCase("q5_k", 320, "q5_1")]
+    [TestCase("q6_k", 320, "q8_0")]
+    [TestCase("q6_k", 321, "f16")]
+    [TestCase("q4_0", 320, "q4_0")]
+    [TestCase("q4_0", 321, "f16")]
+    [TestCase("q8_0", 16, "f16")]
+    public void WidthFallsBackAsInLlamaCpp(string asked, int columns, string expected)
+    {
+        PlannedTensor planned = Plan("model.layers.0.mlp.up_proj.weight", [4, columns], asked);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(planned.Codec, Is.SameAs(Codec(expected)));
+            Assert.That(planned.Reason, Is.EqualTo(asked == expected ? PlanReason.Requested : PlanReason.WidthFallback));
+            Assert.That(planned.Explanation, Does.Contain(asked).And.Contain(asked == expected ? "asked for" : $"{columns}"));
+        }
+    }
+
+    [TestCase("model.layers.0.mlp.up_proj.bias", "512", PlanReason.NotAWeight)]
+    [TestCase("model.layers.0.mlp.switch_mlp.up_proj.bias", "8,512", PlanReason.NotAWeight)]
+    [TestCase("model.layers.0.linear_attn.A_log", "32", PlanReason.NotAWeight)]
+    [TestCase("model.layers.0.mlp.up_proj.weight", "512", PlanReason.NotAMatrix)]
+    [TestCase("model.layers.0.odd.weight", "4,4,256", PlanReason.NotAMatrix)]
+    [TestCase("model.layers.0.odd.weight", "1,4,4,256", PlanReason.NotAMatrix)]
+    [TestCase("model.layers.0.linear_attn.conv1d.weight", "8,1,256", PlanReason.Role)]
+    [TestCase("model.layers.0.self_attn.q_norm.weight", "8,256", PlanReason.Role)]
+    [TestCase("model.layers.0.mlp.gate.weight", "8,256", PlanReason.Role)]
+    [TestCase("visual.blocks.0.mlp.up_proj.weight", "256,256", PlanReason.Role)]
+    public void WhatIsNoWeightOfAProductStays(string name, string shape, PlanReason reason)
+    {
+        PlannedTensor planned = Plan(name, [.. shape.Split(',').Select(long.Parse)], "q4_k");
+
+        Assert.That(planned.Codec, Is.Null);
+        Assert.That(planned.Reason, Is.EqualTo(reason));
+        Assert.That(planned.ByteCount, Is.EqualTo(planned.Source.ByteCount));
+    }
+
+    [TestCase("model.layers.0.mlp.switch_mlp.up_proj.weight", "8,64,256")]
+    [TestCase("model.layers.0.self_attn.embed_q.weight", "8,64,256")]
+    [TestCase("blk.0.ffn_down_exps.weight", "8,64,256")]
+    [TestCase("something.else.weight", "64,256")]
+    public void StacksAndUnknownMatricesAreQuantized(string name, string shape) =>
+        Assert.That(Plan(name, [.. shape.Split(',').Select(long.Parse)], "q4_k").Reason, Is.EqualTo(PlanReason.Requested));
+
+    [Test]
+    public void QuantizedWeightsAreDecodedOnlyWhenAskedFor()
+    {
+        var tensor = new StubTensor("m.weight", [64, 256], Codec("q8_0"));
+
+        Assert.That(QuantizationPlan.Uniform([tensor], Codec("q4_k")).Tensors[0].Reason, Is.EqualTo(PlanReason.AlreadyQuantized));
+        Assert.That(QuantizationPlan.Uniform([tensor], Codec("q4_k"), requantize: true).Tensors[0].Reason, Is.EqualTo(PlanReason.Requested));
+        Assert.That(QuantizationPlan.Uniform([new StubTensor("m.weight", [64, 256], null)], Codec("q4_k")).Tensors[0].Reason, Is.EqualTo(PlanReason.NotFloat));
+        Assert.Throws<ArgumentException>(() => QuantizationPlan.Uniform([tensor], Codec("bf16")));
+    }
+
+    private static QuantCodec Codec(string name) => QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
+
+    private static PlannedTensor Plan(string name, ImmutableArray<long> shape, string codec) =>
+        QuantizationPlan.Uniform([new StubTensor(name, shape, QuantCodec.Get(QuantFormat.BF16))], Codec(codec)).Tensors[0];
+
+    /// <summary>A description without data: a plan must not read any.</summary>
+    private sealed class StubTensor(string name, ImmutableArray<long> shape, QuantCodec? codec) : IModelTensorSource
+    {
+        public string Name => name;
+
+        public ImmutableArray<long> Shape => shape;
+
+        public QuantCodec? Codec => codec;
+
+        public string FormatName => codec?.Name ?? "i32";
+
+        public long ByteCount => (codec ?? QuantCodec.Get(QuantFormat.F32)).GetByteCount(shape.Aggregate(1L, (a, b) => a * b));
+
+        public void ReadBytes(long offset, Span<byte> destination) => throw new InvalidOperationException();
+
+        public void ReadRows(long firstRow, Span<float> destination) => throw new InvalidOperationException();
+
+        public QuantizedTensor Load() => throw new InvalidOperationException();
+    }
+}
