@@ -3,7 +3,9 @@ using System.Text;
 
 namespace KQuant.TestKit;
 
-/// <summary>Damages a file as a fuzzer does: a few bytes flipped, cut out, repeated, or numbers replaced by those that overflow something.</summary>
+/// <summary>
+/// Damages a file as a fuzzer does: a few bytes flipped, cut out, repeated, or numbers replaced by those that overflow something.
+/// </summary>
 public static class Mutation
 {
     private static readonly string[] Numbers =
@@ -45,7 +47,9 @@ public static class Mutation
         return bytes;
     }
 
-    /// <summary>Replaces the decimal number at or behind a place, and adds one to the length in front, so that the header stays whole.</summary>
+    /// <summary>
+    /// Replaces the decimal number at or behind a place, and adds one to the length in front, so that the header stays whole.
+    /// </summary>
     private static byte[] ReplaceNumber(Random random, byte[] bytes, int at)
     {
         int start = bytes.AsSpan(at).IndexOfAnyInRange((byte)'0', (byte)'9');

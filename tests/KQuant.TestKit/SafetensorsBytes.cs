@@ -3,7 +3,9 @@ using System.Text;
 
 namespace KQuant.TestKit;
 
-/// <summary>safetensors files put together by hand, so that a test can say anything in a header; a second implementation beside the writer.</summary>
+/// <summary>
+/// safetensors files put together by hand, so that a test can say anything in a header; a second implementation beside the writer.
+/// </summary>
 public static class SafetensorsBytes
 {
     /// <summary>A file of a header, as it is, and data.</summary>
@@ -26,7 +28,8 @@ public static class SafetensorsBytes
         foreach ((string name, string type, long[] shape, byte[] bytes) in tensors)
         {
             string separator = begin == 0 && header.Length == 1 ? "" : ",";
-            header.Append($"{separator}\"{name}\":{{\"dtype\":\"{type}\",\"shape\":[{string.Join(",", shape)}],\"data_offsets\":[{begin},{begin + bytes.Length}]}}");
+            header.Append($"{separator}\"{name}\":{{\"dtype\":\"{type}\",\"shape\":[{string.Join(",", shape)}],")
+                .Append($"\"data_offsets\":[{begin},{begin + bytes.Length}]}}");
             begin += bytes.Length;
             data.AddRange(bytes);
         }

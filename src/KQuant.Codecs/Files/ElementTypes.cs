@@ -34,7 +34,9 @@ public static class ElementTypes
         return codec is not null;
     }
 
-    /// <summary>How a file without block formats stores tensors of a codec: floats as themselves, blocks as <see cref="ElementType.U8"/>.</summary>
+    /// <summary>
+    /// How a file without block formats stores tensors of a codec: floats as themselves, blocks as <see cref="ElementType.U8"/>.
+    /// </summary>
     /// <param name="codec">A codec.</param>
     /// <returns>The element type.</returns>
     public static ElementType GetElementType(this QuantCodec codec)

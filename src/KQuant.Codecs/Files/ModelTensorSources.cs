@@ -25,7 +25,8 @@ public static class ModelTensorSources
         ArgumentNullException.ThrowIfNull(tensor);
         return TensorShapes.TryGetQuantShape(tensor.Shape.AsSpan(), out QuantShape shape)
             ? shape
-            : throw new NotSupportedException($"Tensor '{tensor.Name}' has rows of {tensor.Shape[^1]} weights; {int.MaxValue} is the longest.");
+            : throw new NotSupportedException(
+                $"Tensor '{tensor.Name}' has rows of {tensor.Shape[^1]} weights; {int.MaxValue} is the longest.");
     }
 
     /// <summary>Writes the stored bytes as they are, a megabyte at a time.</summary>

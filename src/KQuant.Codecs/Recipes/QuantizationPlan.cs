@@ -17,8 +17,8 @@ public sealed class QuantizationPlan
     public long TotalBytes => Tensors.Sum(tensor => tensor.ByteCount);
 
     /// <summary>
-    /// One codec for every weight: all matrices and stacks of experts are quantized; norms, routers, convolutions, position embeddings, biases
-    /// and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
+    /// One codec for every weight: all matrices and stacks of experts are quantized; norms, routers, convolutions, position embeddings,
+    /// biases and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
     /// </summary>
     /// <param name="tensors">The tensors of a model.</param>
     /// <param name="codec">A block codec.</param>
@@ -38,8 +38,8 @@ public sealed class QuantizationPlan
     }
 
     /// <summary>
-    /// The codec for rows that <paramref name="codec"/> cannot divide into blocks, as llama.cpp chooses it: q2_k and q3_k become q4_0, q4_k q5_0,
-    /// q5_k q5_1, q6_k q8_0, and everything f16 when 32 does not divide the row either.
+    /// The codec for rows that <paramref name="codec"/> cannot divide into blocks, as llama.cpp chooses it: q2_k and q3_k become q4_0, q4_k
+    /// q5_0, q5_k q5_1, q6_k q8_0, and everything f16 when 32 does not divide the row either.
     /// </summary>
     /// <param name="codec">The codec asked for.</param>
     /// <param name="columns">Weights per row.</param>
@@ -81,13 +81,16 @@ public sealed class QuantizationPlan
     {
         _ when tensor.Codec is null => PlanReason.NotFloat,
         _ when !tensor.Name.EndsWith(".weight", StringComparison.Ordinal) => PlanReason.NotAWeight,
-        TensorRole.Norm or TensorRole.Router or TensorRole.Convolution or TensorRole.PositionEmbedding or TensorRole.Tower => PlanReason.Role,
+        TensorRole.Norm or TensorRole.Router or TensorRole.Convolution => PlanReason.Role,
+        TensorRole.PositionEmbedding or TensorRole.Tower => PlanReason.Role,
         _ when !IsMatrixOrStack(tensor.Shape.Length, role) => PlanReason.NotAMatrix,
         _ when tensor.Codec.IsQuantized && !requantize => PlanReason.AlreadyQuantized,
         _ => null,
     };
 
-    /// <summary>Three dimensions are a stack for experts and for the per-head matrices of low-rank attention, and something else elsewhere.</summary>
+    /// <summary>
+    /// Three dimensions are a stack for experts and for the per-head matrices of low-rank attention, and something else elsewhere.
+    /// </summary>
     private static bool IsMatrixOrStack(int dimensions, TensorRole role) =>
         dimensions == 2 || (dimensions == 3 && role is TensorRole.RoutedExpert or TensorRole.Attention);
 }

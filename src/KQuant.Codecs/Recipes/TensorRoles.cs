@@ -25,7 +25,9 @@ public static partial class TensorRoles
         (TensorRole.FeedForward, FeedForward),
     ];
 
-    [GeneratedRegex(@"(^|\.)(vision_tower|vision_model|visual|audio_tower|audio_model|multi_modal_projector|vl_connector|merger|connector|embed_vision|embed_audio)\.|^(v|mm|a)\.")]
+    [GeneratedRegex(
+        @"(^|\.)(vision_tower|vision_model|visual|audio_tower|audio_model|multi_modal_projector|vl_connector|merger|connector"
+        + @"|embed_vision|embed_audio)\.|^(v|mm|a)\.")]
     private static partial Regex Tower { get; }
 
     // The last word: input_layernorm, q_norm, ln_f; attn_norm, post_ffw_norm.

@@ -19,13 +19,14 @@ public class AuxiliaryFilesTests
         string[] kept =
         [
             "LICENSE", "README.md", "added_tokens.json", "chat_template.jinja", "generation_config.json", "merges.txt", "modeling_x.py",
-            "preprocessor_config.json", "qwen.tiktoken", "special_tokens_map.json", "spiece.model", "templates/tool.jinja", "tokenizer.json",
-            "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
+            "preprocessor_config.json", "qwen.tiktoken", "special_tokens_map.json", "spiece.model", "templates/tool.jinja",
+            "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
         ];
         string[] left =
         [
             "config.json", "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-            "pytorch_model.bin.index.json", "consolidated.00.pth", "x.gguf", ".gitattributes", ".cache/huggingface/x.json", "onnx/model.onnx",
+            "pytorch_model.bin.index.json", "consolidated.00.pth", "x.gguf", ".gitattributes", ".cache/huggingface/x.json",
+            "onnx/model.onnx",
         ];
         foreach (string name in kept.Concat(left))
         {
@@ -55,7 +56,9 @@ public class AuxiliaryFilesTests
         AuxiliaryFiles found = AuxiliaryFiles.Find(_folder["model"]);
 
         Assert.That(found.Files.Select(file => file.RelativePath), Is.EqualTo(["fine.txt", "inside.txt"]));
-        Assert.That(found.Skipped.Select(file => file.RelativePath), Is.EquivalentTo(["absolute.txt", "dangling.txt", "folder", "hidden.txt", "relative.txt"]));
+        Assert.That(
+            found.Skipped.Select(file => file.RelativePath),
+            Is.EquivalentTo(["absolute.txt", "dangling.txt", "folder", "hidden.txt", "relative.txt"]));
     }
 
     [Test]

@@ -51,7 +51,8 @@ public class SafetensorsCorpusTests
         }
 
         JsonElement[] expected = [.. item.Content.GetProperty("tensors").EnumerateArray()];
-        Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo(expected.Select(entry => entry.GetProperty("name").GetString())));
+        Assert.That(
+            file.Tensors.Select(tensor => tensor.Name), Is.EqualTo(expected.Select(entry => entry.GetProperty("name").GetString())));
         foreach (JsonElement entry in expected)
         {
             SafetensorsTensor tensor = file.Tensors.Single(candidate => candidate.Name == entry.GetProperty("name").GetString());
@@ -59,7 +60,7 @@ public class SafetensorsCorpusTests
             using (Assert.EnterMultipleScope())
             {
                 Assert.That(tensor.ElementType.ToString(), Is.EqualTo(entry.GetProperty("dtype").GetString()));
-                Assert.That(tensor.Shape, Is.EqualTo(entry.GetProperty("shape").EnumerateArray().Select(dimension => dimension.GetInt64())));
+                Assert.That(tensor.Shape, Is.EqualTo(entry.GetProperty("shape").EnumerateArray().Select(length => length.GetInt64())));
                 Assert.That(tensor.Offset - dataStart, Is.EqualTo(entry.GetProperty("begin").GetInt64()));
                 Assert.That(tensor.Offset - dataStart + tensor.ByteCount, Is.EqualTo(entry.GetProperty("end").GetInt64()));
                 Assert.That(

@@ -153,7 +153,8 @@ public class SafetensorsFileTests
             _folder.Write(SafetensorsFile.IndexName, $"{{\"weight_map\":{{\"a\":\"{shard}\"}}}}");
 
             Assert.That(
-                () => SafetensorsFile.Open(_folder.Path), Throws.TypeOf<ModelFormatException>().With.Message.Contains("not the plain name"));
+                () => SafetensorsFile.Open(_folder.Path),
+                Throws.TypeOf<ModelFormatException>().With.Message.Contains("not the plain name"));
         }
         finally
         {
@@ -196,6 +197,11 @@ public class SafetensorsFileTests
     public void TensorsAndFilesMayExceed4Gigabytes()
     {
         const long Large = 4_300_000_000;
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Ignore("A file of 8 GiB is not sparse by itself here.");
+        }
+
         string header = $"{{\"large\":{{\"dtype\":\"U8\",\"shape\":[{Large}],\"data_offsets\":[0,{Large}]}},"
             + $"\"rows\":{{\"dtype\":\"F16\",\"shape\":[{Large / 200},100],\"data_offsets\":[{Large},{2 * Large}]}},"
             + $"\"small\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[{2 * Large},{(2 * Large) + 4}]}}}}";

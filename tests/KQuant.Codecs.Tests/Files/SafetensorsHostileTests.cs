@@ -73,7 +73,9 @@ public class SafetensorsHostileTests
         var header = new StringBuilder("{");
         for (int i = 0; i < Count; i++)
         {
-            header.Append($"{(i == 0 ? "" : ",")}\"model.layers.{i / 768}.mlp.experts.{i % 768}.down_proj.weight_scale_inv\":{{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[{4L * i},{4L * (i + 1)}]}}");
+            header.Append(i == 0 ? "" : ",")
+                .Append($"\"model.layers.{i / 768}.mlp.experts.{i % 768}.down_proj.weight_scale_inv\":")
+                .Append($"{{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[{4 * i},{4 * (i + 1)}]}}");
         }
 
         string path = folder.Write("large.safetensors", SafetensorsBytes.Build(header.Append('}').ToString(), new byte[4 * Count]));
@@ -165,6 +167,7 @@ public class SafetensorsHostileTests
 
     private static byte[] SampleFile() => SafetensorsBytes.Build(
         "{\"__metadata__\":{\"format\":\"pt\"},\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
-        + "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]},\"e\":{\"dtype\":\"I64\",\"shape\":[1,0],\"data_offsets\":[32,32]}}  ",
+        + "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[24,32]},"
+        + "\"e\":{\"dtype\":\"I64\",\"shape\":[1,0],\"data_offsets\":[32,32]}}  ",
         new byte[32]);
 }

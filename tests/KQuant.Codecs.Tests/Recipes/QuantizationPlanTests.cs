@@ -74,13 +74,19 @@ public class QuantizationPlanTests
     {
         var tensor = new StubTensor("m.weight", [64, 256], Codec("q8_0"));
 
-        Assert.That(QuantizationPlan.Uniform([tensor], Codec("q4_k")).Tensors[0].Reason, Is.EqualTo(PlanReason.AlreadyQuantized));
-        Assert.That(QuantizationPlan.Uniform([tensor], Codec("q4_k"), requantize: true).Tensors[0].Reason, Is.EqualTo(PlanReason.Requested));
-        Assert.That(QuantizationPlan.Uniform([new StubTensor("m.weight", [64, 256], null)], Codec("q4_k")).Tensors[0].Reason, Is.EqualTo(PlanReason.NotFloat));
+        var integers = new StubTensor("m.weight", [64, 256], null);
+
+        Assert.That(Reason(tensor, requantize: false), Is.EqualTo(PlanReason.AlreadyQuantized));
+        Assert.That(Reason(tensor, requantize: true), Is.EqualTo(PlanReason.Requested));
+        Assert.That(Reason(integers, requantize: true), Is.EqualTo(PlanReason.NotFloat));
         Assert.Throws<ArgumentException>(() => QuantizationPlan.Uniform([tensor], Codec("bf16")));
+
+        static PlanReason Reason(IModelTensorSource tensor, bool requantize) =>
+            QuantizationPlan.Uniform([tensor], Codec("q4_k"), requantize).Tensors[0].Reason;
     }
 
-    private static QuantCodec Codec(string name) => QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
+    private static QuantCodec Codec(string name) =>
+        QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
 
     private static PlannedTensor Plan(string name, ImmutableArray<long> shape, string codec) =>
         QuantizationPlan.Uniform([new StubTensor(name, shape, QuantCodec.Get(QuantFormat.BF16))], Codec(codec)).Tensors[0];

@@ -1,12 +1,12 @@
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// The files of a checkpoint that are neither weights nor their index nor <c>config.json</c>: tokenizers of every kind, chat templates, generation and
-/// processor settings, licences. A conversion copies them.
+/// The files of a checkpoint that are neither weights nor their index nor <c>config.json</c>: tokenizers of every kind, chat templates,
+/// generation and processor settings, licences. A conversion copies them.
 /// </summary>
 /// <remarks>
-/// Links are followed only to where the folder itself, or the blob store of the Hugging Face cache that it is a snapshot of, keeps the file:
-/// a downloaded folder cannot make a conversion publish other files of the machine.
+/// Links are followed only to where the folder itself, or the blob store of the Hugging Face cache that it is a snapshot of, keeps the
+/// file: a downloaded folder cannot make a conversion publish other files of the machine.
 /// </remarks>
 public sealed class AuxiliaryFiles
 {
@@ -15,8 +15,8 @@ public sealed class AuxiliaryFiles
 
     private static readonly HashSet<string> WeightExtensions = new(StringComparer.OrdinalIgnoreCase)
     {
-        ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".h5", ".keras", ".msgpack", ".onnx", ".onnx_data", ".pb", ".tflite",
-        ".npz", ".npy", ".ot", ".mlmodel", ".nemo", ".distcp", ".pkl", ".partial", ".incomplete",
+        ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".h5", ".keras", ".msgpack", ".onnx", ".onnx_data", ".pb",
+        ".tflite", ".npz", ".npy", ".ot", ".mlmodel", ".nemo", ".distcp", ".pkl", ".partial", ".incomplete",
     };
 
     private readonly string _root;

@@ -3,10 +3,10 @@ using System.Text.Json.Nodes;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// Writes a checkpoint folder in the layout of MLX: <c>config.json</c>, weights in shards with an index, and the auxiliary files of a source.
-/// A quantized module is stored as wire bytes, <c>PATH.weight</c> U8 [out, row bytes] or [experts, out, row bytes], beside a placeholder
-/// <c>PATH.scales</c> U8 [1], and named with its codec in the config's <c>quantization</c> and <c>quantization_config</c>. Without quantized
-/// modules it is a plain float checkpoint.
+/// Writes a checkpoint folder in the layout of MLX: <c>config.json</c>, weights in shards with an index, and the auxiliary files of a
+/// source. A quantized module is stored as wire bytes, <c>PATH.weight</c> U8 [out, row bytes] or [experts, out, row bytes], beside a
+/// placeholder <c>PATH.scales</c> U8 [1], and named with its codec in the config's <c>quantization</c> and <c>quantization_config</c>.
+/// Without quantized modules it is a plain float checkpoint.
 /// </summary>
 /// <remarks>The folder appears when it is complete; until then nothing but a temporary folder beside it exists.</remarks>
 public sealed class CheckpointWriter
@@ -46,7 +46,8 @@ public sealed class CheckpointWriter
         if (!name.EndsWith(WeightSuffix, StringComparison.Ordinal) || !codec.IsQuantized || shape.Length is not (2 or 3))
         {
             throw new ArgumentException(
-                $"A quantized weight is a .weight of two or three dimensions in a block codec; '{name}' is {codec.Name} [{string.Join(", ", shape.ToArray())}].",
+                "A quantized weight is a .weight of two or three dimensions in a block codec; "
+                + $"'{name}' is {codec.Name} [{string.Join(", ", shape.ToArray())}].",
                 nameof(name));
         }
 

@@ -5,7 +5,9 @@ using System.Text.Unicode;
 
 namespace KQuant.Codecs.Files;
 
-/// <summary>The <c>config.json</c> of a checkpoint, read within bounds and written as Python's <c>json.dump(indent=2)</c> lays it out.</summary>
+/// <summary>
+/// The <c>config.json</c> of a checkpoint, read within bounds and written as Python's <c>json.dump(indent=2)</c> lays it out.
+/// </summary>
 internal static class ConfigFile
 {
     public const string Name = "config.json";

@@ -4,8 +4,8 @@ using System.Globalization;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// Experts as mlx-lm stacks them: <c>mlp.experts.J.gate_proj.weight</c> of all J become <c>mlp.switch_mlp.gate_proj.weight</c> [experts, out, in],
-/// and so do the halves of a fused <c>mlp.experts.gate_up_proj</c>. Nothing is copied: the stack refers to its parts.
+/// Experts as mlx-lm stacks them: <c>mlp.experts.J.gate_proj.weight</c> of all J become <c>mlp.switch_mlp.gate_proj.weight</c> [experts,
+/// out, in], and so do the halves of a fused <c>mlp.experts.gate_up_proj</c>. Nothing is copied: the stack refers to its parts.
 /// </summary>
 internal sealed class ExpertStacks(ModelConfig config)
 {
@@ -46,8 +46,8 @@ internal sealed class ExpertStacks(ModelConfig config)
     }
 
     /// <summary>
-    /// Splits a tensor that fuses all experts: <c>gate_up_proj</c> [experts, 2 * out, in] into its halves, <c>down_proj</c> is only renamed. Tensors
-    /// stored the other way round ([experts, in, out]) cannot be read by rows and are left as they are.
+    /// Splits a tensor that fuses all experts: <c>gate_up_proj</c> [experts, 2 * out, in] into its halves, <c>down_proj</c> is only
+    /// renamed. Tensors stored the other way round ([experts, in, out]) cannot be read by rows and are left as they are.
     /// </summary>
     /// <returns>False when the tensor is none of these.</returns>
     public bool TrySplit(string name, SafetensorsTensor stored, [NotNullWhen(true)] out CheckpointTensor[]? parts)
@@ -125,7 +125,8 @@ internal sealed class ExpertStacks(ModelConfig config)
         {
             if (!_parts.TryAdd(expert, stored))
             {
-                throw new ModelFormatException(stored.FilePath, $"expert {expert} of {name} is also stored as '{_parts[expert].Name}'", stored.Name);
+                throw new ModelFormatException(
+                    stored.FilePath, $"expert {expert} of {name} is also stored as '{_parts[expert].Name}'", stored.Name);
             }
         }
 

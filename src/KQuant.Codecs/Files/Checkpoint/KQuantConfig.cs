@@ -5,8 +5,8 @@ using System.Text.Json.Nodes;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// The <c>quantization</c> object of a config: <c>{"mode": "kquant", "per_tensor": {"model.layers.0.self_attn.q_proj": "q4_k", ...}}</c>, keyed by
-/// module path, and written a second time as <c>quantization_config</c>.
+/// The <c>quantization</c> object of a config: <c>{"mode": "kquant", "per_tensor": {"model.layers.0.self_attn.q_proj": "q4_k", ...}}</c>,
+/// keyed by module path, and written a second time as <c>quantization_config</c>.
 /// </summary>
 internal static class KQuantConfig
 {

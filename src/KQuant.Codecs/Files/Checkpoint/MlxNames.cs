@@ -29,7 +29,7 @@ internal sealed class MlxNames
         _isComposite = config.IsComposite;
         string type = config.ModelType ?? "";
 
-        // Gemma 3 classes keep a head that is present, and then do not tie. Gemma and Gemma 2 tie unless told otherwise, others only when told.
+        // Gemma and Gemma 2 tie unless told otherwise, others only when told. Gemma 3 keeps a head that is present, and then does not tie.
         bool tied = config.GetBoolean("tie_word_embeddings") ?? type is "gemma" or "gemma2";
         _dropsHead = tied && !type.StartsWith("gemma3", StringComparison.Ordinal);
         _layers = TrailingLayerTypes.Contains(type) ? config.GetInteger("num_hidden_layers") : null;
@@ -52,8 +52,8 @@ internal sealed class MlxNames
             return false;
         }
 
-        bool belongsToLanguageModel = name.StartsWith("model.", StringComparison.Ordinal) || name.StartsWith("lm_head.", StringComparison.Ordinal);
-        if (_isComposite && belongsToLanguageModel)
+        if (_isComposite
+            && (name.StartsWith("model.", StringComparison.Ordinal) || name.StartsWith("lm_head.", StringComparison.Ordinal)))
         {
             name = LanguageModel + name;
         }

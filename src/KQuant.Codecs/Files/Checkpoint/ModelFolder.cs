@@ -5,12 +5,12 @@ using System.Text.Json.Nodes;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A checkpoint folder opened for reading: a Hugging Face model of floats, or an MLX model whose weights are GGUF blocks
-/// (<c>"mode": "kquant"</c>). Both show the same tensors under the names that mlx-lm uses, whatever files and pieces they are stored in.
+/// A checkpoint folder opened for reading: a Hugging Face model of floats, or an MLX model whose weights are GGUF blocks (<c>"mode":
+/// "kquant"</c>). Both show the same tensors under the names that mlx-lm uses, whatever files and pieces they are stored in.
 /// </summary>
 /// <remarks>
-/// Experts that a checkpoint stores one by one or fused appear stacked under <c>switch_mlp</c>; tensors that a loader computes itself or that
-/// belong to a vision tower are in <see cref="Dropped"/>. The weights are memory-mapped and nothing is copied before rows are read.
+/// Experts that a checkpoint stores one by one or fused appear stacked under <c>switch_mlp</c>; tensors that a loader computes itself or
+/// that belong to a vision tower are in <see cref="Dropped"/>. The weights are memory-mapped and nothing is copied before rows are read.
 /// </remarks>
 public sealed class ModelFolder : IModelSource
 {
@@ -38,8 +38,8 @@ public sealed class ModelFolder : IModelSource
     public string? ModelType { get; }
 
     /// <summary>
-    /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a name; null
-    /// when it is a float checkpoint. Tensors of other schemes than kquant are listed as they are stored.
+    /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
+    /// name; null when it is a float checkpoint. Tensors of other schemes than kquant are listed as they are stored.
     /// </summary>
     public string? QuantizationMode { get; }
 
@@ -181,8 +181,11 @@ public sealed class ModelFolder : IModelSource
         if (stored.ElementType != ElementType.U8 || stored.Shape.Length is not (2 or 3))
         {
             throw new ModelFormatException(
-                stored.FilePath, $"a {Printable.Shorten(codecName)} weight is stored as U8 [out, bytes] or [experts, out, bytes], "
-                + $"not as {stored.ElementType} [{string.Join(", ", stored.Shape)}]", stored.Name, stored.Offset);
+                stored.FilePath,
+                $"a {Printable.Shorten(codecName)} weight is stored as U8 [out, bytes] or [experts, out, bytes], "
+                + $"not as {stored.ElementType} [{string.Join(", ", stored.Shape)}]",
+                stored.Name,
+                stored.Offset);
         }
 
         if (!QuantCodec.TryParse(codecName, out QuantCodec? codec) || !codec.IsQuantized)
@@ -195,7 +198,10 @@ public sealed class ModelFolder : IModelSource
         if (rowBytes % codec.BytesPerBlock != 0 || rowBytes / codec.BytesPerBlock > int.MaxValue / codec.WeightsPerBlock)
         {
             throw new ModelFormatException(
-                stored.FilePath, $"rows of {rowBytes} bytes are no whole {codec.Name} blocks of {codec.BytesPerBlock} bytes", stored.Name, stored.Offset);
+                stored.FilePath,
+                $"rows of {rowBytes} bytes are no whole {codec.Name} blocks of {codec.BytesPerBlock} bytes",
+                stored.Name,
+                stored.Offset);
         }
 
         long columns = rowBytes / codec.BytesPerBlock * codec.WeightsPerBlock;

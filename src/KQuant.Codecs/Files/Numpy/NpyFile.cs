@@ -120,7 +120,9 @@ public sealed unsafe class NpyFile : IDisposable
         return _file.Bytes(_dataStart + offset, count);
     }
 
-    /// <summary>The array as weights: a vector is a matrix of one row, a third dimension counts experts, further ones are folded into it.</summary>
+    /// <summary>
+    /// The array as weights: a vector is a matrix of one row, a third dimension counts experts, further ones are folded into it.
+    /// </summary>
     /// <returns>A view that is valid until the file is disposed.</returns>
     /// <exception cref="NotSupportedException">The element type is neither F32 nor F16.</exception>
     /// <exception cref="ModelFormatException">A row is longer than 2^31 - 1 weights.</exception>
@@ -162,12 +164,15 @@ public sealed unsafe class NpyFile : IDisposable
         }
 
         ReadOnlySpan<byte> lengthField = file.Bytes(PreambleLength, lengthBytes);
-        uint length = major == 1 ? BinaryPrimitives.ReadUInt16LittleEndian(lengthField) : BinaryPrimitives.ReadUInt32LittleEndian(lengthField);
+        uint length = major == 1
+            ? BinaryPrimitives.ReadUInt16LittleEndian(lengthField)
+            : BinaryPrimitives.ReadUInt32LittleEndian(lengthField);
         int headerStart = PreambleLength + lengthBytes;
         if (length > MaxHeaderLength || !file.Contains(headerStart, length))
         {
             throw new ModelFormatException(
-                file.Path, $"the header claims {length} bytes; the file has {file.Length - headerStart}, and at most {MaxHeaderLength} are read");
+                file.Path,
+                $"the header claims {length} bytes; the file has {file.Length - headerStart}, and at most {MaxHeaderLength} are read");
         }
 
         string text = (major < 3 ? Encoding.Latin1 : Encoding.UTF8).GetString(file.Bytes(headerStart, (int)length));
@@ -176,7 +181,9 @@ public sealed unsafe class NpyFile : IDisposable
         if (!ElementTypes.TryGetByteCount(type, shape.AsSpan(), out long byteCount) || byteCount != file.Length - dataStart)
         {
             throw new ModelFormatException(
-                file.Path, $"{type} [{string.Join(", ", shape)}] does not take the {file.Length - dataStart} bytes that follow the header", offset: dataStart);
+                file.Path,
+                $"{type} [{string.Join(", ", shape)}] does not take the {file.Length - dataStart} bytes that follow the header",
+                offset: dataStart);
         }
 
         return new NpyFile(file, type, shape, dataStart, byteCount);

@@ -121,15 +121,16 @@ internal ref struct NpyHeader
     private ElementType TakeType()
     {
         string descriptor = TakeString();
-        foreach ((ElementType type, string known) in Types)
+        foreach ((ElementType type, string candidate) in Types)
         {
-            if (descriptor == known)
+            if (descriptor == candidate)
             {
                 return type;
             }
         }
 
-        throw Problem($"the type '{Printable.Shorten(descriptor)}' is not read; the types are {string.Join(" ", Types.Select(t => t.Descriptor))}");
+        string known = string.Join(" ", Types.Select(entry => entry.Descriptor));
+        throw Problem($"the type '{Printable.Shorten(descriptor)}' is not read; the types are {known}");
     }
 
     private bool TakeBoolean()
@@ -154,8 +155,8 @@ internal ref struct NpyHeader
         while (!TryTake(')'))
         {
             SkipSpace();
-            int digits = _text[_at..].IndexOfAnyExceptInRange('0', '9');
-            if (digits <= 0 || !long.TryParse(_text.Slice(_at, digits), NumberStyles.None, CultureInfo.InvariantCulture, out long dimension))
+            int digits = Math.Max(0, _text[_at..].IndexOfAnyExceptInRange('0', '9'));
+            if (!long.TryParse(_text.Slice(_at, digits), NumberStyles.None, CultureInfo.InvariantCulture, out long dimension))
             {
                 throw Problem("a dimension is no whole number");
             }

@@ -5,8 +5,8 @@ using System.Text.RegularExpressions;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// The tensors of a safetensors model: one file, or the shards that an index names. The files are memory-mapped; opening reads only headers,
-/// validates them completely, and takes less than 64 MiB whatever they claim.
+/// The tensors of a safetensors model: one file, or the shards that an index names. The files are memory-mapped; opening reads only
+/// headers, validates them completely, and takes less than 64 MiB whatever they claim.
 /// </summary>
 /// <remarks>
 /// <para>
@@ -134,12 +134,12 @@ public sealed partial class SafetensorsFile : IDisposable
         }
 
         Array.Sort(paths, StringComparer.Ordinal);
-        CheckComplete(folder, paths);
+        CheckComplete(paths);
         return paths;
     }
 
     /// <summary>Without an index only the names of the shards tell that one is missing or belongs to another set.</summary>
-    private static void CheckComplete(string folder, string[] paths)
+    private static void CheckComplete(string[] paths)
     {
         foreach (string path in paths)
         {
@@ -147,7 +147,7 @@ public sealed partial class SafetensorsFile : IDisposable
             if (match.Success && int.Parse(match.Groups["count"].ValueSpan, CultureInfo.InvariantCulture) != paths.Length)
             {
                 throw new ModelFormatException(
-                    folder, $"{System.IO.Path.GetFileName(path)} belongs to a set of another size than the {paths.Length} files model*.safetensors");
+                    path, $"the file belongs to a set of another size than the {paths.Length} files model*.safetensors");
             }
         }
     }

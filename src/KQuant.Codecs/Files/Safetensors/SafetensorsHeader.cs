@@ -149,8 +149,9 @@ internal ref struct SafetensorsHeader
         var tensor = new SafetensorsTensor(_shard, name, type.Value, shape.Value, range.Value.Begin, byteCount);
         if (!_table.TryAdd(tensor))
         {
-            string other = _table.TryGet(name, out SafetensorsTensor? first) && first.FilePath != _shard.Path ? $" (also in {first.FilePath})" : "";
-            throw new ModelFormatException(_shard.Path, $"the name occurs twice{other}", name, position);
+            _table.TryGet(name, out SafetensorsTensor? first);
+            string where = first!.FilePath == _shard.Path ? "in the file" : $"in the model, also in {first.FilePath}";
+            throw new ModelFormatException(_shard.Path, $"the name occurs twice {where}", name, position);
         }
     }
 

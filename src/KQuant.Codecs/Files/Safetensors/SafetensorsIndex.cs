@@ -4,8 +4,8 @@ using System.Text.Unicode;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// <c>model.safetensors.index.json</c>: which shard holds which tensor. It is read twice, so that nothing of it is kept: first for the names
-/// of the shards, then to compare every entry with the headers of the opened shards.
+/// <c>model.safetensors.index.json</c>: which shard holds which tensor. It is read twice, so that nothing of it is kept: first for the
+/// names of the shards, then to compare every entry with the headers of the opened shards.
 /// </summary>
 internal sealed class SafetensorsIndex : IDisposable
 {
@@ -85,7 +85,8 @@ internal sealed class SafetensorsIndex : IDisposable
         {
             if (!tensor.IsIndexed)
             {
-                throw new ModelFormatException(tensor.FilePath, $"{System.IO.Path.GetFileName(Path)} does not list this tensor", tensor.Name);
+                throw new ModelFormatException(
+                    tensor.FilePath, $"{System.IO.Path.GetFileName(Path)} does not list this tensor", tensor.Name);
             }
         }
     }
@@ -191,7 +192,9 @@ internal sealed class SafetensorsIndex : IDisposable
         if (!plain)
         {
             throw new ModelFormatException(
-                Path, $"the shard '{Printable.Shorten(name)}' is not the plain name of a .safetensors file beside the index", offset: position);
+                Path,
+                $"the shard '{Printable.Shorten(name)}' is not the plain name of a .safetensors file beside the index",
+                offset: position);
         }
     }
 }

@@ -54,12 +54,14 @@ internal sealed class SafetensorsShard : IDisposable
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(File.Bytes(0, LengthBytes));
         if (length > SafetensorsLimits.MaxHeaderLength)
         {
-            throw new ModelFormatException(Path, $"the header claims {length} bytes; at most {SafetensorsLimits.MaxHeaderLength} are allowed", offset: 0);
+            throw new ModelFormatException(
+                Path, $"the header claims {length} bytes; at most {SafetensorsLimits.MaxHeaderLength} are allowed", offset: 0);
         }
 
         if (!File.Contains(LengthBytes, (long)length))
         {
-            throw new ModelFormatException(Path, $"the header claims {length} bytes, but the file ends after {File.Length - LengthBytes}", offset: 0);
+            throw new ModelFormatException(
+                Path, $"the header claims {length} bytes, but the file ends after {File.Length - LengthBytes}", offset: 0);
         }
 
         DataStart = LengthBytes + (long)length;
@@ -85,7 +87,8 @@ internal sealed class SafetensorsShard : IDisposable
 
         if (end != DataLength)
         {
-            throw new ModelFormatException(Path, $"the tensors take {end} bytes, but {DataLength} follow the header", offset: DataStart + end);
+            throw new ModelFormatException(
+                Path, $"the tensors take {end} bytes, but {DataLength} follow the header", offset: DataStart + end);
         }
     }
 }

@@ -42,7 +42,9 @@ internal sealed class SafetensorsTable
 
     public bool TryGet(string name, [NotNullWhen(true)] out SafetensorsTensor? tensor) => _byName.TryGetValue(name, out tensor);
 
-    /// <summary>Puts the tensors from <paramref name="first"/> on into the order of their data, empty ones before what follows them.</summary>
+    /// <summary>
+    /// Puts the tensors from <paramref name="first"/> on into the order of their data, empty ones before what follows them.
+    /// </summary>
     public ReadOnlySpan<SafetensorsTensor> SortFrom(int first)
     {
         Span<SafetensorsTensor> added = CollectionsMarshal.AsSpan(_tensors)[first..];

@@ -9,7 +9,8 @@ public sealed unsafe class SafetensorsTensor
 {
     private readonly SafetensorsShard _shard;
 
-    internal SafetensorsTensor(SafetensorsShard shard, string name, ElementType type, ImmutableArray<long> shape, long begin, long byteCount)
+    internal SafetensorsTensor(
+        SafetensorsShard shard, string name, ElementType type, ImmutableArray<long> shape, long begin, long byteCount)
     {
         _shard = shard;
         Name = name;

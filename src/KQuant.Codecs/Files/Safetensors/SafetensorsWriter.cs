@@ -72,7 +72,8 @@ public sealed class SafetensorsWriter
         ArgumentOutOfRangeException.ThrowIfGreaterThan(shape.Length, SafetensorsLimits.MaxDimensions, nameof(shape));
         if (!ElementTypes.TryGetByteCount(type, shape, out long byteCount))
         {
-            throw new ArgumentException($"Tensor '{name}': {type} [{string.Join(", ", shape.ToArray())}] has no size in bytes.", nameof(shape));
+            throw new ArgumentException(
+                $"Tensor '{name}': {type} [{string.Join(", ", shape.ToArray())}] has no size in bytes.", nameof(shape));
         }
 
         if (!_names.Add(name))
