@@ -5,6 +5,8 @@ namespace KQuant.Codecs.Files;
 /// <summary>Sizes of element types, and their relation to codecs.</summary>
 public static class ElementTypes
 {
+    private static readonly string[] Names = Enum.GetNames<ElementType>();
+
     /// <summary>Bits that one element takes.</summary>
     /// <param name="type">An element type.</param>
     /// <returns>4 to 64.</returns>
@@ -49,6 +51,14 @@ public static class ElementTypes
             QuantFormat.BF16 => ElementType.BF16,
             _ => ElementType.U8,
         };
+    }
+
+    /// <summary>The type of a name in any case, such as <c>bf16</c>; <see cref="Enum"/>'s own method would take numbers too.</summary>
+    internal static bool TryParse(string name, out ElementType type)
+    {
+        int index = Array.FindIndex(Names, candidate => candidate.Equals(name, StringComparison.OrdinalIgnoreCase));
+        type = (ElementType)Math.Max(index, 0);
+        return index >= 0;
     }
 
     /// <summary>

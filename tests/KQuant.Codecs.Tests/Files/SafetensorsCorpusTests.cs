@@ -30,7 +30,7 @@ public class SafetensorsCorpusTests
         long before = GC.GetAllocatedBytesForCurrentThread();
         if (expect == "reject")
         {
-            ModelFormatException problem = Assert.Throws<ModelFormatException>(() => SafetensorsFile.Open(item.Path).Dispose());
+            ModelFormatException problem = Assert.Throws<ModelFormatException>(() => SafetensorsFile.Open(item.Path).Dispose())!;
             Assert.That(problem.Message, Does.StartWith(item.Path));
             Assert.That(problem.Path, Is.EqualTo(item.Path));
         }

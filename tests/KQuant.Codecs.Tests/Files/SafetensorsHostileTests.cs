@@ -108,7 +108,7 @@ public class SafetensorsHostileTests
         string header = "{\"\\u001b[31m\\n" + new string('x', 1000) + "\":null}";
         string path = folder.Write("odd.safetensors", SafetensorsBytes.Build(header, []));
 
-        ModelFormatException problem = Assert.Throws<ModelFormatException>(() => SafetensorsFile.Open(path).Dispose());
+        ModelFormatException problem = Assert.Throws<ModelFormatException>(() => SafetensorsFile.Open(path).Dispose())!;
 
         Assert.That(problem.Message.Any(char.IsControl), Is.False);
         Assert.That(problem.Message, Has.Length.LessThan(path.Length + 300));

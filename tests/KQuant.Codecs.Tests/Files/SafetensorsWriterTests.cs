@@ -155,6 +155,15 @@ public class SafetensorsWriterTests
     }
 
     [Test]
+    public void FileInTheWayOfAFolderIsAnInputOutputError()
+    {
+        _folder.Write("out", "mine");
+
+        Assert.Throws<IOException>(() => new SafetensorsWriter().WriteFolder(_folder["out"], overwrite: true));
+        Assert.That(File.ReadAllText(_folder["out"]), Is.EqualTo("mine"));
+    }
+
+    [Test]
     public void EmptyFolderMayBeWrittenTo()
     {
         Directory.CreateDirectory(_folder["out"]);

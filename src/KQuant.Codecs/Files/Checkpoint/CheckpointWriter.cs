@@ -31,23 +31,26 @@ public sealed class CheckpointWriter
     /// <summary>Bytes of all tensors declared so far.</summary>
     public long TotalBytes => _weights.TotalBytes;
 
-    /// <summary>Declares a quantized weight.</summary>
-    /// <param name="name">Its name, which ends in <c>.weight</c>.</param>
-    /// <param name="codec">A block codec.</param>
-    /// <param name="shape">Logical dimensions: [out, in] or [experts, out, in].</param>
-    /// <param name="write">Writes the wire bytes, row by row, when it is the tensor's turn.</param>
-    /// <exception cref="ArgumentException">
-    /// The name does not end in <c>.weight</c> or is taken, the codec is none of the block codecs, or the shape does not fit it.
-    /// </exception>
-    public void AddQuantized(string name, QuantCodec codec, ReadOnlySpan<long> shape, Action<Stream> write)
+    /// <summary>Declares a weight in any codec: a block codec makes it a quantized module, f32, f16 and bf16 a plain tensor.</summary>
+    /// <param name="name">Its name; that of a quantized weight ends in <c>.weight</c>.</param>
+    /// <param name="codec">The codec.</param>
+    /// <param name="shape">Logical dimensions, outermost first; those of a quantized weight are [out, in] or [experts, out, in].</param>
+    /// <param name="write">Writes the encoded rows, one after the other, when it is the tensor's turn.</param>
+    /// <exception cref="ArgumentException">The name is taken or impossible, or the shape does not fit the codec.</exception>
+    public void Add(string name, QuantCodec codec, ReadOnlySpan<long> shape, Action<Stream> write)
     {
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(codec);
-        if (!name.EndsWith(WeightSuffix, StringComparison.Ordinal) || !codec.IsQuantized || shape.Length is not (2 or 3))
+        if (!codec.IsQuantized)
+        {
+            Add(name, codec.GetElementType(), shape, write);
+            return;
+        }
+
+        if (!name.EndsWith(WeightSuffix, StringComparison.Ordinal) || shape.Length is not (2 or 3))
         {
             throw new ArgumentException(
-                "A quantized weight is a .weight of two or three dimensions in a block codec; "
-                + $"'{name}' is {codec.Name} [{string.Join(", ", shape.ToArray())}].",
+                $"A quantized weight is a .weight of two or three dimensions; '{name}' is [{string.Join(", ", shape.ToArray())}].",
                 nameof(name));
         }
 
@@ -78,11 +81,11 @@ public sealed class CheckpointWriter
     public void Add(IModelTensorSource tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Codec is { IsQuantized: true } codec)
+        if (tensor.Codec is QuantCodec codec)
         {
-            AddQuantized(tensor.Name, codec, tensor.Shape.AsSpan(), tensor.CopyTo);
+            Add(tensor.Name, codec, tensor.Shape.AsSpan(), tensor.CopyTo);
         }
-        else if (Enum.TryParse(tensor.FormatName, ignoreCase: true, out ElementType type))
+        else if (ElementTypes.TryParse(tensor.FormatName, out ElementType type))
         {
             Add(tensor.Name, type, tensor.Shape.AsSpan(), tensor.CopyTo);
         }

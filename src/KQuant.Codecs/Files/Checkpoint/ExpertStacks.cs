@@ -55,7 +55,8 @@ internal sealed class ExpertStacks(ModelConfig config)
         parts = null;
         bool isGateUp = name.EndsWith(".experts.gate_up_proj", StringComparison.Ordinal);
         bool isDown = name.EndsWith(".experts.down_proj", StringComparison.Ordinal);
-        if (!_splitsFused || !(isGateUp || isDown) || stored.Shape.Length != 3 || stored.ByteCount == 0 || stored.Shape[0] > MaxExperts)
+        if (!_splitsFused || !(isGateUp || isDown) || stored.Shape.Length != 3 || stored.ByteCount == 0 || stored.Shape[0] > MaxExperts
+            || !stored.ElementType.TryGetCodec(out _))
         {
             return false;
         }
@@ -147,8 +148,10 @@ internal sealed class ExpertStacks(ModelConfig config)
                 if (part.ElementType != first.ElementType || !part.Shape.AsSpan().SequenceEqual(first.Shape.AsSpan()))
                 {
                     throw new ModelFormatException(
-                        part.FilePath, $"expert {expert} is {part.ElementType} [{string.Join(", ", part.Shape)}], unlike expert 0, "
-                        + $"which is {first.ElementType} [{string.Join(", ", first.Shape)}]", part.Name);
+                        part.FilePath,
+                        $"expert {expert} is {part.ElementType} [{string.Join(", ", part.Shape)}], unlike expert 0, "
+                        + $"which is {first.ElementType} [{string.Join(", ", first.Shape)}]",
+                        part.Name);
                 }
 
                 next++;
