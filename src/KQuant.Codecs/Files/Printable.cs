@@ -10,7 +10,8 @@ internal static class Printable
 
     public static string Shorten(string text) => Shorten(text.AsSpan());
 
-    public static string Shorten(ReadOnlySpan<byte> utf8) => Shorten(Encoding.UTF8.GetString(utf8[..Math.Min(utf8.Length, 4 * MaxLength)]));
+    public static string Shorten(ReadOnlySpan<byte> utf8) =>
+        Shorten(System.Text.Encoding.UTF8.GetString(utf8[..Math.Min(utf8.Length, 4 * MaxLength)]));
 
     public static string Shorten(ReadOnlySpan<char> text)
     {

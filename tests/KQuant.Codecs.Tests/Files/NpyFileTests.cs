@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
 using KQuant.Codecs.Files;
@@ -30,7 +29,7 @@ public class NpyFileTests
         byte[] expected =
         [
             0x93, .. "NUMPY"u8, 1, 0, 118, 0,
-            .. Encoding.ASCII.GetBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }".PadRight(117) + "\n"),
+            .. System.Text.Encoding.ASCII.GetBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }".PadRight(117) + "\n"),
             .. MemoryMarshal.AsBytes(values.AsSpan()),
         ];
         Assert.That(File.ReadAllBytes(_folder["x.npy"]), Is.EqualTo(expected));
@@ -159,7 +158,7 @@ public class NpyFileTests
 
     private static byte[] Build(int major, string header, int dataLength)
     {
-        byte[] text = Encoding.ASCII.GetBytes(header.Length == 0 ? "" : header + "\n");
+        byte[] text = System.Text.Encoding.ASCII.GetBytes(header.Length == 0 ? "" : header + "\n");
         byte[] length = major == 1 ? BitConverter.GetBytes((ushort)text.Length) : BitConverter.GetBytes(text.Length);
         return [0x93, .. "NUMPY"u8, (byte)major, 0, .. length, .. text, .. new byte[dataLength]];
     }

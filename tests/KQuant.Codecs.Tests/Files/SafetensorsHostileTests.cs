@@ -46,7 +46,7 @@ public class SafetensorsHostileTests
         using (FileStream stream = File.Create(path, 1 << 20))
         {
             stream.Write(BitConverter.GetBytes((long)MaxHeader));
-            using (var writer = new StreamWriter(stream, Encoding.ASCII, 1 << 16, leaveOpen: true))
+            using (var writer = new StreamWriter(stream, System.Text.Encoding.ASCII, 1 << 16, leaveOpen: true))
             {
                 writer.Write(start);
                 for ((int i, long written) = (0, 0); written < MaxHeader; i++)

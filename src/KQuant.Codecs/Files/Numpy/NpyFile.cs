@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
-using System.Text;
 
 namespace KQuant.Codecs.Files;
 
@@ -175,7 +174,7 @@ public sealed unsafe class NpyFile : IDisposable
                 $"the header claims {length} bytes; the file has {file.Length - headerStart}, and at most {MaxHeaderLength} are read");
         }
 
-        string text = (major < 3 ? Encoding.Latin1 : Encoding.UTF8).GetString(file.Bytes(headerStart, (int)length));
+        string text = (major < 3 ? System.Text.Encoding.Latin1 : System.Text.Encoding.UTF8).GetString(file.Bytes(headerStart, (int)length));
         (ElementType type, ImmutableArray<long> shape) = NpyHeader.Parse(file.Path, headerStart, text);
         long dataStart = headerStart + length;
         if (!ElementTypes.TryGetByteCount(type, shape.AsSpan(), out long byteCount) || byteCount != file.Length - dataStart)

@@ -65,7 +65,7 @@ internal ref struct NpyHeader
         "NUMPY"u8.CopyTo(bytes.AsSpan(1));
         bytes[6] = 1;
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(8), (ushort)text.Length);
-        Encoding.ASCII.GetBytes(text.ToString(), bytes.AsSpan(Preamble));
+        System.Text.Encoding.ASCII.GetBytes(text.ToString(), bytes.AsSpan(Preamble));
         return bytes;
     }
 
