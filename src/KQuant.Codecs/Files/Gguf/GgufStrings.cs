@@ -1,0 +1,85 @@
+using System.Collections;
+using System.Text;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// An array of strings in a file's metadata, such as a vocabulary of 150 000 tokens: a view that decodes one string at a time and keeps none.
+/// Enumerating is linear; an index costs a short walk from the nearest known place.
+/// </summary>
+public sealed class GgufStrings : IReadOnlyList<string>
+{
+    // One known place for so many strings: a file's claim of millions of empty ones must not become a large table.
+    private const int Stride = 32;
+    private readonly GgufValue _array;
+    private int[]? _places;
+
+    internal GgufStrings(GgufValue array) => _array = array;
+
+    /// <summary>The number of strings.</summary>
+    public int Count => _array.Count;
+
+    /// <summary>A string. Bytes that are no UTF-8 become U+FFFD; <see cref="GetUtf8"/> has them.</summary>
+    /// <param name="index">0 to <see cref="Count"/> - 1.</param>
+    public string this[int index] => Encoding.UTF8.GetString(GetUtf8(index));
+
+    /// <summary>The bytes of a string, as the file has them.</summary>
+    /// <param name="index">0 to <see cref="Count"/> - 1.</param>
+    /// <returns>The bytes, usually UTF-8; not a copy.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such string.</exception>
+    public ReadOnlySpan<byte> GetUtf8(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
+        ReadOnlySpan<byte> elements = _array.Elements;
+        _places ??= FindPlaces(elements);
+        int at = _places[index / Stride];
+        for (int i = index / Stride * Stride; i < index; i++)
+        {
+            at = End(elements, at);
+        }
+
+        return At(elements, at);
+    }
+
+    /// <inheritdoc/>
+    public IEnumerator<string> GetEnumerator()
+    {
+        int at = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            (string text, at) = Decode(at);
+            yield return text;
+        }
+    }
+
+    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    private static ReadOnlySpan<byte> At(ReadOnlySpan<byte> elements, int at) =>
+        elements[(at + GgufWire.StringHeaderBytes)..End(elements, at)];
+
+    private static int End(ReadOnlySpan<byte> elements, int at) => at + GgufWire.SizeAt(elements[at..], GgufValueType.String);
+
+    private (string Text, int End) Decode(int at)
+    {
+        ReadOnlySpan<byte> elements = _array.Elements;
+        return (Encoding.UTF8.GetString(At(elements, at)), End(elements, at));
+    }
+
+    private int[] FindPlaces(ReadOnlySpan<byte> elements)
+    {
+        var places = new int[(Count + Stride - 1) / Stride];
+        int at = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            if (i % Stride == 0)
+            {
+                places[i / Stride] = at;
+            }
+
+            at = End(elements, at);
+        }
+
+        return places;
+    }
+}

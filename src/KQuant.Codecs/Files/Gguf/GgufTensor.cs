@@ -1,0 +1,131 @@
+using System.Collections.Immutable;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// One tensor of a <see cref="GgufFile"/>: its description, checked against the file's length when it was opened, and access to its bytes, which
+/// stay in the memory-mapped file.
+/// </summary>
+public sealed unsafe class GgufTensor
+{
+    internal GgufTensor(MappedFile file, string name, ImmutableArray<long> dimensions, long elementCount, uint typeId)
+    {
+        File = file;
+        Name = name;
+        Dimensions = dimensions;
+        ElementCount = elementCount;
+        TypeId = typeId;
+        Type = GgmlType.TryGet(typeId, out GgmlType? type) ? type : null;
+        ByteCount = Type is null ? null : elementCount / Type.WeightsPerBlock * Type.BytesPerBlock;
+    }
+
+    /// <summary>The name, such as <c>blk.0.ffn_down.weight</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>The dimensions in GGUF order, the row length first; 0 to 4 of them.</summary>
+    public ImmutableArray<long> Dimensions { get; }
+
+    /// <summary>The product of the dimensions; 1 for a scalar without dimensions.</summary>
+    public long ElementCount { get; }
+
+    /// <summary>The GGML type id as the file has it.</summary>
+    public uint TypeId { get; }
+
+    /// <summary>The type, or null if ggml has none of this id (or none any more).</summary>
+    public GgmlType? Type { get; }
+
+    /// <summary>The codec, or null if there is none for this type.</summary>
+    public QuantCodec? Codec => Type?.Codec;
+
+    /// <summary>The name of the type, or <c>type 77</c>.</summary>
+    public string TypeName => Type?.Name ?? $"type {TypeId}";
+
+    /// <summary>Bytes of the data; may exceed 2 GiB; null if the type is not known.</summary>
+    public long? ByteCount { get; }
+
+    /// <summary>Where the data begins in its file.</summary>
+    public long Offset { get; internal set; }
+
+    /// <summary>Path of the file that holds the data: one of several if the model is split.</summary>
+    public string FilePath => File.Path;
+
+    internal MappedFile File { get; }
+
+    /// <summary>All bytes of the tensor.</summary>
+    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <exception cref="ModelFormatException">The type is not known, so its size is not either, or there are more than 2 GiB.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public ReadOnlySpan<byte> GetBytes()
+    {
+        long byteCount = KnownByteCount();
+        return byteCount <= int.MaxValue
+            ? GetBytes(0, (int)byteCount)
+            : throw Error($"{byteCount} bytes do not fit into one span; get a part of them at a time");
+    }
+
+    /// <summary>Part of the tensor's bytes.</summary>
+    /// <param name="offset">First byte, counted from the start of the tensor.</param>
+    /// <param name="count">Number of bytes.</param>
+    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
+    /// <exception cref="ModelFormatException">The type is not known, so its size is not either.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public ReadOnlySpan<byte> GetBytes(long offset, int count)
+    {
+        long byteCount = KnownByteCount();
+        if (offset < 0 || count < 0 || offset > byteCount - count)
+        {
+            Throw.RangeOutsideTensor(Name, offset, count, byteCount);
+        }
+
+        return new ReadOnlySpan<byte>(Pointer(offset, count), count);
+    }
+
+    /// <summary>
+    /// The tensor as weights: dimensions <c>[K, N, E]</c> are E experts of N rows of K columns, a vector is one row, a fourth dimension is folded
+    /// into the experts. A tensor without elements has no rows, whatever its other dimensions claim.
+    /// </summary>
+    /// <returns>A view that is valid until the file is disposed.</returns>
+    /// <exception cref="NotSupportedException">The type has no codec; the message names the codecs.</exception>
+    /// <exception cref="ModelFormatException">The type is not known, or a row is longer than 2^31 - 1 weights.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public QuantizedTensor AsWeights()
+    {
+        long byteCount = KnownByteCount();
+        QuantCodec? codec = Codec;
+        if (codec is null)
+        {
+            Throw.NotWeights(FilePath, Name, $"{TypeName} (GGML type {TypeId})");
+        }
+
+        return QuantizedTensor.FromPointer(codec, GetShape(), Pointer(0, byteCount), byteCount, File);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} {TypeName} [{string.Join(", ", Dimensions)}]";
+
+    internal ModelFormatException Error(string problem) => new(FilePath, problem, Name, Offset);
+
+    private QuantShape GetShape()
+    {
+        long columns = Dimensions.IsEmpty ? 1 : Dimensions[0];
+        if (columns > int.MaxValue)
+        {
+            throw Error($"a row of {columns} weights is longer than {int.MaxValue}");
+        }
+
+        if (ElementCount == 0)
+        {
+            return new QuantShape(1, 0, (int)columns);
+        }
+
+        long rows = Dimensions.Length > 1 ? Dimensions[1] : 1;
+        return new QuantShape(ElementCount / columns / rows, rows, (int)columns);
+    }
+
+    // An empty tensor may lie behind the end of the file, where no byte has an address.
+    private byte* Pointer(long offset, long count) => count == 0 ? null : File.Pointer(Offset + offset, count);
+
+    private long KnownByteCount() => ByteCount
+        ?? throw Error($"GGML type {TypeId} is not known, so the data cannot be read; the types are {GgmlType.NameList}");
+}

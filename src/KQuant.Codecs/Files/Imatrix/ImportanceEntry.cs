@@ -1,0 +1,168 @@
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// The importance of the columns of one weight: what its inputs looked like when text ran through the model. Immutable; an entry of an opened
+/// file is read when asked for and lives as long as the <see cref="ImportanceMatrix"/>.
+/// </summary>
+public sealed class ImportanceEntry
+{
+    private readonly string _path;
+    private readonly FloatRegion _values;
+    private readonly FloatRegion? _floatCounts;
+    private readonly long[]? _counts;
+    private readonly bool _valuesAreMeans;
+
+    /// <summary>Creates an entry from sums, as calibration gathers them.</summary>
+    /// <param name="name">The name of the weight, <c>blk.0.ffn_down.weight</c> or <c>model.layers.0.mlp.down_proj.weight</c>.</param>
+    /// <param name="sums">For each expert and column the sum of the squared inputs; one expert for a matrix.</param>
+    /// <param name="counts">For each expert the number of inputs that were summed; 0 for an expert that none was routed to.</param>
+    /// <exception cref="ArgumentException">The name is empty, there are no sums or counts, or the sums are no whole rows for the counts.</exception>
+    public ImportanceEntry(string name, ReadOnlySpan<float> sums, ReadOnlySpan<long> counts)
+        : this("new importance matrix", name, new FloatRegion([.. sums]), [.. counts], null, valuesAreMeans: false)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        if (sums.IsEmpty || counts.IsEmpty || sums.Length % counts.Length != 0)
+        {
+            throw new ArgumentException($"{sums.Length} sums for {counts.Length} counts: there must be as many for each count, and at least one.", nameof(sums));
+        }
+
+        foreach (long count in counts)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(count, nameof(counts));
+        }
+    }
+
+    internal ImportanceEntry(
+        string path, string name, FloatRegion values, long[]? counts, FloatRegion? floatCounts, bool valuesAreMeans)
+    {
+        _path = path;
+        _values = values;
+        _counts = counts;
+        _floatCounts = floatCounts;
+        _valuesAreMeans = valuesAreMeans;
+        Name = name;
+        ExpertCount = (int)(floatCounts?.Count ?? counts!.Length);
+    }
+
+    /// <summary>The name of the weight.</summary>
+    public string Name { get; }
+
+    /// <summary>The number of values: columns, times experts where they are kept apart.</summary>
+    public long ValueCount => _values.Count;
+
+    /// <summary>
+    /// The number of counts. The older formats keep a single one even for stacked experts, so 1 does not say that the weight is a matrix.
+    /// </summary>
+    public int ExpertCount { get; }
+
+    /// <summary>Whether the values fit a weight: one for each column, or one for each column of each expert.</summary>
+    /// <param name="shape">The shape of the weight.</param>
+    /// <returns>Whether they do.</returns>
+    public bool Fits(QuantShape shape) => ValueCount == shape.Columns || ValueCount == (Int128)shape.Experts * shape.Columns;
+
+    /// <summary>The number of inputs behind the values of each expert; calls or chunks in the older formats.</summary>
+    /// <returns><see cref="ExpertCount"/> numbers.</returns>
+    /// <exception cref="ModelFormatException">A number in the file is negative or not finite.</exception>
+    public long[] GetCounts()
+    {
+        if (_floatCounts is not FloatRegion region)
+        {
+            return [.. _counts!];
+        }
+
+        // Rounded as llama.cpp does.
+        float[] floats = region.ToArray();
+        return Array.ConvertAll(floats, count => count is >= 0 and < 1e18f
+            ? (long)MathF.Round(count, MidpointRounding.AwayFromZero)
+            : throw Error($"a count is {count}"));
+    }
+
+    /// <summary>
+    /// The importance of each column of each expert: the mean of the squared inputs. An expert that saw no input gets ones, which is neutral
+    /// and what llama.cpp does.
+    /// </summary>
+    /// <returns><see cref="ValueCount"/> values for <see cref="EncodeOptions.Importance"/>.</returns>
+    /// <exception cref="ModelFormatException">A value in the file is negative or not finite; the message has its column.</exception>
+    public float[] GetImportance()
+    {
+        float[] values = GetValues();
+        if (_valuesAreMeans)
+        {
+            return values;
+        }
+
+        long[] counts = GetCounts();
+        int columns = values.Length / counts.Length;
+        for (int expert = 0; expert < counts.Length; expert++)
+        {
+            Span<float> row = values.AsSpan(expert * columns, columns);
+            if (counts[expert] > 0)
+            {
+                float count = counts[expert];
+                foreach (ref float value in row)
+                {
+                    value /= count;
+                }
+            }
+            else
+            {
+                row.Fill(1);
+            }
+        }
+
+        return values;
+    }
+
+    /// <summary>The importance, for a weight of a given shape.</summary>
+    /// <param name="shape">The shape of the weight.</param>
+    /// <returns>One value for each column, or one for each column of each expert.</returns>
+    /// <exception cref="ModelFormatException">The values do not fit the shape, or one is negative or not finite.</exception>
+    public float[] GetImportance(QuantShape shape) => Fits(shape)
+        ? GetImportance()
+        : throw Error($"there are {ValueCount} values for a weight of shape {shape}");
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} [{ValueCount}]";
+
+    /// <summary>Sums and counts whose quotients are the importance, for formats that keep these. Those of a GGUF come out as they are.</summary>
+    internal (float[] Sums, long[] Counts) GetSums()
+    {
+        float[] values = GetValues();
+        long[] counts = GetCounts();
+        if (_valuesAreMeans)
+        {
+            counts[0] = Math.Max(1, counts[0]);
+            float count = counts[0];
+            foreach (ref float value in values.AsSpan())
+            {
+                value *= count;
+            }
+        }
+
+        return (values, counts);
+    }
+
+    /// <summary>Whether there was any input: an entry without is not worth keeping where zero counts cannot be told.</summary>
+    internal bool HasData() => _valuesAreMeans || GetCounts().Any(count => count > 0);
+
+    private float[] GetValues()
+    {
+        if (ValueCount > Array.MaxLength)
+        {
+            throw Error($"there are {ValueCount} values, more than fit into memory at once");
+        }
+
+        float[] values = _values.ToArray();
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (!(values[i] >= 0) || float.IsInfinity(values[i]))
+            {
+                throw Error($"value {i} is {values[i]}; only finite ones that are not negative make sense");
+            }
+        }
+
+        return values;
+    }
+
+    private ModelFormatException Error(string problem) => new(_path, problem, Name);
+}

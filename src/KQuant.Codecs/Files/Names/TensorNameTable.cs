@@ -1,0 +1,106 @@
+namespace KQuant.Codecs.Files;
+
+/// <summary>The tensors of one architecture in both spellings; <c>#</c> stands for a number, first the layer, then the expert.</summary>
+/// <param name="Architecture">The GGUF architecture.</param>
+/// <param name="ModelTypes">The <c>model_type</c>s of checkpoints that become this architecture.</param>
+/// <param name="Names">All tensors, experts stacked.</param>
+/// <param name="SingleExperts">GGUF stacks and what one expert of them is called in a checkpoint that does not stack.</param>
+internal sealed record TensorNameTable(
+    string Architecture, string[] ModelTypes, TensorNamePair[] Names, TensorNamePair[] SingleExperts)
+{
+    private static readonly TensorNamePair[] Common =
+    [
+        new("token_embd", "model.embed_tokens"), new("output_norm", "model.norm"), new("output", "lm_head"),
+        Layer("attn_norm", "input_layernorm"), Layer("attn_q", "self_attn.q_proj"), Layer("attn_k", "self_attn.k_proj"),
+        Layer("attn_v", "self_attn.v_proj"), Layer("attn_output", "self_attn.o_proj"),
+    ];
+
+    private static readonly TensorNamePair[] HeadNorms = [Layer("attn_q_norm", "self_attn.q_norm"), Layer("attn_k_norm", "self_attn.k_norm")];
+
+    private static readonly TensorNamePair[] Dense =
+        [Layer("ffn_gate", "mlp.gate_proj"), Layer("ffn_up", "mlp.up_proj"), Layer("ffn_down", "mlp.down_proj")];
+
+    // The up projection has the rows of the gate first.
+    private static readonly TensorNamePair[] FusedDense = [Layer("ffn_up", "mlp.gate_up_proj"), Layer("ffn_down", "mlp.down_proj")];
+
+    // The norm before the feed-forward part is the one "after attention" in most families; Gemma, GLM and gpt-oss have another or one more there.
+    private static readonly TensorNamePair[] TwoNorms = [Layer("ffn_norm", "post_attention_layernorm")];
+
+    private static readonly TensorNamePair[] OnlyPostAttentionNorm = [Layer("post_attention_norm", "post_attention_layernorm")];
+
+    private static readonly TensorNamePair[] GemmaNorms =
+    [
+        Layer("post_attention_norm", "post_attention_layernorm"), Layer("ffn_norm", "pre_feedforward_layernorm"),
+        Layer("post_ffw_norm", "post_feedforward_layernorm"),
+    ];
+
+    private static readonly TensorNamePair[] Glm4Norms =
+    [
+        Layer("post_attention_norm", "post_self_attn_layernorm"), Layer("ffn_norm", "post_attention_layernorm"),
+        Layer("post_ffw_norm", "post_mlp_layernorm"),
+    ];
+
+    private static readonly TensorNamePair[] MixtralExperts =
+    [
+        Layer("ffn_gate_inp", "block_sparse_moe.gate"), Layer("ffn_gate_exps", "block_sparse_moe.switch_mlp.gate_proj"),
+        Layer("ffn_up_exps", "block_sparse_moe.switch_mlp.up_proj"), Layer("ffn_down_exps", "block_sparse_moe.switch_mlp.down_proj"),
+    ];
+
+    private static readonly TensorNamePair[] MixtralSingleExperts =
+    [
+        Layer("ffn_gate_exps", "block_sparse_moe.experts.#.w1"), Layer("ffn_up_exps", "block_sparse_moe.experts.#.w3"),
+        Layer("ffn_down_exps", "block_sparse_moe.experts.#.w2"),
+    ];
+
+    private static readonly TensorNamePair[] Experts =
+    [
+        Layer("ffn_gate_inp", "mlp.gate"), Layer("ffn_gate_exps", "mlp.switch_mlp.gate_proj"), Layer("ffn_up_exps", "mlp.switch_mlp.up_proj"),
+        Layer("ffn_down_exps", "mlp.switch_mlp.down_proj"),
+    ];
+
+    private static readonly TensorNamePair[] SingleExpertNames =
+    [
+        Layer("ffn_gate_exps", "mlp.experts.#.gate_proj"), Layer("ffn_up_exps", "mlp.experts.#.up_proj"),
+        Layer("ffn_down_exps", "mlp.experts.#.down_proj"),
+    ];
+
+    private static readonly TensorNamePair[] SharedExpert =
+    [
+        Layer("ffn_gate_inp_shexp", "mlp.shared_expert_gate"), Layer("ffn_gate_shexp", "mlp.shared_expert.gate_proj"),
+        Layer("ffn_up_shexp", "mlp.shared_expert.up_proj"), Layer("ffn_down_shexp", "mlp.shared_expert.down_proj"),
+    ];
+
+    private static readonly TensorNamePair[] Glm4MoeExtras =
+    [
+        Layer("ffn_gate_shexp", "mlp.shared_experts.gate_proj"), Layer("ffn_up_shexp", "mlp.shared_experts.up_proj"),
+        Layer("ffn_down_shexp", "mlp.shared_experts.down_proj"), Layer("exp_probs_b.bias", "mlp.gate.e_score_correction_bias"),
+    ];
+
+    // Checkpoints keep the stacks under "experts", and the sinks without ".weight".
+    private static readonly TensorNamePair[] GptOssExtras =
+    [
+        Layer("attn_sinks.weight", "self_attn.sinks"), Layer("ffn_gate_inp", "mlp.router"), Layer("ffn_gate_exps", "mlp.experts.gate_proj"),
+        Layer("ffn_up_exps", "mlp.experts.up_proj"), Layer("ffn_down_exps", "mlp.experts.down_proj"),
+    ];
+
+    public static TensorNameTable[] All { get; } =
+    [
+        new("llama", ["mistral", "mixtral"], [.. Common, .. TwoNorms, .. Dense, .. MixtralExperts], MixtralSingleExperts),
+        new("mistral3", ["ministral3"], [.. Common, .. TwoNorms, .. Dense], []),
+        new("qwen2", [], [.. Common, .. TwoNorms, .. Dense], []),
+        new("qwen2moe", ["qwen2_moe"], [.. Common, .. TwoNorms, .. Dense, .. Experts, .. SharedExpert], SingleExpertNames),
+        new("qwen3", [], [.. Common, .. TwoNorms, .. HeadNorms, .. Dense], []),
+        new("qwen3moe", ["qwen3_moe"], [.. Common, .. TwoNorms, .. HeadNorms, .. Dense, .. Experts], SingleExpertNames),
+        new("gemma2", [], [.. Common, .. GemmaNorms, .. Dense], []),
+        new("gemma3", ["gemma3_text"], [.. Common, .. GemmaNorms, .. HeadNorms, .. Dense], []),
+        new("phi3", [], [.. Common, Layer("attn_qkv", "self_attn.qkv_proj"), .. TwoNorms, .. FusedDense], []),
+        new("phimoe", [], [.. Common, .. TwoNorms, .. MixtralExperts], MixtralSingleExperts),
+        new("gpt-oss", ["gpt_oss"], [.. Common, .. OnlyPostAttentionNorm, .. GptOssExtras], []),
+        new("glm4", [], [.. Common, .. Glm4Norms, .. FusedDense], []),
+        new(
+            "glm4moe", ["glm4_moe"],
+            [.. Common, .. OnlyPostAttentionNorm, .. HeadNorms, .. Dense, .. Experts, .. Glm4MoeExtras], SingleExpertNames),
+    ];
+
+    private static TensorNamePair Layer(string gguf, string checkpoint) => new($"blk.#.{gguf}", $"model.layers.#.{checkpoint}");
+}
