@@ -55,6 +55,9 @@ public sealed class FixtureTensors
 
     public IReadOnlyDictionary<string, object> Metadata => _metadata;
 
+    /// <summary>The tensors, in file order.</summary>
+    public IReadOnlyCollection<string> Names => _tensors.Keys;
+
     public bool Has(string tensor) => _tensors.ContainsKey(tensor);
 
     public long[] Dims(string tensor) => _tensors[tensor].Dims;

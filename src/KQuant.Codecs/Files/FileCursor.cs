@@ -16,8 +16,8 @@ internal sealed class FileCursor(MappedFile file, long maxLength = long.MaxValue
     /// <summary>Bytes from here to the end of the file.</summary>
     public long Remaining => file.Length - Offset;
 
-    /// <summary>What the fields belong to, such as <c>key 'general.name'</c>; part of every message.</summary>
-    public string? Subject { get; set; }
+    /// <summary>What the fields belong to, such as key and <c>general.name</c>; part of every message.</summary>
+    public (string Kind, string Name)? Subject { get; set; }
 
     /// <summary>The tensor that the fields belong to, if they do.</summary>
     public string? TensorName { get; set; }
@@ -108,5 +108,6 @@ internal sealed class FileCursor(MappedFile file, long maxLength = long.MaxValue
 
     /// <summary>An exception about the field that starts at <paramref name="offset"/>, by default the next one.</summary>
     public ModelFormatException Error(string problem, long? offset = null) =>
-        new(file.Path, Subject is null ? problem : $"{Subject}: {problem}", TensorName, offset ?? Offset);
+        new(
+            file.Path, Subject is (string kind, string name) ? $"{kind} '{Printable.Shorten(name)}': {problem}" : problem, TensorName, offset ?? Offset);
 }

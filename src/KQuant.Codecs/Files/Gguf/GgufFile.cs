@@ -12,10 +12,10 @@ namespace KQuant.Codecs.Files;
 /// over at most 256 MiB. Tensors of a type that is not known are listed, and refused only when their data is asked for.
 /// </para>
 /// <para>
-/// What files may do: any alignment that is a power of two, gaps between tensors, bytes behind the last one or missing padding there, tensors
+/// What files may do: any alignment that is a power of two, gaps between tensors, bytes behind the last one or no padding there, tensors
 /// without elements or without dimensions, names that are empty or 64 bytes long, arrays nested 4 deep, booleans other than 0 and 1, strings
-/// that are no UTF-8. What they may not: keys or names that are there twice, that are no UTF-8 or contain NUL, empty keys, data that overlaps
-/// or goes beyond the end of the file, dimensions whose product does not fit into 63 bits, big-endian numbers.
+/// that are no UTF-8. What they may not: keys or names that are there twice, that are no UTF-8 or contain NUL, empty keys, data that
+/// overlaps, is out of order or goes beyond the end of the file, a part of the last padding, dimensions whose product does not fit into 63 bits, big-endian numbers.
 /// </para>
 /// <para>
 /// Metadata values, tensors and spans are views: they must not be used after <see cref="Dispose"/>. Values and tensors throw then, spans cannot.

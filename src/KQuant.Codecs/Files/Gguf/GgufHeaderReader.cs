@@ -8,10 +8,8 @@ namespace KQuant.Codecs.Files;
 /// back, with work bounded by the header's length and allocation by <see cref="AllocationBudget"/>.
 /// </summary>
 /// <remarks>
-/// Stricter than ggml where ggml is wrong (dimension products that wrap), as strict for what breaks other readers (duplicate names, empty keys,
-/// overlapping data), and milder where the data is unambiguous: gaps between tensors, alignments below 8, nested arrays, names of 64 bytes, empty
-/// names, scalars, booleans other than 0 and 1, strings that are no UTF-8, missing padding at the end, bytes behind the last tensor. Names that
-/// are no UTF-8 or contain NUL are refused, as is big-endian.
+/// <see cref="GgufFile"/> tells what is refused. Compared with ggml: stricter where it is wrong (dimension products that wrap), milder where nothing
+/// can be misread (gaps between tensors, nested arrays, names of 64 bytes, no padding at the end).
 /// </remarks>
 internal sealed class GgufHeaderReader
 {
@@ -86,7 +84,7 @@ internal sealed class GgufHeaderReader
             _cursor.Subject = null;
             long start = _cursor.Offset;
             string key = _cursor.ReadName(MaxKeyBytes, _budget, "a metadata key");
-            _cursor.Subject = $"key '{Printable.Shorten(key)}'";
+            _cursor.Subject = ("key", key);
             if (key.Length == 0)
             {
                 throw _cursor.Error($"metadata key {i} is empty", start);
@@ -277,34 +275,46 @@ internal sealed class GgufHeaderReader
         return (long)elements;
     }
 
-    /// <summary>Turns the offsets into places in the file, and checks that all data is there and no two tensors share bytes.</summary>
-    private void CheckLayout(List<GgufTensor> tensors, uint alignment)
+    /// <summary>Turns the offsets into places in the file, and checks that all data is there, in order, and no two tensors share bytes.</summary>
+    private void CheckLayout(List<GgufTensor> tensors, long alignment)
     {
-        long headerEnd = _cursor.Offset;
-        long dataStart = checked(headerEnd + alignment - 1) / alignment * alignment;
+        long dataStart = Align(_cursor.Offset, alignment);
+        GgufTensor? last = null;
+        long end = dataStart;
         foreach (GgufTensor tensor in tensors)
         {
             tensor.Offset += dataStart;
+            if (tensor.ElementCount == 0)
+            {
+                continue;
+            }
 
             // Data of an unknown type takes at least a byte.
-            long needed = tensor.ByteCount ?? Math.Min(1, tensor.ElementCount);
-            if (needed > 0 && (tensor.Offset > _file.Length || needed > _file.Length - tensor.Offset))
+            long byteCount = tensor.ByteCount ?? 1;
+            if (tensor.Offset > _file.Length || byteCount > _file.Length - tensor.Offset)
             {
                 throw tensor.Error(
-                    $"the data of {needed} bytes goes beyond the end of the file of {_file.Length} bytes; the file is cut off or the dimensions " +
+                    $"the data of {byteCount} bytes goes beyond the end of the file of {_file.Length} bytes; the file is cut off, or the dimensions " +
                     $"[{string.Join(", ", tensor.Dimensions)}] are wrong");
             }
+
+            if (tensor.Offset < end)
+            {
+                throw tensor.Error($"the data starts before byte {end}, where that of tensor '{Printable.Shorten(last!.Name)}' ends");
+            }
+
+            last = tensor;
+            end = tensor.Offset + byteCount;
         }
 
-        GgufTensor[] byOffset = [.. tensors.Where(tensor => tensor.ElementCount > 0)];
-        Array.Sort(byOffset, (a, b) => a.Offset.CompareTo(b.Offset));
-        for (int i = 1; i < byOffset.Length; i++)
+        // Some writers leave out the padding behind the last tensor; a part of it says that the file was cut off, or laid out for another alignment.
+        if (last?.Type is not null && _file.Length > end && _file.Length < Align(end, alignment))
         {
-            GgufTensor previous = byOffset[i - 1];
-            if (byOffset[i].Offset - previous.Offset < (previous.ByteCount ?? 1))
-            {
-                throw byOffset[i].Error($"its data starts inside that of tensor '{Printable.Shorten(previous.Name)}', which starts at byte {previous.Offset}");
-            }
+            throw last.Error(
+                $"the data ends at byte {end} and should be padded to {Align(end, alignment)}, the next multiple of the alignment {alignment}, but the file " +
+                $"has {_file.Length} bytes");
         }
     }
+
+    private static long Align(long offset, long alignment) => checked(offset + alignment - 1) / alignment * alignment;
 }

@@ -32,7 +32,7 @@ public sealed class GgufWriter
     }
 
     /// <summary>Creates a writer.</summary>
-    /// <param name="metadata">Keys to start with, copied. If they come from an open file, it must stay open until <see cref="Write"/> is done.</param>
+    /// <param name="metadata">Keys to start with, copied. If they come from an open file, it must stay open until they are written.</param>
     public GgufWriter(GgufMetadata metadata) => Metadata = new GgufMetadata(metadata);
 
     /// <summary>The metadata to write; it may be changed until then.</summary>
@@ -44,7 +44,7 @@ public sealed class GgufWriter
     /// <summary>Bytes of the tensors declared so far, without padding.</summary>
     public long TotalBytes { get; private set; }
 
-    /// <summary>The exact length of the file that <see cref="Write"/> would write now, in bytes.</summary>
+    /// <summary>The exact length of the file as it would be written now, in bytes.</summary>
     /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
     public long FileLength
     {
@@ -135,10 +135,23 @@ public sealed class GgufWriter
     public void Write(string path, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        long alignment = Metadata.Alignment;
         cancellationToken.ThrowIfCancellationRequested();
         using var output = new OutputFile(path);
-        Stream stream = output.Stream;
+        Write(output.Stream, progress, cancellationToken);
+        output.Commit();
+    }
+
+    /// <summary>Writes the file's bytes to a stream, from front to back.</summary>
+    /// <param name="stream">Where they go. What was written before an error stays there.</param>
+    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="cancellationToken">Cancels between two writes of a callback.</param>
+    /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has, or a key is too long.</exception>
+    /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
+    /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
+    public void Write(Stream stream, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        long alignment = Metadata.Alignment;
         WriteHeader(stream, alignment);
         WritePadding(stream, HeaderLength(), alignment);
         long written = 0;
@@ -152,8 +165,6 @@ public sealed class GgufWriter
             WritePadding(stream, entry.ByteCount, alignment);
             written += entry.ByteCount;
         }
-
-        output.Commit();
     }
 
     private static long Align(long length, long alignment) => checked(length + alignment - 1) / alignment * alignment;

@@ -71,11 +71,9 @@ internal static class LegacyImatrix
         var entries = new List<(string Name, int Calls, long Offset, int Count)>();
         for (int i = 0; i < count; i++)
         {
-            cursor.Subject = $"entry {i}";
             entries.Add(ReadEntry(cursor, budget));
         }
 
-        cursor.Subject = null;
         bool asMeans = cursor.Remaining == 0;
         var matrix = new ImportanceMatrix(file, asMeans ? ImportanceFormat.LegacyMeans : ImportanceFormat.Legacy);
         if (!asMeans)
@@ -106,16 +104,18 @@ internal static class LegacyImatrix
         }
 
         string name = cursor.ReadName(start, (ulong)nameLength, MaxNameBytes, budget, "the name");
+        cursor.Subject = ("entry", name);
         int calls = cursor.ReadInt32("the number of calls");
         start = cursor.Offset;
         int values = cursor.ReadInt32("the number of values");
         if (values < 1)
         {
-            throw cursor.Error($"the number of values of '{Printable.Shorten(name)}' is {values}", start);
+            throw cursor.Error($"the number of values is {values}", start);
         }
 
         long offset = cursor.Offset;
-        cursor.Skip((long)values * sizeof(float), $"the values of '{Printable.Shorten(name)}'");
+        cursor.Skip((long)values * sizeof(float), "the values");
+        cursor.Subject = null;
         return (name, calls, offset, values);
     }
 

@@ -1,0 +1,33 @@
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Tests.Gguf;
+
+public class GgmlTypeTests
+{
+    [Test]
+    public void TypesWithACodecHaveItsNameAndGeometry()
+    {
+        foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
+        {
+            GgmlType type = GgmlType.Of(codec.Format);
+            Assert.That((type.Name, type.WeightsPerBlock, type.BytesPerBlock), Is.EqualTo((codec.Name, codec.WeightsPerBlock, codec.BytesPerBlock)));
+            Assert.That(type.Codec, Is.SameAs(codec));
+        }
+    }
+
+    [Test]
+    public void IdsAndNamesAreUnique()
+    {
+        Assert.That(GgmlType.All.Select(type => type.Id), Is.Unique.And.Ordered);
+        Assert.That(GgmlType.All.Select(type => type.Name), Is.Unique);
+        Assert.That(GgmlType.All.Count(type => type.Codec is null), Is.EqualTo(GgmlType.All.Length - 13));
+    }
+
+    [TestCase(4u)]
+    [TestCase(5u)]
+    [TestCase(31u)]
+    [TestCase(38u)]
+    [TestCase(43u)]
+    [TestCase(uint.MaxValue)]
+    public void RemovedAndFutureIdsAreNotKnown(uint id) => Assert.That(GgmlType.TryGet(id, out _), Is.False);
+}
