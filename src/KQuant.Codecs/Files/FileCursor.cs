@@ -107,7 +107,9 @@ internal sealed class FileCursor(MappedFile file, long maxLength = long.MaxValue
     }
 
     /// <summary>An exception about the field that starts at <paramref name="offset"/>, by default the next one.</summary>
-    public ModelFormatException Error(string problem, long? offset = null) =>
-        new(
-            file.Path, Subject is (string kind, string name) ? $"{kind} '{Printable.Shorten(name)}': {problem}" : problem, TensorName, offset ?? Offset);
+    public ModelFormatException Error(string problem, long? offset = null)
+    {
+        string subject = Subject is (string kind, string name) ? $"{kind} '{Printable.Shorten(name)}': " : "";
+        return new ModelFormatException(file.Path, subject + problem, TensorName, offset ?? Offset);
+    }
 }

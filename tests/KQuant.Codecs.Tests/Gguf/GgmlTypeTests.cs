@@ -10,7 +10,9 @@ public class GgmlTypeTests
         foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
         {
             GgmlType type = GgmlType.Of(codec.Format);
-            Assert.That((type.Name, type.WeightsPerBlock, type.BytesPerBlock), Is.EqualTo((codec.Name, codec.WeightsPerBlock, codec.BytesPerBlock)));
+            Assert.That(
+                (type.Name, type.WeightsPerBlock, type.BytesPerBlock),
+                Is.EqualTo((codec.Name, codec.WeightsPerBlock, codec.BytesPerBlock)));
             Assert.That(type.Codec, Is.SameAs(codec));
         }
     }

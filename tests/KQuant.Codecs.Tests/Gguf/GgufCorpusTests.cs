@@ -8,6 +8,8 @@ namespace KQuant.Codecs.Tests.Gguf;
 /// <summary>Every file of the malformed corpus gets the verdict of its manifest.</summary>
 public class GgufCorpusTests
 {
+    private static readonly string[] ShownProperties = ["file", "expect", "reason"];
+
     // What this reader does where the manifest allows either; part of the documented behaviour of GgufFile.
     private static readonly Dictionary<string, bool> Choices = new()
     {
@@ -26,11 +28,12 @@ public class GgufCorpusTests
     {
         get
         {
-            using JsonDocument manifest = JsonDocument.Parse(File.ReadAllBytes(RepositoryFiles.Fixture("malformed", "gguf", "manifest.json")));
+            string path = RepositoryFiles.Fixture("malformed", "gguf", "manifest.json");
+            using JsonDocument manifest = JsonDocument.Parse(File.ReadAllBytes(path));
             foreach (JsonElement item in manifest.RootElement.GetProperty("cases").EnumerateArray())
             {
-                yield return new TestCaseData(item.Clone()).SetArgDisplayNames(
-                    item.GetProperty("file").GetString()!, item.GetProperty("expect").GetString()!, item.GetProperty("reason").GetString()!);
+                string[] shown = [.. ShownProperties.Select(name => item.GetProperty(name).GetString()!)];
+                yield return new TestCaseData(item.Clone()).SetArgDisplayNames(shown);
             }
         }
     }
@@ -66,8 +69,8 @@ public class GgufCorpusTests
         }
     }
 
-    // Text that is no UTF-8 is refused in names, where it has to be compared and written again, but not in values. Gaps between tensors cannot be
-    // misread; tensors out of order are refused as ggml does.
+    // Text that is no UTF-8 is refused in names, where it has to be compared and written again, but not in values. Gaps between tensors
+    // cannot be misread; tensors out of order are refused as ggml does.
     private static bool Accepts(string category, string reason) => category switch
     {
         "utf8" => reason.Contains("string value", StringComparison.Ordinal),
@@ -95,7 +98,9 @@ public class GgufCorpusTests
             Assert.That(tensor.Dimensions, Is.EqualTo(expected.GetProperty("dims").EnumerateArray().Select(dim => dim.GetInt64())));
             Assert.That(tensor.ByteCount, Is.EqualTo(expected.GetProperty("nbytes").GetInt64()));
             Assert.That(
-                Convert.ToHexStringLower(SHA256.HashData(tensor.GetBytes())), Is.EqualTo(expected.GetProperty("sha256").GetString()), tensor.Name);
+                Convert.ToHexStringLower(SHA256.HashData(tensor.GetBytes())),
+                Is.EqualTo(expected.GetProperty("sha256").GetString()),
+                tensor.Name);
         }
     }
 }

@@ -37,7 +37,8 @@ public class GgufFileTests
 
         Assert.That(
             () => tensor.AsWeights(),
-            Throws.TypeOf<NotSupportedException>().With.Message.Contains("'w'").And.Message.Contains("iq4_nl (GGML type 20)").And.Message.Contains("q4_k"));
+            Throws.TypeOf<NotSupportedException>().With.Message.Contains("'w'").And.Message.Contains("iq4_nl (GGML type 20)")
+                .And.Message.Contains("q4_k"));
     }
 
     [TestCase(77u)]
@@ -56,7 +57,9 @@ public class GgufFileTests
         foreach (Action read in new Action[] { () => odd.GetBytes(), () => odd.AsWeights(), () => new GgufWriter().Add(odd) })
         {
             Assert.That(
-                read, Throws.TypeOf<ModelFormatException>().With.Message.Contains("'odd'").And.Message.Contains($"type {type} ").And.Message.Contains("iq4_nl"));
+                read,
+                Throws.TypeOf<ModelFormatException>().With.Message.Contains("'odd'").And.Message.Contains($"type {type} ")
+                    .And.Message.Contains("iq4_nl"));
         }
     }
 

@@ -10,7 +10,10 @@ public class GgufHostileTests
     private const long MaxAllocation = 64 << 20;
 
     private static readonly string[] BaseFiles =
-        ["wellformed-04", "wellformed-06", "wellformed-10", "wellformed-14", "alignment_ok-00", "array_nested-00", "n_dims_0-00", "dim_zero-00"];
+    [
+        "wellformed-04", "wellformed-06", "wellformed-10", "wellformed-14", "alignment_ok-00", "array_nested-00", "n_dims_0-00",
+        "dim_zero-00",
+    ];
 
     [Test]
     public void EveryTruncationIsRefusedUntilTheDataIsComplete()
@@ -220,7 +223,10 @@ public class GgufHostileTests
     private static void WriteNumber(byte[] file, int at, Random random)
     {
         ulong[] edges =
-            [0, 1, 2, 31, 32, 255, 256, 65535, int.MaxValue, uint.MaxValue, 1UL << 32, 1UL << 40, long.MaxValue, 1UL << 63, ulong.MaxValue, ulong.MaxValue - 31];
+        [
+            0, 1, 2, 31, 32, 255, 256, 65535, int.MaxValue, uint.MaxValue, 1UL << 32, 1UL << 40, long.MaxValue, 1UL << 63, ulong.MaxValue,
+            ulong.MaxValue - 31,
+        ];
         ulong number = edges[random.Next(edges.Length)] + (ulong)random.Next(3);
         if (random.Next(2) == 0 && at + 8 <= file.Length)
         {

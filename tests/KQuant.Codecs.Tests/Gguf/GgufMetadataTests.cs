@@ -34,7 +34,9 @@ public class GgufMetadataTests
         Assert.That(
             () => metadata.GetStrings("general.architecture"),
             Throws.TypeOf<ModelFormatException>().With.Message.Contains("should be string[] but is string 'llama'"));
-        Assert.That(() => metadata.GetInteger("general.architecture"), Throws.TypeOf<ModelFormatException>().With.Message.Contains("an integer"));
+        Assert.That(
+            () => metadata.GetInteger("general.architecture"),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains("an integer"));
         Assert.That(
             () => metadata.Get<uint>("llama.context_length"),
             Throws.TypeOf<ModelFormatException>().With.Message.EqualTo($"{path}: key 'llama.context_length' is missing"));
@@ -71,13 +73,15 @@ public class GgufMetadataTests
     {
         GgufValue[] values =
         [
-            GgufValue.From((byte)200), GgufValue.From((sbyte)-3), GgufValue.From((ushort)60000), GgufValue.From((short)-300), GgufValue.From(4_000_000_000u),
-            GgufValue.From(-5), GgufValue.From(-6L), GgufValue.From(7UL),
+            GgufValue.From((byte)200), GgufValue.From((sbyte)-3), GgufValue.From((ushort)60000), GgufValue.From((short)-300),
+            GgufValue.From(4_000_000_000u), GgufValue.From(-5), GgufValue.From(-6L), GgufValue.From(7UL),
         ];
         long[] expected = [200, -3, 60000, -300, 4_000_000_000, -5, -6, 7];
 
         Assert.That(values.Select(value => value.TryGetInteger(out long integer) ? integer : 0), Is.EqualTo(expected));
-        Assert.That(values.Select(value => value.TryGetNumber(out double number) ? number : 0), Is.EqualTo(expected.Select(integer => (double)integer)));
+        Assert.That(
+            values.Select(value => value.TryGetNumber(out double number) ? number : 0),
+            Is.EqualTo(expected.Select(integer => (double)integer)));
         Assert.That(values.Select(value => value.ToString()), Is.EqualTo(expected.Select(integer => $"{integer}")));
         Assert.That(GgufValue.From(ulong.MaxValue).TryGetInteger(out _), Is.False, "does not fit");
         Assert.That(GgufValue.From(1f).TryGetInteger(out _), Is.False);
@@ -88,7 +92,8 @@ public class GgufMetadataTests
     public void BooleansOtherThanZeroAndOneAreTrue()
     {
         using var folder = new ScratchFolder();
-        using GgufFile file = GgufFile.Open(folder.Write("bools.gguf", new GgufBytes().Key("flag", 7, 2).Array("flags", 7, 3, 0, 1, 255).ToArray()));
+        byte[] bytes = new GgufBytes().Key("flag", 7, 2).Array("flags", 7, 3, 0, 1, 255).ToArray();
+        using GgufFile file = GgufFile.Open(folder.Write("bools.gguf", bytes));
 
         Assert.That(file.Metadata.Get<bool>("flag") == true);
         Assert.That(file.Metadata.GetArray<bool>("flags"), Is.EqualTo((bool[])[false, true, true]));
@@ -132,20 +137,27 @@ public class GgufMetadataTests
     public void ArraysOfArraysComeBack()
     {
         GgufValue value = GgufValue.FromArrays(
-            [GgufValue.FromArray<int>([1, 2, 3]), GgufValue.FromStrings(["a", "bc"]), GgufValue.FromArrays([GgufValue.FromArray<double>([])])]);
+        [
+            GgufValue.FromArray<int>([1, 2, 3]), GgufValue.FromStrings(["a", "bc"]),
+            GgufValue.FromArrays([GgufValue.FromArray<double>([])]),
+        ]);
 
         Assert.That(value.TryGetArrays(out GgufValue[]? arrays));
         Assert.That(arrays![0].TryGetArray(out int[]? numbers) ? numbers : null, Is.EqualTo((int[])[1, 2, 3]));
         Assert.That(arrays[1].TryGetStrings(out GgufStrings? strings) ? strings : null, Is.EqualTo((string[])["a", "bc"]));
         Assert.That(arrays[2].TryGetArrays(out GgufValue[]? inner) && inner[0].TryGetArray(out double[]? none) && none.Length == 0);
-        Assert.That(() => GgufValue.FromArrays([GgufValue.From(1)]), Throws.ArgumentException.With.Message.Contains("Element 0 is of type i32"));
+        Assert.That(
+            () => GgufValue.FromArrays([GgufValue.From(1)]),
+            Throws.ArgumentException.With.Message.Contains("Element 0 is of type i32"));
     }
 
     [Test]
     public void LongArraysAreShownByTheirFirstElements()
     {
         Assert.That(GgufValue.FromArray<int>([1, 2]).ToString(), Is.EqualTo("[1, 2]"));
-        Assert.That(GgufValue.FromStrings([.. Enumerable.Range(0, 20).Select(i => $"t{i}")]).ToString(), Is.EqualTo("[t0, t1, t2, t3, t4, t5, t6, t7, ... 12 more]"));
+        Assert.That(
+            GgufValue.FromStrings([.. Enumerable.Range(0, 20).Select(i => $"t{i}")]).ToString(),
+            Is.EqualTo("[t0, t1, t2, t3, t4, t5, t6, t7, ... 12 more]"));
         Assert.That(GgufValue.FromArrays([GgufValue.FromArray<int>([1])]).ToString(), Is.EqualTo("[[...]]"));
     }
 

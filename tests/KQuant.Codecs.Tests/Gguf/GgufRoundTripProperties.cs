@@ -54,7 +54,8 @@ public class GgufRoundTripProperties
 
     public sealed record Model(int AlignmentBits, Dictionary<string, GgufValue> Values, Tensor[] Tensors)
     {
-        public override string ToString() => $"alignment 2^{AlignmentBits}, {string.Join(", ", Values)}, {string.Join<Tensor>(", ", Tensors)}";
+        public override string ToString() =>
+            $"alignment 2^{AlignmentBits}, {string.Join(", ", Values)}, {string.Join<Tensor>(", ", Tensors)}";
     }
 
     public static class Generators
@@ -64,7 +65,7 @@ public class GgufRoundTripProperties
         public static Arbitrary<Model> Models()
         {
             Gen<Dictionary<string, GgufValue>> values =
-                from keys in Texts.Where(text => text.Length > 0 && !text.Contains('\0', StringComparison.Ordinal) && IsWellFormed(text)).ListOf()
+                from keys in Texts.Where(text => text.Length > 0 && IsName(text)).ListOf()
                 from list in Values(2).ListOf(keys.Count)
                 select keys.Zip(list).DistinctBy(pair => pair.First).ToDictionary(pair => pair.First, pair => pair.Second);
             Gen<Model> models =
@@ -75,7 +76,7 @@ public class GgufRoundTripProperties
             return models.ToArbitrary();
         }
 
-        private static bool IsWellFormed(string text) => !text.Any(char.IsSurrogate);
+        private static bool IsName(string text) => !text.Any(c => c == '\0' || char.IsSurrogate(c));
 
         private static Gen<GgufValue> Values(int depth)
         {
@@ -102,13 +103,14 @@ public class GgufRoundTripProperties
             where T : unmanaged => ArbMap.Default.GeneratorFor<T>().ArrayOf().Select(values => GgufValue.FromArray<T>(values));
 
         private static Gen<Tensor> Tensors() =>
-            from name in Texts.Where(text => text.Length < 8 && !text.Contains('\0', StringComparison.Ordinal) && IsWellFormed(text))
+            from name in Texts.Where(text => text.Length < 8 && IsName(text))
             from type in Gen.Elements(GgmlType.All.ToArray())
             from blocks in Gen.Choose(0, 2)
             from outer in Gen.Choose(0, 3).ListOf(3)
             from rank in Gen.Choose(1, 4)
             from seed in Gen.Choose(0, int.MaxValue)
-            select Create(name, type, [.. new[] { (long)blocks * type.WeightsPerBlock }.Concat(outer.Select(size => (long)size)).Take(rank)], seed);
+            let dimensions = outer.Select(size => (long)size).Prepend((long)blocks * type.WeightsPerBlock).Take(rank)
+            select Create(name, type, [.. dimensions], seed);
 
         private static Tensor Create(string name, GgmlType type, long[] dimensions, int seed)
         {

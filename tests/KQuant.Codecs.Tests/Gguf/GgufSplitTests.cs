@@ -13,7 +13,9 @@ public class GgufSplitTests
         string first = WriteParts(folder, 3);
         using GgufFile file = GgufFile.Open(first);
 
-        Assert.That(file.Files.Select(Path.GetFileName), Is.EqualTo((string[])["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]));
+        Assert.That(
+            file.Files.Select(Path.GetFileName),
+            Is.EqualTo((string[])["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]));
         Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo((string[])["t0", "u0", "t1", "u1", "t2", "u2"]));
         Assert.That(file.Metadata.Keys, Is.EqualTo((string[])["general.architecture"]));
         var row = new float[2];

@@ -123,7 +123,9 @@ public class GgufWriterTests
         var writer = new GgufWriter();
         writer.Add("w", [2], GgmlType.Of(QuantFormat.F32), stream => stream.Write(new byte[length]));
 
-        Assert.That(() => writer.Write(path), Throws.InvalidOperationException.With.Message.Contains("'w' has 8 bytes").And.Message.Contains($"{length} were written"));
+        Assert.That(
+            () => writer.Write(path),
+            Throws.InvalidOperationException.With.Message.Contains("'w' has 8 bytes").And.Message.Contains($"{length} were written"));
         AssertUntouched(folder);
     }
 
@@ -133,22 +135,32 @@ public class GgufWriterTests
         var writer = new GgufWriter();
         GgmlType f32 = GgmlType.Of(QuantFormat.F32);
         writer.Add(new string('n', 63), [1], f32, new byte[4]);
-        Assert.That(() => writer.Add(new string('n', 64), [1], f32, new byte[4]), Throws.ArgumentException.With.Message.Contains("takes 64 bytes"));
-        Assert.That(() => writer.Add(new string('ж', 32), [1], f32, new byte[4]), Throws.ArgumentException.With.Message.Contains("takes 64 bytes"));
+        Assert.That(
+            () => writer.Add(new string('n', 64), [1], f32, new byte[4]),
+            Throws.ArgumentException.With.Message.Contains("takes 64 bytes"));
+        Assert.That(
+            () => writer.Add(new string('ж', 32), [1], f32, new byte[4]),
+            Throws.ArgumentException.With.Message.Contains("takes 64 bytes"));
         Assert.That(() => writer.Add("a\0b", [1], f32, new byte[4]), Throws.ArgumentException);
         Assert.That(() => writer.Add("\ud800", [1], f32, new byte[4]), Throws.InstanceOf<ArgumentException>());
-        Assert.That(() => writer.Add(new string('n', 63), [1], f32, new byte[4]), Throws.ArgumentException.With.Message.Contains("already"));
+        Assert.That(
+            () => writer.Add(new string('n', 63), [1], f32, new byte[4]),
+            Throws.ArgumentException.With.Message.Contains("already"));
     }
 
     [Test]
     public void DimensionsWithoutASizeAreRefused()
     {
         var writer = new GgufWriter();
-        Assert.That(() => writer.Add("a", [33], GgmlType.Of(QuantFormat.Q4_0), new byte[18]), Throws.ArgumentException.With.Message.Contains("q4_0 [33]"));
+        Assert.That(
+            () => writer.Add("a", [33], GgmlType.Of(QuantFormat.Q4_0), new byte[18]),
+            Throws.ArgumentException.With.Message.Contains("q4_0 [33]"));
         Assert.That(() => writer.Add("a", [1, 1, 1, 1, 2], GgmlType.Of(QuantFormat.F32), new byte[8]), Throws.ArgumentException);
         Assert.That(() => writer.Add("a", [-1], GgmlType.Of(QuantFormat.F32), new byte[4]), Throws.ArgumentException);
         Assert.That(() => writer.Add("a", [1L << 62, 4], GgmlType.Of(QuantFormat.F32), new byte[4]), Throws.ArgumentException);
-        Assert.That(() => writer.Add("a", [2], GgmlType.Of(QuantFormat.F32), new byte[4]), Throws.ArgumentException.With.Message.Contains("has 8 bytes; 4 were given"));
+        Assert.That(
+            () => writer.Add("a", [2], GgmlType.Of(QuantFormat.F32), new byte[4]),
+            Throws.ArgumentException.With.Message.Contains("has 8 bytes; 4 were given"));
     }
 
     [Test]
@@ -160,7 +172,9 @@ public class GgufWriterTests
         writer.Metadata.Set("general.alignment", 24u);
         Assert.That(() => writer.Write(folder.File("out.gguf")), Throws.TypeOf<ModelFormatException>().With.Message.Contains("24"));
         writer.Metadata.Set("general.alignment", 32UL);
-        Assert.That(() => writer.Write(folder.File("out.gguf")), Throws.TypeOf<ModelFormatException>().With.Message.Contains("should be u32 but is u64"));
+        Assert.That(
+            () => writer.Write(folder.File("out.gguf")),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains("should be u32 but is u64"));
         AssertUntouched(folder);
     }
 

@@ -32,7 +32,8 @@ internal static class ImatrixBytes
     }
 
     /// <summary>llama.cpp's GGUF form: keys and order of tensors as its imatrix tool writes them.</summary>
-    public static byte[] Gguf(uint chunkCount, uint chunkSize, string[] datasets, params (string Name, float[] Sums, float[] Counts)[] entries)
+    public static byte[] Gguf(
+        uint chunkCount, uint chunkSize, string[] datasets, params (string Name, float[] Sums, float[] Counts)[] entries)
     {
         GgufBytes file = new GgufBytes().Key("general.type", "imatrix").Strings("imatrix.datasets", datasets)
             .Key("imatrix.chunk_count", chunkCount).Key("imatrix.chunk_size", chunkSize);

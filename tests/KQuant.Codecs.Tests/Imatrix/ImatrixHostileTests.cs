@@ -30,7 +30,10 @@ public class ImatrixHostileTests
         using var folder = new ScratchFolder();
         for (int length = 0; length < bytes.Length; length++)
         {
-            Assert.That(ReadAll(folder.Write("cut", bytes.AsSpan(0, length))) is null, Is.EqualTo(length == bytes.Length - 28), $"cut at {length}");
+            Assert.That(
+                ReadAll(folder.Write("cut", bytes.AsSpan(0, length))) is null,
+                Is.EqualTo(length == bytes.Length - 28),
+                $"cut at {length}");
         }
     }
 
@@ -42,14 +45,18 @@ public class ImatrixHostileTests
         AssertRefused(ImatrixBytes.Legacy([("w", 1, [1]), ("w", 1, [1])]), "tensor 'w' at byte 34: the name occurs twice");
         AssertRefused(ImatrixBytes.Legacy([("", 1, [1])]), "the length of the name is 0");
         AssertRefused(ImatrixBytes.Legacy([("w", 1, [])], 1, "x"), "entry 'w': the number of values is 0");
-        AssertRefused([.. BitConverter.GetBytes(1), .. BitConverter.GetBytes(int.MaxValue), .. new byte[64]], "the name is 2147483647 bytes long");
+        AssertRefused(
+            [.. BitConverter.GetBytes(1), .. BitConverter.GetBytes(int.MaxValue), .. new byte[64]],
+            "the name is 2147483647 bytes long");
         AssertRefused([.. BitConverter.GetBytes(-1), .. new byte[64]], "are -1");
         AssertRefused([.. BitConverter.GetBytes(1_000_000), .. new byte[64]], "are 1000000, while 64 bytes are left");
         AssertRefused(new GgufBytes().Tensor("w.counts", 1).ToArray(), "tensor 'w.counts'", "counts without sums: no tensor 'w.in_sum2'");
         AssertRefused(new GgufBytes().Tensor("w.in_sum2", 1, 2, 3).Tensor("w.counts", 1, 2).ToArray(), "3 sums for 2 counts");
         AssertRefused(new GgufBytes().Tensor("w.in_sum2", [4], 1, new byte[8]).ToArray(), "the type is f16; f32 was expected");
         AssertRefused(new GgufBytes().Tensor("w.in_sum2", [0], 0, []).ToArray(), "there are no values");
-        AssertRefused(new GgufBytes().Key("imatrix.chunk_count", "x").Tensor("w.in_sum2", 1).ToArray(), "'imatrix.chunk_count' should be u32 but is string 'x'");
+        AssertRefused(
+            new GgufBytes().Key("imatrix.chunk_count", "x").Tensor("w.in_sum2", 1).ToArray(),
+            "'imatrix.chunk_count' should be u32 but is string 'x'");
         AssertRefused(File.ReadAllBytes(RepositoryFiles.Fixture("gguf", "q4_0.gguf")), "no tensor has a name that ends in .in_sum2");
 
         void AssertRefused(byte[] bytes, params string[] parts)

@@ -69,7 +69,8 @@ public class ImportanceMatrixTests
     public void SumsWithoutCountsStandAsTheyAre()
     {
         using var folder = new ScratchFolder();
-        using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("x.gguf", new GgufBytes().Tensor("w.in_sum2", 5, 7).Tensor("w.in_sum", 1, 1).ToArray()));
+        byte[] bytes = new GgufBytes().Tensor("w.in_sum2", 5, 7).Tensor("w.in_sum", 1, 1).ToArray();
+        using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("x.gguf", bytes));
         Assert.That(matrix.Entries, Has.Count.EqualTo(1));
         Assert.That(matrix.Entries[0].GetImportance(), Is.EqualTo((float[])[5, 7]));
     }
@@ -98,8 +99,9 @@ public class ImportanceMatrixTests
     public void TheOlderFormIsWrittenAsLlamaCppDoes()
     {
         using var folder = new ScratchFolder();
-        using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write(
-            "in", ImatrixBytes.Gguf(3, 512, ["first.txt", "last.txt"], (Down, [1000, 10], [1000]), (Experts, [30, 60, 0, 0], [300, 0]), ("unused", [0, 0], [0]))));
+        byte[] bytes = ImatrixBytes.Gguf(
+            3, 512, ["first.txt", "last.txt"], (Down, [1000, 10], [1000]), (Experts, [30, 60, 0, 0], [300, 0]), ("unused", [0, 0], [0]));
+        using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("in", bytes));
         matrix.Write(folder.File("out"), ImportanceFormat.Legacy);
 
         // Calls are chunks, rounded up; an expert without inputs gets ones, an entry without any is left out; the last data set is kept.
@@ -142,7 +144,10 @@ public class ImportanceMatrixTests
         using ImportanceMatrix gguf = ImportanceMatrix.Open(folder.Write("gguf", ImatrixBytes.Legacy(
             [("blk.3.attn_q.weight", 1, [1]), ("blk.3.ffn_down_exps.weight", 1, [2]), ("custom", 1, [3])])));
         using ImportanceMatrix checkpoint = ImportanceMatrix.Open(folder.Write("checkpoint", ImatrixBytes.Legacy(
-            [("model.layers.3.self_attn.q_proj.weight", 1, [1]), ("model.layers.3.mlp.switch_mlp.down_proj.weight", 1, [2]), ("custom", 1, [3])])));
+        [
+            ("model.layers.3.self_attn.q_proj.weight", 1, [1]), ("model.layers.3.mlp.switch_mlp.down_proj.weight", 1, [2]),
+            ("custom", 1, [3]),
+        ])));
         foreach (ImportanceMatrix matrix in new[] { gguf, checkpoint })
         {
             AssertFinds(matrix, "blk.3.attn_q.weight", 1);
@@ -186,7 +191,8 @@ public class ImportanceMatrixTests
         Assert.That(entry.Fits(new QuantShape(10, 2)), Is.False);
         Assert.That(
             () => entry.GetImportance(new QuantShape(10, 2)),
-            Throws.TypeOf<ModelFormatException>().With.Message.EqualTo($"{path}, tensor 'w': there are 6 values for a weight of shape [10, 2]"));
+            Throws.TypeOf<ModelFormatException>()
+                .With.Message.EqualTo($"{path}, tensor 'w': there are 6 values for a weight of shape [10, 2]"));
     }
 
     [TestCase(-1f)]
@@ -199,9 +205,15 @@ public class ImportanceMatrixTests
         using ImportanceMatrix sums = ImportanceMatrix.Open(folder.Write("b", ImatrixBytes.Gguf(1, 1, [], ("w", [1, value], [1]))));
         using ImportanceMatrix counts = ImportanceMatrix.Open(folder.Write("c", ImatrixBytes.Gguf(1, 1, [], ("w", [1, 1], [value]))));
 
-        Assert.That(() => legacy.Entries[0].GetImportance(), Throws.TypeOf<ModelFormatException>().With.Message.Contains($"tensor 'w': value 1 is {value}"));
-        Assert.That(() => sums.Entries[0].GetImportance(), Throws.TypeOf<ModelFormatException>().With.Message.Contains($"value 1 is {value}"));
-        Assert.That(() => counts.Entries[0].GetImportance(), Throws.TypeOf<ModelFormatException>().With.Message.Contains($"a count is {value}"));
+        Assert.That(
+            () => legacy.Entries[0].GetImportance(),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains($"tensor 'w': value 1 is {value}"));
+        Assert.That(
+            () => sums.Entries[0].GetImportance(),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains($"value 1 is {value}"));
+        Assert.That(
+            () => counts.Entries[0].GetImportance(),
+            Throws.TypeOf<ModelFormatException>().With.Message.Contains($"a count is {value}"));
         Assert.That(() => legacy.Write(folder.File("d"), ImportanceFormat.Gguf), Throws.TypeOf<ModelFormatException>());
         Assert.That(File.Exists(folder.File("d")), Is.False);
     }
@@ -225,7 +237,9 @@ public class ImportanceMatrixTests
         matrix.Add(new ImportanceEntry("w", [1], [1]));
         Assert.That(() => matrix.Add(new ImportanceEntry("w", [1], [1])), Throws.ArgumentException.With.Message.Contains("'w'"));
         Assert.That(() => new ImportanceEntry("", [1], [1]), Throws.ArgumentException);
-        Assert.That(() => new ImportanceEntry("w", [1, 2, 3], [1, 2]), Throws.ArgumentException.With.Message.Contains("3 sums for 2 counts"));
+        Assert.That(
+            () => new ImportanceEntry("w", [1, 2, 3], [1, 2]),
+            Throws.ArgumentException.With.Message.Contains("3 sums for 2 counts"));
         Assert.That(() => new ImportanceEntry("w", [], [1]), Throws.ArgumentException);
         Assert.That(() => new ImportanceEntry("w", [1], [-1]), Throws.InstanceOf<ArgumentException>());
         Assert.That(new ImportanceEntry("w", [5, 6], [0]).GetImportance(), Is.EqualTo((float[])[1, 1]));

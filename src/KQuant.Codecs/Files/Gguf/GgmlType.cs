@@ -17,7 +17,9 @@ public sealed record GgmlType
         BytesPerBlock = bytesPerBlock;
     }
 
-    /// <summary>Every type that files may have today, by id. Ids that ggml has removed (4, 5, 31 to 33, 36 to 38) are not among them.</summary>
+    /// <summary>
+    /// Every type that files may have today, by id. Ids that ggml has removed (4, 5, 31 to 33, 36 to 38) are not among them.
+    /// </summary>
     public static ImmutableArray<GgmlType> All { get; } =
     [
         new(0, "f32", 1, 4), new(1, "f16", 1, 2), new(2, "q4_0", 32, 18), new(3, "q4_1", 32, 20), new(6, "q5_0", 32, 22),

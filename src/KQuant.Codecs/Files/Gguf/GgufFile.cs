@@ -3,23 +3,25 @@ using System.Diagnostics.CodeAnalysis;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A GGUF file of version 2 or 3, memory-mapped and of any size. Opening reads the header only and checks it completely; tensors are views of
-/// the file. A model that is split into several files is opened by its first one and looks like a single file.
+/// A GGUF file of version 2 or 3, memory-mapped and of any size. Opening reads the header only and checks it completely; tensors are views
+/// of the file. A model that is split into several files is opened by its first one and looks like a single file.
 /// </summary>
 /// <remarks>
 /// <para>
-/// Any file either opens or throws <see cref="ModelFormatException"/>, at a cost bounded by its header: less than 64 MiB of memory, and one pass
-/// over at most 256 MiB. Tensors of a type that is not known are listed, and refused only when their data is asked for.
+/// Any file either opens or throws <see cref="ModelFormatException"/>, at a cost bounded by its header: less than 64 MiB of memory, and one
+/// pass over at most 256 MiB. Tensors of a type that is not known are listed, and refused only when their data is asked for.
 /// </para>
 /// <para>
 /// What files may do: any alignment that is a power of two, gaps between tensors, bytes behind the last one or no padding there, tensors
-/// without elements or without dimensions, names that are empty or 64 bytes long, arrays nested 4 deep, booleans other than 0 and 1, strings
-/// that are no UTF-8. What they may not: keys or names that are there twice, that are no UTF-8 or contain NUL, empty keys, data that
-/// overlaps, is out of order or goes beyond the end of the file, a part of the last padding, dimensions whose product does not fit into 63 bits, big-endian numbers.
+/// without elements or without dimensions, names that are empty or 64 bytes long, arrays nested 4 deep, booleans other than 0 and 1,
+/// strings that are no UTF-8. What they may not: keys or names that are there twice, that are no UTF-8 or contain NUL, empty keys, data
+/// that overlaps, is out of order or goes beyond the end of the file, a part of the last padding, dimensions whose product does not fit
+/// into 63 bits, big-endian numbers.
 /// </para>
 /// <para>
-/// Metadata values, tensors and spans are views: they must not be used after <see cref="Dispose"/>. Values and tensors throw then, spans cannot.
-/// The file must not become shorter meanwhile. All members are safe to call from several threads at once, except against <see cref="Dispose"/>.
+/// Metadata values, tensors and spans are views: they must not be used after <see cref="Dispose"/>. Values and tensors throw then, spans
+/// cannot. The file must not become shorter meanwhile. All members are safe to call from several threads at once, except against
+/// <see cref="Dispose"/>.
 /// </para>
 /// </remarks>
 public sealed class GgufFile : IDisposable
@@ -43,8 +45,8 @@ public sealed class GgufFile : IDisposable
     public uint Version { get; private set; }
 
     /// <summary>
-    /// The metadata, read-only, in the file's order. That of a split model is that of its first file without the <c>split.*</c> keys, so that it
-    /// describes the model as one file would.
+    /// The metadata, read-only, in the file's order. That of a split model is that of its first file without the <c>split.*</c> keys, so
+    /// that it describes the model as one file would.
     /// </summary>
     public GgufMetadata Metadata { get; private set; } = new();
 
@@ -148,7 +150,8 @@ public sealed class GgufFile : IDisposable
         {
             if (!_byName.TryAdd(tensor.Name, tensor))
             {
-                throw tensor.Error($"the name occurs twice (also in {_byName[tensor.Name].FilePath})");
+                string other = _byName[tensor.Name].FilePath;
+                throw tensor.Error($"the name occurs twice{(other == path ? "" : $" (also in {other})")}");
             }
 
             _tensors.Add(tensor);

@@ -1,6 +1,8 @@
 namespace KQuant.Codecs.Files;
 
-/// <summary>The value of <c>general.file_type</c>: what most weights of a file are; llama.cpp's <c>llama_ftype</c>. Informational.</summary>
+/// <summary>
+/// The value of <c>general.file_type</c>: what most weights of a file are; llama.cpp's <c>llama_ftype</c>. Informational.
+/// </summary>
 public enum GgufFileType : uint
 {
     /// <summary>All float32.</summary>

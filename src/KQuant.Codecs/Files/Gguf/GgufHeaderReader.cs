@@ -4,12 +4,12 @@ using System.Collections.Immutable;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// Reads and checks the header of a GGUF file of version 2 or 3: magic, version, counts, metadata, tensor descriptors. One pass from front to
-/// back, with work bounded by the header's length and allocation by <see cref="AllocationBudget"/>.
+/// Reads and checks the header of a GGUF file of version 2 or 3: magic, version, counts, metadata, tensor descriptors. One pass from front
+/// to back, with work bounded by the header's length and allocation by <see cref="AllocationBudget"/>.
 /// </summary>
 /// <remarks>
-/// <see cref="GgufFile"/> tells what is refused. Compared with ggml: stricter where it is wrong (dimension products that wrap), milder where nothing
-/// can be misread (gaps between tensors, nested arrays, names of 64 bytes, no padding at the end).
+/// <see cref="GgufFile"/> tells what is refused. Compared with ggml: stricter where it is wrong (dimension products that wrap), milder
+/// where nothing can be misread (gaps between tensors, nested arrays, names of 64 bytes, no padding at the end).
 /// </remarks>
 internal sealed class GgufHeaderReader
 {
@@ -60,7 +60,8 @@ internal sealed class GgufHeaderReader
                 0x67676d6c or 0x67676a74 or 0x67676d66 or 0x67676c61 => "; this is one of the formats that ggml had before GGUF",
                 _ => "",
             };
-            throw _cursor.Error($"this is no GGUF file: it starts with 0x{BinaryPrimitives.ReverseEndianness(magic):x8}, not with 'GGUF'{hint}", 0);
+            throw _cursor.Error(
+                $"this is no GGUF file: it starts with 0x{BinaryPrimitives.ReverseEndianness(magic):x8}, not with 'GGUF'{hint}", 0);
         }
     }
 
@@ -92,7 +93,7 @@ internal sealed class GgufHeaderReader
 
             if (!values.TryAdd(key, ReadValue()))
             {
-                throw _cursor.Error("it is there twice", start);
+                throw _cursor.Error("the key occurs twice", start);
             }
         }
 
@@ -174,16 +175,9 @@ internal sealed class GgufHeaderReader
     private List<GgufTensor> ReadTensors(long count, uint alignment)
     {
         var tensors = new List<GgufTensor>();
-        var names = new HashSet<string>();
         for (long i = 0; i < count; i++)
         {
-            GgufTensor tensor = ReadTensor(alignment);
-            if (!names.Add(tensor.Name))
-            {
-                throw _cursor.Error("there are two tensors of this name");
-            }
-
-            tensors.Add(tensor);
+            tensors.Add(ReadTensor(alignment));
         }
 
         _cursor.TensorName = null;
@@ -214,7 +208,8 @@ internal sealed class GgufHeaderReader
         {
             if (columns % type.WeightsPerBlock != 0)
             {
-                throw _cursor.Error($"rows of {columns} elements are no whole number of {type.Name} blocks of {type.WeightsPerBlock}", start);
+                throw _cursor.Error(
+                    $"rows of {columns} elements are no whole number of {type.Name} blocks of {type.WeightsPerBlock}", start);
             }
 
             if ((UInt128)(ulong)elements / (uint)type.WeightsPerBlock * (uint)type.BytesPerBlock > long.MaxValue)
@@ -275,7 +270,9 @@ internal sealed class GgufHeaderReader
         return (long)elements;
     }
 
-    /// <summary>Turns the offsets into places in the file, and checks that all data is there, in order, and no two tensors share bytes.</summary>
+    /// <summary>
+    /// Turns the offsets into places in the file, and checks that all data is there, in order, and no two tensors share bytes.
+    /// </summary>
     private void CheckLayout(List<GgufTensor> tensors, long alignment)
     {
         long dataStart = Align(_cursor.Offset, alignment);
@@ -294,8 +291,8 @@ internal sealed class GgufHeaderReader
             if (tensor.Offset > _file.Length || byteCount > _file.Length - tensor.Offset)
             {
                 throw tensor.Error(
-                    $"the data of {byteCount} bytes goes beyond the end of the file of {_file.Length} bytes; the file is cut off, or the dimensions " +
-                    $"[{string.Join(", ", tensor.Dimensions)}] are wrong");
+                    $"the data of {byteCount} bytes goes beyond the end of the file of {_file.Length} bytes; the file is cut off, or the " +
+                    $"dimensions [{string.Join(", ", tensor.Dimensions)}] are wrong");
             }
 
             if (tensor.Offset < end)
@@ -307,12 +304,13 @@ internal sealed class GgufHeaderReader
             end = tensor.Offset + byteCount;
         }
 
-        // Some writers leave out the padding behind the last tensor; a part of it says that the file was cut off, or laid out for another alignment.
+        // Some writers leave out the padding behind the last tensor; a part of it says that the file was cut off, or laid out for another
+        // alignment.
         if (last?.Type is not null && _file.Length > end && _file.Length < Align(end, alignment))
         {
             throw last.Error(
-                $"the data ends at byte {end} and should be padded to {Align(end, alignment)}, the next multiple of the alignment {alignment}, but the file " +
-                $"has {_file.Length} bytes");
+                $"the data ends at byte {end} and should be padded to {Align(end, alignment)}, the next multiple of the alignment " +
+                $"{alignment}, but the file has {_file.Length} bytes");
         }
     }
 

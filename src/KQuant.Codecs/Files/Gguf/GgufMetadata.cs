@@ -136,7 +136,8 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
     /// <param name="key">The key.</param>
     /// <returns>A view of the strings.</returns>
     /// <exception cref="ModelFormatException">The key is missing or of another type.</exception>
-    public GgufStrings GetStrings(string key) => this[key].TryGetStrings(out GgufStrings? values) ? values : throw Mismatch(key, "string[]");
+    public GgufStrings GetStrings(string key) =>
+        this[key].TryGetStrings(out GgufStrings? values) ? values : throw Mismatch(key, "string[]");
 
     /// <summary>Sets a scalar or a string. A new key goes to the end, an old one keeps its place.</summary>
     /// <typeparam name="T">An integer of 8 to 64 bits, float, double, bool or string: this is the type in the file.</typeparam>
@@ -182,7 +183,9 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
         return _values.Remove(key);
     }
 
-    /// <summary>Sets <c>general.file_type</c>, and <c>general.quantization_version</c> to 2, the version of all block formats here.</summary>
+    /// <summary>
+    /// Sets <c>general.file_type</c>, and <c>general.quantization_version</c> to 2, the version of all block formats here.
+    /// </summary>
     /// <param name="fileType">What most weights are.</param>
     /// <exception cref="InvalidOperationException">This is the metadata of an open file.</exception>
     public void SetFileType(GgufFileType fileType)
@@ -191,7 +194,9 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
         Set("general.quantization_version", 2u);
     }
 
-    /// <summary>As <see cref="SetFileType(GgufFileType)"/>, with the type that llama.cpp guesses for a file of mostly this format.</summary>
+    /// <summary>
+    /// As <see cref="SetFileType(GgufFileType)"/>, with the type that llama.cpp guesses for a file of mostly this format.
+    /// </summary>
     /// <param name="format">The format of most weights.</param>
     /// <exception cref="NotSupportedException">The format has no file type.</exception>
     public void SetFileType(QuantFormat format) => SetFileType(format switch
@@ -231,7 +236,8 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
     {
         if (IsReadOnly)
         {
-            throw new InvalidOperationException("The metadata of an open file cannot be changed; change a copy: new GgufMetadata(file.Metadata).");
+            throw new InvalidOperationException(
+                "The metadata of an open file cannot be changed; change a copy: new GgufMetadata(file.Metadata).");
         }
     }
 }

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A model in several files, as llama.cpp's gguf-split makes them: <c>name-00001-of-00003.gguf</c> and so on, all in one folder, each a GGUF file
-/// with its own tensors; the metadata of the model is in the first.
+/// A model in several files, as llama.cpp's gguf-split makes them: <c>name-00001-of-00003.gguf</c> and so on, all in one folder, each a
+/// GGUF file with its own tensors; the metadata of the model is in the first.
 /// </summary>
 internal static class GgufSplit
 {
@@ -68,7 +68,8 @@ internal static class GgufSplit
     {
         if (metadata.ContainsKey(TensorCountKey) && metadata.GetInteger(TensorCountKey) != found)
         {
-            throw new ModelFormatException(path, $"key '{TensorCountKey}' is {metadata.GetInteger(TensorCountKey)}; all parts together have {found}");
+            throw new ModelFormatException(
+                path, $"key '{TensorCountKey}' is {metadata.GetInteger(TensorCountKey)}; all parts together have {found}");
         }
     }
 

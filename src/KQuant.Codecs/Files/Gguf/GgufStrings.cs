@@ -4,8 +4,8 @@ using System.Text;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// An array of strings in a file's metadata, such as a vocabulary of 150 000 tokens: a view that decodes one string at a time and keeps none.
-/// Enumerating is linear; an index costs a short walk from the nearest known place.
+/// An array of strings in a file's metadata, such as a vocabulary of 150 000 tokens: a view that decodes one string at a time and keeps
+/// none. Enumerating is linear; an index costs a short walk from the nearest known place.
 /// </summary>
 public sealed class GgufStrings : IReadOnlyList<string>
 {

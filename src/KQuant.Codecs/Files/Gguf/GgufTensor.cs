@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// One tensor of a <see cref="GgufFile"/>: its description, checked against the file's length when it was opened, and access to its bytes, which
-/// stay in the memory-mapped file.
+/// One tensor of a <see cref="GgufFile"/>: its description, checked against the file's length when it was opened, and access to its bytes,
+/// which stay in the memory-mapped file.
 /// </summary>
 public sealed unsafe class GgufTensor
 {
@@ -82,8 +82,8 @@ public sealed unsafe class GgufTensor
     }
 
     /// <summary>
-    /// The tensor as weights: dimensions <c>[K, N, E]</c> are E experts of N rows of K columns, a vector is one row, a fourth dimension is folded
-    /// into the experts. A tensor without elements has no rows, whatever its other dimensions claim.
+    /// The tensor as weights: dimensions <c>[K, N, E]</c> are E experts of N rows of K columns, a vector is one row, a fourth dimension is
+    /// folded into the experts. A tensor without elements has no rows, whatever its other dimensions claim.
     /// </summary>
     /// <returns>A view that is valid until the file is disposed.</returns>
     /// <exception cref="NotSupportedException">The type has no codec; the message names the codecs.</exception>

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -10,7 +11,10 @@ namespace KQuant.Codecs.Files;
 /// One metadata value, kept in the file's own encoding: read from a file it is a view, decoded when asked for, and written again it is the
 /// same bytes. Immutable.
 /// </summary>
-/// <remarks>A value of an open <see cref="GgufFile"/> lives as long as that file; afterwards reading it throws <see cref="ObjectDisposedException"/>.</remarks>
+/// <remarks>
+/// A value of an open <see cref="GgufFile"/> lives as long as that file; afterwards reading it throws
+/// <see cref="ObjectDisposedException"/>.
+/// </remarks>
 public sealed class GgufValue
 {
     private readonly MappedFile? _file;
@@ -118,7 +122,8 @@ public sealed class GgufValue
         {
             if (arrays[i].Type != GgufValueType.Array)
             {
-                throw new ArgumentException($"Element {i} is of type {arrays[i].TypeName}; an array of arrays was expected.", nameof(arrays));
+                throw new ArgumentException(
+                    $"Element {i} is of type {arrays[i].TypeName}; an array of arrays was expected.", nameof(arrays));
             }
 
             size = checked(size + arrays[i]._length);
@@ -169,7 +174,7 @@ public sealed class GgufValue
     /// <typeparam name="T">An integer of 8 to 64 bits, float, double or bool.</typeparam>
     /// <param name="values">A copy of the elements, or null.</param>
     /// <returns>Whether this is an array of that type.</returns>
-    public bool TryGetArray<T>([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out T[]? values)
+    public bool TryGetArray<T>([NotNullWhen(true)] out T[]? values)
         where T : unmanaged
     {
         if (ElementType != GgufWire.TypeOf<T>())
@@ -195,7 +200,7 @@ public sealed class GgufValue
     /// <summary>The elements of an array of strings, decoded one by one when asked for.</summary>
     /// <param name="values">A view of the strings, or null.</param>
     /// <returns>Whether this is an array of strings.</returns>
-    public bool TryGetStrings([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out GgufStrings? values)
+    public bool TryGetStrings([NotNullWhen(true)] out GgufStrings? values)
     {
         values = ElementType == GgufValueType.String ? new GgufStrings(this) : null;
         return values is not null;
@@ -204,7 +209,7 @@ public sealed class GgufValue
     /// <summary>The elements of an array of arrays.</summary>
     /// <param name="values">Views of the inner arrays, or null.</param>
     /// <returns>Whether this is an array of arrays.</returns>
-    public bool TryGetArrays([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out GgufValue[]? values)
+    public bool TryGetArrays([NotNullWhen(true)] out GgufValue[]? values)
     {
         if (ElementType != GgufValueType.Array)
         {
@@ -267,7 +272,9 @@ public sealed class GgufValue
         return GgufWire.FixedSize(Type) > 0 && Type != GgufValueType.Bool;
     }
 
-    /// <summary>The value for people: a string as it is, numbers in invariant form, the first elements of an array and their number.</summary>
+    /// <summary>
+    /// The value for people: a string as it is, numbers in invariant form, the first elements of an array and their number.
+    /// </summary>
     /// <returns>The text.</returns>
     public override string ToString()
     {

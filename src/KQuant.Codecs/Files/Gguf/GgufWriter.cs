@@ -7,12 +7,12 @@ using System.Text;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// Writes GGUF files of version 3 as a stream: first every tensor is declared, then the header is written and each tensor asked for its bytes in
-/// turn, so that the memory needed is that of one tensor's callback, whatever the model's size.
+/// Writes GGUF files of version 3 as a stream: first every tensor is declared, then the header is written and each tensor asked for its
+/// bytes in turn, so that the memory needed is that of one tensor's callback, whatever the model's size.
 /// </summary>
 /// <remarks>
-/// The layout is ggml's, to the byte: keys and tensors in the order in which they were added, data in the same order without gaps, each tensor
-/// and the start of the data padded with zeros to <c>general.alignment</c>. The file appears only when it is complete.
+/// The layout is ggml's, to the byte: keys and tensors in the order in which they were added, data in the same order without gaps, each
+/// tensor and the start of the data padded with zeros to <c>general.alignment</c>. The file appears only when it is complete.
 /// </remarks>
 public sealed class GgufWriter
 {
@@ -109,7 +109,9 @@ public sealed class GgufWriter
         Add(name, tensor.Shape, tensor.Format, stream => CopyRows(tensor, stream));
     }
 
-    /// <summary>Declares a copy of a tensor of another file: same name, same dimensions, same bytes, also of types without a codec.</summary>
+    /// <summary>
+    /// Declares a copy of a tensor of another file: same name, same dimensions, same bytes, also of types without a codec.
+    /// </summary>
     /// <param name="tensor">A tensor of a file that stays open until it is written.</param>
     /// <exception cref="ArgumentException">The name is taken, or longer than the 63 bytes that llama.cpp allows.</exception>
     /// <exception cref="ModelFormatException">The type is not known, so that nobody can say how many bytes to copy.</exception>
@@ -128,7 +130,9 @@ public sealed class GgufWriter
     /// <param name="path">The file; one that exists is replaced when the new one is complete.</param>
     /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
-    /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has, or a key is too long.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A callback wrote another number of bytes than its tensor has, or a key is too long.
+    /// </exception>
     /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
@@ -145,7 +149,9 @@ public sealed class GgufWriter
     /// <param name="stream">Where they go. What was written before an error stays there.</param>
     /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback.</param>
-    /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has, or a key is too long.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// A callback wrote another number of bytes than its tensor has, or a key is too long.
+    /// </exception>
     /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
     public void Write(Stream stream, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
@@ -159,7 +165,8 @@ public sealed class GgufWriter
         {
             Entry entry = _entries[i];
             cancellationToken.ThrowIfCancellationRequested();
-            using var part = new TensorStream(stream, entry.Name, entry.ByteCount, new Reporter(this, i, written, progress), cancellationToken);
+            var reporter = new Reporter(this, i, written, progress);
+            using var part = new TensorStream(stream, entry.Name, entry.ByteCount, reporter, cancellationToken);
             entry.Write(part);
             part.Complete();
             WritePadding(stream, entry.ByteCount, alignment);
@@ -201,8 +208,8 @@ public sealed class GgufWriter
         if (!fits || byteCount > long.MaxValue)
         {
             throw new ArgumentException(
-                $"Tensor '{name}': {type.Name} [{string.Join(", ", dimensions.ToArray())}] has no size in bytes; at most {MaxDimensions} dimensions " +
-                $"and rows of whole blocks of {type.WeightsPerBlock} are possible.",
+                $"Tensor '{name}': {type.Name} [{string.Join(", ", dimensions.ToArray())}] has no size in bytes; at most {MaxDimensions} " +
+                $"dimensions and rows of whole blocks of {type.WeightsPerBlock} are possible.",
                 nameof(dimensions));
         }
 
@@ -253,7 +260,8 @@ public sealed class GgufWriter
         if (nameBytes > MaxNameBytes || name.Contains('\0'))
         {
             throw new ArgumentException(
-                $"'{Printable.Shorten(name)}' cannot name a tensor: it takes {nameBytes} bytes, and llama.cpp reads at most {MaxNameBytes} without NUL.",
+                $"'{Printable.Shorten(name)}' cannot name a tensor: it takes {nameBytes} bytes, and llama.cpp reads at most " +
+                $"{MaxNameBytes} without NUL.",
                 nameof(name));
         }
 
@@ -277,8 +285,8 @@ public sealed class GgufWriter
 
         foreach (Entry entry in _entries)
         {
-            length += GgufWire.StringHeaderBytes + StrictUtf8.GetByteCount(entry.Name) + sizeof(uint) + (sizeof(long) * entry.Dimensions.Length)
-                + sizeof(uint) + sizeof(ulong);
+            length += GgufWire.StringHeaderBytes + StrictUtf8.GetByteCount(entry.Name);
+            length += sizeof(uint) + (sizeof(long) * entry.Dimensions.Length) + sizeof(uint) + sizeof(ulong);
         }
 
         return length;
@@ -294,7 +302,8 @@ public sealed class GgufWriter
         {
             if (StrictUtf8.GetByteCount(key) > GgufHeaderReader.MaxKeyBytes)
             {
-                throw new InvalidOperationException($"Key '{Printable.Shorten(key)}' is longer than the {GgufHeaderReader.MaxKeyBytes} bytes of the format.");
+                throw new InvalidOperationException(
+                    $"Key '{Printable.Shorten(key)}' is longer than the {GgufHeaderReader.MaxKeyBytes} bytes of the format.");
             }
 
             WriteString(stream, key);

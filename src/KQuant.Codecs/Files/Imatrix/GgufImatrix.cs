@@ -54,10 +54,10 @@ internal static class GgufImatrix
             int experts = entry.ExpertCount;
             writer.Add(
                 name + SumSuffix, new QuantShape(experts, checked((int)(entry.ValueCount / experts))), QuantFormat.F32,
-                stream => stream.Write(MemoryMarshal.AsBytes(entry.GetSums().Sums.AsSpan())));
+                stream => stream.Write(MemoryMarshal.AsBytes(entry.GetSums().AsSpan())));
             writer.Add(
                 name + CountSuffix, new QuantShape(experts, 1), QuantFormat.F32,
-                stream => stream.Write(MemoryMarshal.AsBytes(Array.ConvertAll(entry.GetSums().Counts, count => (float)count).AsSpan())));
+                stream => stream.Write(MemoryMarshal.AsBytes(Array.ConvertAll(entry.GetDivisors(), count => (float)count).AsSpan())));
         }
 
         writer.Write(path, null, cancellationToken);

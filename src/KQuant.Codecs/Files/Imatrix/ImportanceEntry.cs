@@ -1,8 +1,8 @@
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// The importance of the columns of one weight: what its inputs looked like when text ran through the model. Immutable; an entry of an opened
-/// file is read when asked for and lives as long as the <see cref="ImportanceMatrix"/>.
+/// The importance of the columns of one weight: what its inputs looked like when text ran through the model. Immutable; an entry of an
+/// opened file is read when asked for and lives as long as the <see cref="ImportanceMatrix"/>.
 /// </summary>
 public sealed class ImportanceEntry
 {
@@ -16,14 +16,17 @@ public sealed class ImportanceEntry
     /// <param name="name">The name of the weight, <c>blk.0.ffn_down.weight</c> or <c>model.layers.0.mlp.down_proj.weight</c>.</param>
     /// <param name="sums">For each expert and column the sum of the squared inputs; one expert for a matrix.</param>
     /// <param name="counts">For each expert the number of inputs that were summed; 0 for an expert that none was routed to.</param>
-    /// <exception cref="ArgumentException">The name is empty, there are no sums or counts, or the sums are no whole rows for the counts.</exception>
+    /// <exception cref="ArgumentException">
+    /// The name is empty, there are no sums or counts, or the sums are no whole rows for the counts.
+    /// </exception>
     public ImportanceEntry(string name, ReadOnlySpan<float> sums, ReadOnlySpan<long> counts)
         : this("new importance matrix", name, new FloatRegion([.. sums]), [.. counts], null, valuesAreMeans: false)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         if (sums.IsEmpty || counts.IsEmpty || sums.Length % counts.Length != 0)
         {
-            throw new ArgumentException($"{sums.Length} sums for {counts.Length} counts: there must be as many for each count, and at least one.", nameof(sums));
+            throw new ArgumentException(
+                $"{sums.Length} sums for {counts.Length} counts: there must be as many for each count, and at least one.", nameof(sums));
         }
 
         foreach (long count in counts)
@@ -78,8 +81,8 @@ public sealed class ImportanceEntry
     }
 
     /// <summary>
-    /// The importance of each column of each expert: the mean of the squared inputs. An expert that saw no input gets ones, which is neutral
-    /// and what llama.cpp does.
+    /// The importance of each column of each expert: the mean of the squared inputs. An expert that saw no input gets ones, which is
+    /// neutral and what llama.cpp does.
     /// </summary>
     /// <returns><see cref="ValueCount"/> values for <see cref="EncodeOptions.Importance"/>.</returns>
     /// <exception cref="ModelFormatException">A value in the file is negative or not finite; the message has its column.</exception>
@@ -124,23 +127,24 @@ public sealed class ImportanceEntry
     /// <inheritdoc/>
     public override string ToString() => $"{Name} [{ValueCount}]";
 
-    /// <summary>Sums and counts whose quotients are the importance, for formats that keep these. Those of a GGUF come out as they are.</summary>
-    internal (float[] Sums, long[] Counts) GetSums()
+    /// <summary>For formats that keep sums: values that <see cref="GetDivisors"/> turn into the importance. Sums come out as they are.</summary>
+    internal float[] GetSums()
     {
         float[] values = GetValues();
-        long[] counts = GetCounts();
         if (_valuesAreMeans)
         {
-            counts[0] = Math.Max(1, counts[0]);
-            float count = counts[0];
+            float count = GetDivisors()[0];
             foreach (ref float value in values.AsSpan())
             {
                 value *= count;
             }
         }
 
-        return (values, counts);
+        return values;
     }
+
+    /// <summary>The counts, or 1 for means without one.</summary>
+    internal long[] GetDivisors() => _valuesAreMeans ? [Math.Max(1, GetCounts()[0])] : GetCounts();
 
     /// <summary>Whether there was any input: an entry without is not worth keeping where zero counts cannot be told.</summary>
     internal bool HasData() => _valuesAreMeans || GetCounts().Any(count => count > 0);

@@ -10,15 +10,15 @@ public enum ImportanceFormat
     Gguf,
 
     /// <summary>
-    /// llama.cpp's older <c>.dat</c>: for each weight the number of calls and the mean of the squared activations times that number; at the end
-    /// the number of chunks and the name of the data set.
+    /// llama.cpp's older <c>.dat</c>: for each weight the number of calls and the mean of the squared activations times that number; at the
+    /// end the number of chunks and the name of the data set.
     /// </summary>
     Legacy,
 
     /// <summary>
     /// The <c>.dat</c> of mlx-kquant: the same layout, but the values are the means as they stand beside the number of tokens, and nothing
-    /// follows the last entry, by which it is told apart. Files that llama.cpp wrote before it had an end are read alike; their values are then
-    /// larger by a constant for each weight, which no encoder notices.
+    /// follows the last entry, by which it is told apart. Files that llama.cpp wrote before it had an end are read alike; their values are
+    /// then larger by a constant for each weight, which no encoder notices.
     /// </summary>
     LegacyMeans,
 }

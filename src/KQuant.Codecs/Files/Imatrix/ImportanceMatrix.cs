@@ -3,7 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// An importance matrix: for the weights of a model, how much each of their columns matters. Reads and writes llama.cpp's GGUF form, its older
+/// An importance matrix: for the weights of a model, how much each of their columns matters. Reads and writes llama.cpp's GGUF form, its
+/// older
 /// <c>.dat</c>, and the <c>.dat</c> of mlx-kquant. Opening reads names and sizes only; values are read entry by entry, when asked for.
 /// </summary>
 /// <remarks>
@@ -29,7 +30,9 @@ public sealed class ImportanceMatrix : IDisposable
     /// <summary>The entries, in file order or in the order in which they were added.</summary>
     public IReadOnlyList<ImportanceEntry> Entries => _entries;
 
-    /// <summary>The names of the data sets that were used. The older llama.cpp format keeps only the last, that of mlx-kquant none.</summary>
+    /// <summary>
+    /// The names of the data sets that were used. The older llama.cpp format keeps only the last, that of mlx-kquant none.
+    /// </summary>
     public IReadOnlyList<string> Datasets { get; set; } = [];
 
     /// <summary>The number of chunks of text that were used; 0 if unknown.</summary>
@@ -69,24 +72,33 @@ public sealed class ImportanceMatrix : IDisposable
     public bool TryGet(string name, [NotNullWhen(true)] out ImportanceEntry? entry) => _byName.TryGetValue(name, out entry);
 
     /// <summary>
-    /// Looks an entry up by this name, or by what the same weight is called on the other side: files made with llama.cpp have GGUF names, those made
-    /// with mlx-kquant checkpoint names.
+    /// Looks an entry up by this name, or by what the same weight is called on the other side: files made with llama.cpp have GGUF names,
+    /// those made with mlx-kquant checkpoint names.
     /// </summary>
     /// <param name="name">The name of a weight, in a GGUF or in a checkpoint.</param>
     /// <param name="names">The names of the model's architecture.</param>
-    /// <param name="entry">The entry, or null. For one expert of several (<c>mlp.experts.3.down_proj.weight</c>) it is that of the stack.</param>
+    /// <param name="entry">
+    /// The entry, or null. For one expert of several (<c>mlp.experts.3.down_proj.weight</c>) it is that of the stack.
+    /// </param>
     /// <returns>Whether there is one.</returns>
     public bool TryGet(string name, TensorNames names, [NotNullWhen(true)] out ImportanceEntry? entry)
     {
         ArgumentNullException.ThrowIfNull(names);
-        return TryGet(name, out entry)
-            || (names.TryToGguf(name, out string? gguf, out _) && (TryGet(gguf, out entry) || TryGetByCheckpointName(gguf, names, out entry)))
-            || TryGetByCheckpointName(name, names, out entry);
+        if (TryGet(name, out entry))
+        {
+            return true;
+        }
+
+        // The GGUF name is the one that both sides share; a checkpoint's name may be spelled in several ways.
+        string gguf = names.TryToGguf(name, out string? mapped) ? mapped : name;
+        return TryGet(gguf, out entry) || (names.TryToCheckpoint(gguf, out string? checkpoint) && TryGet(checkpoint, out entry));
     }
 
     /// <summary>Writes the matrix, one entry at a time. Values in the format they came from are written as they are.</summary>
     /// <param name="path">The file; one that exists is replaced when the new one is complete.</param>
-    /// <param name="format">The format. Experts without a count become ones in the older formats, and entries without any count are left out.</param>
+    /// <param name="format">
+    /// The format. Experts without a count become ones in the older formats, and entries without any count are left out.
+    /// </param>
     /// <param name="rename">Gives the name to write for a name here, such as the GGUF name of a checkpoint name; null keeps them.</param>
     /// <param name="cancellationToken">Cancels between two entries; nothing is left behind.</param>
     /// <exception cref="ArgumentException">A name is too long for a GGUF: 55 bytes, as <c>.in_sum2</c> is put behind it.</exception>
@@ -121,11 +133,5 @@ public sealed class ImportanceMatrix : IDisposable
 
         _entries.Add(entry);
         return true;
-    }
-
-    private bool TryGetByCheckpointName(string ggufName, TensorNames names, [NotNullWhen(true)] out ImportanceEntry? entry)
-    {
-        entry = null;
-        return names.TryToCheckpoint(ggufName, out string? name) && TryGet(name, out entry);
     }
 }

@@ -39,7 +39,9 @@ internal static class LegacyImatrix
             byte[] name = Encoding.UTF8.GetBytes(rename(entry.Name));
             WriteInt32(output.Stream, name.Length);
             output.Stream.Write(name);
-            (long calls, float[] values) = asMeans ? (entry.GetCounts().Max(), entry.GetImportance()) : ScaleToCalls(entry, matrix.ChunkSize);
+            (long calls, float[] values) = asMeans
+                ? (entry.GetCounts().Max(), entry.GetImportance())
+                : ScaleToCalls(entry, matrix.ChunkSize);
             WriteInt32(output.Stream, ToInt32(calls, entry, "calls"));
             WriteInt32(output.Stream, values.Length);
             output.Stream.Write(MemoryMarshal.AsBytes(values.AsSpan()));
@@ -63,8 +65,8 @@ internal static class LegacyImatrix
         if (count < 1 || count > cursor.Remaining / MinEntryBytes)
         {
             throw cursor.Error(
-                $"this is no importance matrix: it does not start with 'GGUF', and taken as the number of entries its first 4 bytes are {count}, " +
-                $"while {cursor.Remaining} bytes are left", 0);
+                $"this is no importance matrix: it does not start with 'GGUF', and taken as the number of entries its first 4 bytes are " +
+                $"{count}, while {cursor.Remaining} bytes are left", 0);
         }
 
         var budget = new AllocationBudget();
@@ -143,12 +145,13 @@ internal static class LegacyImatrix
     }
 
     /// <summary>
-    /// What llama.cpp stores: mean times calls, where a call is a chunk of text. Without a chunk size the counts are calls already, and the sums
-    /// what is stored.
+    /// What llama.cpp stores: mean times calls, where a call is a chunk of text. Without a chunk size the counts are calls already, and the
+    /// sums what is stored.
     /// </summary>
     private static (long Calls, float[] Values) ScaleToCalls(ImportanceEntry entry, int chunkSize)
     {
-        (float[] sums, long[] counts) = entry.GetSums();
+        float[] sums = entry.GetSums();
+        long[] counts = entry.GetDivisors();
         long calls = (counts.Max() + Math.Max(0, chunkSize - 1)) / Math.Max(1, chunkSize);
         int columns = sums.Length / counts.Length;
         for (int expert = 0; expert < counts.Length; expert++)

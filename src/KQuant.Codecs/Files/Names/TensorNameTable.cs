@@ -15,7 +15,8 @@ internal sealed record TensorNameTable(
         Layer("attn_v", "self_attn.v_proj"), Layer("attn_output", "self_attn.o_proj"),
     ];
 
-    private static readonly TensorNamePair[] HeadNorms = [Layer("attn_q_norm", "self_attn.q_norm"), Layer("attn_k_norm", "self_attn.k_norm")];
+    private static readonly TensorNamePair[] HeadNorms =
+        [Layer("attn_q_norm", "self_attn.q_norm"), Layer("attn_k_norm", "self_attn.k_norm")];
 
     private static readonly TensorNamePair[] Dense =
         [Layer("ffn_gate", "mlp.gate_proj"), Layer("ffn_up", "mlp.up_proj"), Layer("ffn_down", "mlp.down_proj")];
@@ -23,7 +24,8 @@ internal sealed record TensorNameTable(
     // The up projection has the rows of the gate first.
     private static readonly TensorNamePair[] FusedDense = [Layer("ffn_up", "mlp.gate_up_proj"), Layer("ffn_down", "mlp.down_proj")];
 
-    // The norm before the feed-forward part is the one "after attention" in most families; Gemma, GLM and gpt-oss have another or one more there.
+    // The norm before the feed-forward part is the one "after attention" in most families; Gemma, GLM and gpt-oss have another or one more
+    // there.
     private static readonly TensorNamePair[] TwoNorms = [Layer("ffn_norm", "post_attention_layernorm")];
 
     private static readonly TensorNamePair[] OnlyPostAttentionNorm = [Layer("post_attention_norm", "post_attention_layernorm")];
@@ -54,8 +56,8 @@ internal sealed record TensorNameTable(
 
     private static readonly TensorNamePair[] Experts =
     [
-        Layer("ffn_gate_inp", "mlp.gate"), Layer("ffn_gate_exps", "mlp.switch_mlp.gate_proj"), Layer("ffn_up_exps", "mlp.switch_mlp.up_proj"),
-        Layer("ffn_down_exps", "mlp.switch_mlp.down_proj"),
+        Layer("ffn_gate_inp", "mlp.gate"), Layer("ffn_gate_exps", "mlp.switch_mlp.gate_proj"),
+        Layer("ffn_up_exps", "mlp.switch_mlp.up_proj"), Layer("ffn_down_exps", "mlp.switch_mlp.down_proj"),
     ];
 
     private static readonly TensorNamePair[] SingleExpertNames =

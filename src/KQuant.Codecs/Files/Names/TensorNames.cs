@@ -9,9 +9,9 @@ namespace KQuant.Codecs.Files;
 /// (<c>mlp.switch_mlp.down_proj</c>); names of single experts are understood too.
 /// </summary>
 /// <remarks>
-/// Names only; some values change as well: the rows of q and k are permuted for <c>llama</c>, and one is added to Gemma's norms. GGUF tensors that are
-/// computed from the configuration (<c>rope_freqs</c>, <c>rope_factors_long</c>, <c>rope_factors_short</c>) have no name in a checkpoint.
-/// Experts fused with their gate (<c>mlp.experts.gate_up_proj</c>) are two GGUF tensors, so they have no name here.
+/// Names only; some values change as well: the rows of q and k are permuted for <c>llama</c>, and one is added to Gemma's norms. GGUF
+/// tensors that are computed from the configuration (<c>rope_freqs</c>, <c>rope_factors_long</c>, <c>rope_factors_short</c>) have no name
+/// in a checkpoint. Experts fused with their gate (<c>mlp.experts.gate_up_proj</c>) are two GGUF tensors, so they have no name here.
 /// </remarks>
 public sealed class TensorNames
 {
@@ -44,7 +44,9 @@ public sealed class TensorNames
     public string Architecture { get; }
 
     /// <summary>The names of an architecture.</summary>
-    /// <param name="architecture">A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.</param>
+    /// <param name="architecture">
+    /// A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.
+    /// </param>
     /// <returns>The names.</returns>
     /// <exception cref="NotSupportedException">The architecture is not known; the message lists those that are.</exception>
     public static TensorNames For(string architecture) => TryFor(architecture, out TensorNames? names)
@@ -53,7 +55,9 @@ public sealed class TensorNames
             $"The tensor names of architecture '{architecture}' are not known; known are {string.Join(", ", Architectures)}.");
 
     /// <summary>The names of an architecture, if it is known.</summary>
-    /// <param name="architecture">A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.</param>
+    /// <param name="architecture">
+    /// A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.
+    /// </param>
     /// <param name="names">The names, or null.</param>
     /// <returns>Whether it is known.</returns>
     public static bool TryFor(string? architecture, [NotNullWhen(true)] out TensorNames? names)
@@ -66,8 +70,8 @@ public sealed class TensorNames
 
     /// <summary>The GGUF name of a tensor of a checkpoint.</summary>
     /// <param name="checkpointName">
-    /// <c>model.layers.0.mlp.down_proj.weight</c>; also with <c>language_model.</c> before it or behind <c>model.</c>, as multimodal models have it,
-    /// without <c>.weight</c>, and of a single expert.
+    /// <c>model.layers.0.mlp.down_proj.weight</c>; also with <c>language_model.</c> before it or behind <c>model.</c>, as multimodal models
+    /// have it, without <c>.weight</c>, and of a single expert.
     /// </param>
     /// <param name="ggufName">The name, or null. For a single expert it is that of the stack.</param>
     /// <param name="expert">The number of a single expert, else null.</param>
@@ -82,7 +86,8 @@ public sealed class TensorNames
 
     /// <summary>The GGUF name of a tensor of a checkpoint.</summary>
     /// <inheritdoc cref="TryToGguf(string, out string?, out int?)"/>
-    public bool TryToGguf(string checkpointName, [NotNullWhen(true)] out string? ggufName) => TryToGguf(checkpointName, out ggufName, out _);
+    public bool TryToGguf(string checkpointName, [NotNullWhen(true)] out string? ggufName) =>
+        TryToGguf(checkpointName, out ggufName, out _);
 
     /// <summary>The name in a checkpoint of a GGUF tensor, experts stacked.</summary>
     /// <param name="ggufName"><c>blk.0.ffn_down.weight</c>; also without <c>.weight</c>.</param>
@@ -95,7 +100,9 @@ public sealed class TensorNames
         return checkpointName is not null;
     }
 
-    /// <summary>The name in a checkpoint of one expert of a stacked GGUF tensor: <c>model.layers.0.mlp.experts.3.down_proj.weight</c>.</summary>
+    /// <summary>
+    /// The name in a checkpoint of one expert of a stacked GGUF tensor: <c>model.layers.0.mlp.experts.3.down_proj.weight</c>.
+    /// </summary>
     /// <param name="ggufName">The name of a stack, <c>blk.0.ffn_down_exps.weight</c>.</param>
     /// <param name="expert">The number of the expert.</param>
     /// <param name="checkpointName">The name, or null.</param>
@@ -120,7 +127,8 @@ public sealed class TensorNames
     }
 
     /// <summary>
-    /// Looks up a name with its numbers taken out, as a whole or without <c>.weight</c> or <c>.bias</c>, and puts the numbers into what it finds.
+    /// Looks up a name with its numbers taken out, as a whole or without <c>.weight</c> or <c>.bias</c>, and puts the numbers into what it
+    /// finds.
     /// </summary>
     private static string? Map(string name, Dictionary<string, string> table, out List<string> numbers, int? expert = null)
     {
