@@ -1,9 +1,8 @@
 using System.Buffers.Binary;
 using KQuant.Codecs.Files;
-using KQuant.Codecs.Tests.Gguf;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Imatrix;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Importance matrices that are cut off, wrong, or claim much.</summary>
 public class ImatrixHostileTests
@@ -13,7 +12,7 @@ public class ImatrixHostileTests
     {
         byte[] bytes = ImatrixBytes.Legacy([("blk.0.attn_q.weight", 4, [1, 2, 3]), ("output.weight", 4, [1])], 17, "wiki.txt");
         int entriesEnd = bytes.Length - 16;
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         for (int length = 0; length < bytes.Length; length++)
         {
             ModelFormatException? refusal = ReadAll(folder.Write("cut", bytes.AsSpan(0, length)));
@@ -27,7 +26,7 @@ public class ImatrixHostileTests
     public void EveryTruncationOfTheGgufFormIsRefused()
     {
         byte[] bytes = ImatrixBytes.Gguf(1, 512, ["a"], ("w", [1, 2], [1]));
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         for (int length = 0; length < bytes.Length; length++)
         {
             Assert.That(
@@ -40,7 +39,7 @@ public class ImatrixHostileTests
     [Test]
     public void WhatIsWrongIsNamed()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         AssertRefused(ImatrixBytes.Legacy([]), "this is no importance matrix");
         AssertRefused(ImatrixBytes.Legacy([("w", 1, [1]), ("w", 1, [1])]), "tensor 'w' at byte 34: the name occurs twice");
         AssertRefused(ImatrixBytes.Legacy([("", 1, [1])]), "the length of the name is 0");
@@ -75,7 +74,7 @@ public class ImatrixHostileTests
     {
         byte[] start = ImatrixBytes.Legacy([("w", 1, [1])])[..^4];
         BinaryPrimitives.WriteInt32LittleEndian(start.AsSpan(start.Length - 4), 1_500_000_000);
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = SparseFile.Create(folder, start.Length + 6_000_000_000, start);
 
         long before = GC.GetAllocatedBytesForCurrentThread();
@@ -93,7 +92,7 @@ public class ImatrixHostileTests
             ImatrixBytes.Legacy([("blk.0.attn_q.weight", 4, [1, 2, 3]), ("output.weight", 4, [1])], 17, "wiki.txt"),
             ImatrixBytes.Gguf(1, 512, ["a", "b"], ("blk.0.ffn_down_exps.weight", [1, 2, 3, 4], [1, 0]), ("w", [1, 2], [1])),
         ];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var random = new Random(20261102 + seed);
         for (int i = 0; i < 500; i++)
         {

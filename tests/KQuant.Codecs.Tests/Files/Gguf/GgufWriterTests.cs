@@ -1,7 +1,7 @@
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>The writer's layout, its refusals, and that it streams.</summary>
 public class GgufWriterTests
@@ -9,19 +9,19 @@ public class GgufWriterTests
     [Test]
     public void TheLayoutIsThatOfTheFormat()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var writer = new GgufWriter();
         writer.Metadata.Set("general.alignment", 64u);
         writer.Metadata.Set("name", "x");
         writer.Add("a", [3], GgmlType.Of(QuantFormat.F32), new byte[12]);
         writer.Add("b", [32, 1, 1, 1], GgmlType.Of(QuantFormat.Q8_0), new byte[34]);
         writer.Add("c", new QuantShape(2, 1, 4), QuantFormat.F16, stream => stream.Write(new byte[16]));
-        writer.Write(folder.File("out.gguf"));
+        writer.Write(folder["out.gguf"]);
 
         byte[] expected = new GgufBytes { Alignment = 64 }
             .Key("general.alignment", 64u).Key("name", "x")
             .Tensor("a", [3], 0, new byte[12]).Tensor("b", [32], 8, new byte[34]).Tensor("c", [4, 1, 2], 1, new byte[16]).ToArray();
-        Assert.That(File.ReadAllBytes(folder.File("out.gguf")), Is.EqualTo(expected));
+        Assert.That(File.ReadAllBytes(folder["out.gguf"]), Is.EqualTo(expected));
         Assert.That(writer.FileLength, Is.EqualTo(expected.Length));
         Assert.That((writer.Count, writer.TotalBytes), Is.EqualTo((3, 12L + 34 + 16)));
     }
@@ -33,13 +33,13 @@ public class GgufWriterTests
         float[] weights = [.. Enumerable.Range(0, 3 * 4 * 256).Select(_ => random.NextSingle() - 0.5f)];
         var bytes = new byte[weights.Length * sizeof(float)];
         Buffer.BlockCopy(weights, 0, bytes, 0, bytes.Length);
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using QuantizedTensor tensor = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), new QuantShape(3, 4, 256), bytes);
         var writer = new GgufWriter();
         writer.Add("w", tensor);
-        writer.Write(folder.File("out.gguf"));
+        writer.Write(folder["out.gguf"]);
 
-        using GgufFile file = GgufFile.Open(folder.File("out.gguf"));
+        using GgufFile file = GgufFile.Open(folder["out.gguf"]);
         QuantizedTensor back = file.GetTensor("w");
         Assert.That(back.Shape, Is.EqualTo(tensor.Shape));
         Assert.That(back.GetRowBytes(11).SequenceEqual(tensor.GetRowBytes(11)));
@@ -51,7 +51,7 @@ public class GgufWriterTests
         // 32 MiB through one row of 64 KiB.
         const int rows = 512;
         var row = new byte[1 << 16];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var writer = new GgufWriter();
         writer.Add("w", new QuantShape(rows, row.Length / 4), QuantFormat.F32, stream =>
         {
@@ -62,16 +62,16 @@ public class GgufWriterTests
         });
 
         long before = GC.GetAllocatedBytesForCurrentThread();
-        writer.Write(folder.File("out.gguf"));
+        writer.Write(folder["out.gguf"]);
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(4 << 20));
 
-        using GgufFile source = GgufFile.Open(folder.File("out.gguf"));
+        using GgufFile source = GgufFile.Open(folder["out.gguf"]);
         var copy = new GgufWriter(source.Metadata);
         copy.Add(source.Tensors[0]);
         before = GC.GetAllocatedBytesForCurrentThread();
-        copy.Write(folder.File("copy.gguf"));
+        copy.Write(folder["copy.gguf"]);
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(4 << 20));
-        Assert.That(new FileInfo(folder.File("copy.gguf")).Length, Is.EqualTo(source.Length));
+        Assert.That(new FileInfo(folder["copy.gguf"]).Length, Is.EqualTo(source.Length));
     }
 
     [Test]
@@ -87,11 +87,11 @@ public class GgufWriterTests
     public void ProgressEndsAtTheTotal()
     {
         var reports = new List<WriteProgress>();
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var writer = new GgufWriter();
         writer.Add("a", [8], GgmlType.Of(QuantFormat.F32), new byte[32]);
         writer.Add("b", [2], GgmlType.Of(QuantFormat.F32), new byte[8]);
-        writer.Write(folder.File("out.gguf"), new SynchronousProgress(reports.Add));
+        writer.Write(folder["out.gguf"], new SynchronousProgress(reports.Add));
 
         Assert.That(reports, Is.EqualTo((WriteProgress[])[new("a", 0, 2, 32, 40), new("b", 1, 2, 40, 40)]));
     }
@@ -99,7 +99,7 @@ public class GgufWriterTests
     [Test]
     public void ACancelledWriteLeavesWhatWasThere()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("out.gguf", "old"u8);
         using var source = new CancellationTokenSource();
         var writer = new GgufWriter();
@@ -118,7 +118,7 @@ public class GgufWriterTests
     [TestCase(12)]
     public void ACallbackThatWritesAnotherLengthIsRefused(int length)
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("out.gguf", "old"u8);
         var writer = new GgufWriter();
         writer.Add("w", [2], GgmlType.Of(QuantFormat.F32), stream => stream.Write(new byte[length]));
@@ -166,14 +166,14 @@ public class GgufWriterTests
     [Test]
     public void AnImpossibleAlignmentIsRefusedBeforeAnythingIsWritten()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         folder.Write("out.gguf", "old"u8);
         var writer = new GgufWriter();
         writer.Metadata.Set("general.alignment", 24u);
-        Assert.That(() => writer.Write(folder.File("out.gguf")), Throws.TypeOf<ModelFormatException>().With.Message.Contains("24"));
+        Assert.That(() => writer.Write(folder["out.gguf"]), Throws.TypeOf<ModelFormatException>().With.Message.Contains("24"));
         writer.Metadata.Set("general.alignment", 32UL);
         Assert.That(
-            () => writer.Write(folder.File("out.gguf")),
+            () => writer.Write(folder["out.gguf"]),
             Throws.TypeOf<ModelFormatException>().With.Message.Contains("should be u32 but is u64"));
         AssertUntouched(folder);
     }
@@ -181,18 +181,18 @@ public class GgufWriterTests
     [Test]
     public void AKeyLongerThanTheFormatAllowsIsRefused()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         folder.Write("out.gguf", "old"u8);
         var writer = new GgufWriter();
         writer.Metadata.Set(new string('k', 65536), 1);
-        Assert.That(() => writer.Write(folder.File("out.gguf")), Throws.InvalidOperationException.With.Message.Contains("65535"));
+        Assert.That(() => writer.Write(folder["out.gguf"]), Throws.InvalidOperationException.With.Message.Contains("65535"));
         AssertUntouched(folder);
     }
 
-    private static void AssertUntouched(ScratchFolder folder)
+    private static void AssertUntouched(TemporaryFolder folder)
     {
         Assert.That(Directory.GetFiles(folder.Path), Has.Length.EqualTo(1));
-        Assert.That(File.ReadAllText(folder.File("out.gguf")), Is.EqualTo("old"));
+        Assert.That(File.ReadAllText(folder["out.gguf"]), Is.EqualTo("old"));
     }
 
     private sealed class SynchronousProgress(Action<WriteProgress> report) : IProgress<WriteProgress>

@@ -1,7 +1,7 @@
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Models in several files, as gguf-split makes them.</summary>
 public class GgufSplitTests
@@ -9,7 +9,7 @@ public class GgufSplitTests
     [Test]
     public void TheFirstPartOpensAllAndLooksLikeOneFile()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string first = WriteParts(folder, 3);
         using GgufFile file = GgufFile.Open(first);
 
@@ -28,7 +28,7 @@ public class GgufSplitTests
     [Test]
     public void MergingGivesOneFile()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using GgufFile split = GgufFile.Open(WriteParts(folder, 2));
         var writer = new GgufWriter(split.Metadata);
         foreach (GgufTensor tensor in split.Tensors)
@@ -36,9 +36,9 @@ public class GgufSplitTests
             writer.Add(tensor);
         }
 
-        writer.Write(folder.File("merged.gguf"));
+        writer.Write(folder["merged.gguf"]);
 
-        using GgufFile merged = GgufFile.Open(folder.File("merged.gguf"));
+        using GgufFile merged = GgufFile.Open(folder["merged.gguf"]);
         Assert.That(merged.Files, Has.Count.EqualTo(1));
         Assert.That(merged.Tensors.Select(tensor => tensor.Name), Is.EqualTo(split.Tensors.Select(tensor => tensor.Name)));
         Assert.That(merged.Tensors[3].GetBytes().SequenceEqual(split.Tensors[3].GetBytes()));
@@ -47,7 +47,7 @@ public class GgufSplitTests
     [Test]
     public void OneOfOneIsAnOrdinaryFile()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using GgufFile file = GgufFile.Open(folder.Write("any.gguf", Part(0, 1).ToArray()));
         Assert.That(file.Tensors, Has.Count.EqualTo(2));
     }
@@ -55,34 +55,34 @@ public class GgufSplitTests
     [Test]
     public void AMissingPartIsNamed()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string first = WriteParts(folder, 3);
-        File.Delete(folder.File("m-00002-of-00003.gguf"));
+        File.Delete(folder["m-00002-of-00003.gguf"]);
         AssertRefused(first, "part 2 of 3 is missing: m-00002-of-00003.gguf");
     }
 
     [Test]
     public void AnotherPartThanTheFirstIsRefused()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         WriteParts(folder, 3);
-        AssertRefused(folder.File("m-00002-of-00003.gguf"), "'split.no' is 1; 0 was expected; open the first part");
+        AssertRefused(folder["m-00002-of-00003.gguf"], "'split.no' is 1; 0 was expected; open the first part");
     }
 
     [Test]
     public void APartUnderAnotherNameIsRefused()
     {
-        using var folder = new ScratchFolder();
-        File.Move(WriteParts(folder, 3), folder.File("renamed.gguf"));
-        AssertRefused(folder.File("renamed.gguf"), "should end in '-00001-of-00003.gguf'");
+        using var folder = new TemporaryFolder();
+        File.Move(WriteParts(folder, 3), folder["renamed.gguf"]);
+        AssertRefused(folder["renamed.gguf"], "should end in '-00001-of-00003.gguf'");
     }
 
     [Test]
     public void PartsThatDisagreeAreRefused()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string first = WriteParts(folder, 3);
-        string second = folder.File("m-00002-of-00003.gguf");
+        string second = folder["m-00002-of-00003.gguf"];
 
         File.WriteAllBytes(second, Part(2, 3, tensors: 1).ToArray());
         AssertRefused(first, "m-00002-of-00003.gguf: key 'split.no' is 2; 1 was expected");
@@ -102,7 +102,7 @@ public class GgufSplitTests
     [TestCase(100_000)]
     public void AnAbsurdNumberOfPartsIsRefused(int count)
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("m-00001-of-00003.gguf", new GgufBytes().Key("split.no", 0).Key("split.count", count).ToArray());
         AssertRefused(path, $"'split.count' is {count}");
     }
@@ -110,9 +110,9 @@ public class GgufSplitTests
     [Test]
     public void NothingStaysOpenAfterARefusal()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string first = WriteParts(folder, 3);
-        File.WriteAllText(folder.File("m-00003-of-00003.gguf"), "");
+        File.WriteAllText(folder["m-00003-of-00003.gguf"], "");
         AssertRefused(first, "m-00003-of-00003.gguf");
         Assert.That(() => File.Open(first, FileMode.Open, FileAccess.ReadWrite, FileShare.None).Dispose(), Throws.Nothing);
     }
@@ -120,14 +120,14 @@ public class GgufSplitTests
     private static void AssertRefused(string path, string message) =>
         Assert.That(() => GgufFile.Open(path), Throws.TypeOf<ModelFormatException>().With.Message.Contains(message));
 
-    private static string WriteParts(ScratchFolder folder, int count)
+    private static string WriteParts(TemporaryFolder folder, int count)
     {
         for (int i = 0; i < count; i++)
         {
             folder.Write($"m-{i + 1:00000}-of-{count:00000}.gguf", Part(i, count).ToArray());
         }
 
-        return folder.File($"m-00001-of-{count:00000}.gguf");
+        return folder[$"m-00001-of-{count:00000}.gguf"];
     }
 
     private static GgufBytes Part(int number, int count, int tensors = 2, int? name = null)

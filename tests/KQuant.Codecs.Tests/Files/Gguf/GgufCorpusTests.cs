@@ -3,13 +3,11 @@ using System.Text.Json;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Every file of the malformed corpus gets the verdict of its manifest.</summary>
 public class GgufCorpusTests
 {
-    private static readonly string[] ShownProperties = ["file", "expect", "reason"];
-
     // What this reader does where the manifest allows either; part of the documented behaviour of GgufFile.
     private static readonly Dictionary<string, bool> Choices = new()
     {
@@ -24,68 +22,56 @@ public class GgufCorpusTests
         ["truncated_pad"] = true,
     };
 
-    private static IEnumerable<TestCaseData> Cases
-    {
-        get
-        {
-            string path = RepositoryFiles.Fixture("malformed", "gguf", "manifest.json");
-            using JsonDocument manifest = JsonDocument.Parse(File.ReadAllBytes(path));
-            foreach (JsonElement item in manifest.RootElement.GetProperty("cases").EnumerateArray())
-            {
-                string[] shown = [.. ShownProperties.Select(name => item.GetProperty(name).GetString()!)];
-                yield return new TestCaseData(item.Clone()).SetArgDisplayNames(shown);
-            }
-        }
-    }
+    private static IEnumerable<TestCaseData> Cases => MalformedCase.Load("gguf").Select(
+        item => new TestCaseData(item).SetArgDisplayNames($"{item}", item.Expect, item.Reason));
 
     [TestCaseSource(nameof(Cases))]
-    public void GetsTheVerdictOfTheManifest(JsonElement item)
+    public void GetsTheVerdictOfTheManifest(MalformedCase item)
     {
-        string path = RepositoryFiles.Fixture("malformed", "gguf", item.GetProperty("file").GetString()!);
-        string category = item.GetProperty("category").GetString()!;
-        bool accept = item.GetProperty("expect").GetString() switch
+        bool accept = item.Expect switch
         {
             "accept" => true,
             "reject" => false,
-            _ => Accepts(category, item.GetProperty("reason").GetString()!),
+            _ => Accepts(item),
         };
 
         long before = GC.GetAllocatedBytesForCurrentThread();
-        ModelFormatException? refusal = GgufReading.ReadAll(path);
+        ModelFormatException? refusal = GgufReading.ReadAll(item.Path);
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
 
         Assert.That(allocated, Is.LessThan(1 << 20), "the files have a few kilobytes");
         if (accept)
         {
             Assert.That(refusal, Is.Null);
-            CheckContent(path, item);
+            CheckContent(item);
         }
         else
         {
-            Assert.That(refusal, Is.Not.Null, item.GetProperty("reason").GetString());
-            Assert.That(refusal!.Message, Does.StartWith(path).And.Length.LessThan(path.Length + 900));
-            Assert.That(refusal.Path, Is.EqualTo(path));
-            Assert.That(refusal.Offset is not null || refusal.TensorName is not null || category == "alignment", "a place is named");
+            Assert.That(refusal, Is.Not.Null, item.Reason);
+            Assert.That(refusal!.Message, Does.StartWith(item.Path).And.Length.LessThan(item.Path.Length + 900));
+            Assert.That(refusal.Path, Is.EqualTo(item.Path));
+            Assert.That(refusal.Offset is not null || refusal.TensorName is not null || item.Category == "alignment", "a place is named");
         }
     }
 
     // Text that is no UTF-8 is refused in names, where it has to be compared and written again, but not in values. Gaps between tensors
     // cannot be misread; tensors out of order are refused as ggml does.
-    private static bool Accepts(string category, string reason) => category switch
+    private static bool Accepts(MalformedCase item) => item.Category switch
     {
-        "utf8" => reason.Contains("string value", StringComparison.Ordinal),
-        "layout" => !reason.Contains("order and", StringComparison.Ordinal),
-        _ => Choices[category],
+        "utf8" => item.Reason.Contains("string value", StringComparison.Ordinal),
+        "layout" => !item.Reason.Contains("order and", StringComparison.Ordinal),
+        _ => Choices[item.Category],
     };
 
-    private static void CheckContent(string path, JsonElement item)
+    private static void CheckContent(MalformedCase item)
     {
-        if (!item.TryGetProperty("content", out JsonElement content) || content.ValueKind == JsonValueKind.Null)
+        if (item.Content.ValueKind != JsonValueKind.Object)
         {
             return;
         }
 
-        using GgufFile file = GgufFile.Open(path);
+        JsonElement content = item.Content;
+        using GgufFile file = GgufFile.Open(item.Path);
         Assert.That(file.Metadata, Has.Count.EqualTo(content.GetProperty("n_kv").GetInt32()));
         Assert.That(file.Metadata.Alignment, Is.EqualTo(content.GetProperty("alignment").GetUInt32()));
         JsonElement[] tensors = [.. content.GetProperty("tensors").EnumerateArray()];

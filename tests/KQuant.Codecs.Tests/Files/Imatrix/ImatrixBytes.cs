@@ -1,7 +1,7 @@
 using System.Text;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Imatrix;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Importance matrices as the programs that make them write them, byte by byte.</summary>
 internal static class ImatrixBytes

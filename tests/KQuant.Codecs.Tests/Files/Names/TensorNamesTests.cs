@@ -2,7 +2,7 @@ using System.Text.Json;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Names;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>The names of both sides, architecture by architecture.</summary>
 public class TensorNamesTests

@@ -1,12 +1,12 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Large files that take no room on the disk, where the file system has such.</summary>
 internal static class SparseFile
 {
     /// <summary>Creates a file that starts with some bytes and is otherwise a hole.</summary>
-    public static string Create(ScratchFolder folder, long length, ReadOnlySpan<byte> start)
+    public static string Create(TemporaryFolder folder, long length, ReadOnlySpan<byte> start)
     {
         if (OperatingSystem.IsWindows())
         {

@@ -1,7 +1,7 @@
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Typed look-ups, their errors, and the values themselves.</summary>
 public class GgufMetadataTests
@@ -9,7 +9,7 @@ public class GgufMetadataTests
     [Test]
     public void LookUpsAreStrictAboutTypesAndNameBoth()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("keys.gguf", new GgufBytes()
             .Key("general.architecture", "llama").Key("llama.block_count", 32u).Strings("tokens", "a", "b").ToArray());
         using GgufFile file = GgufFile.Open(path);
@@ -91,7 +91,7 @@ public class GgufMetadataTests
     [Test]
     public void BooleansOtherThanZeroAndOneAreTrue()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = new GgufBytes().Key("flag", 7, 2).Array("flags", 7, 3, 0, 1, 255).ToArray();
         using GgufFile file = GgufFile.Open(folder.Write("bools.gguf", bytes));
 
@@ -121,7 +121,7 @@ public class GgufMetadataTests
     public void BytesThatAreNoUtf8SurviveInStrings()
     {
         byte[] bad = [0xC0, 0x80, 0xED, 0xA0, 0x80];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] wire = [.. BitConverter.GetBytes(5L), .. bad];
         byte[] original = new GgufBytes().Key("text", 8, wire).Array("texts", 8, 1, wire).ToArray();
         using GgufFile file = GgufFile.Open(folder.Write("bad.gguf", original));
@@ -129,8 +129,8 @@ public class GgufMetadataTests
         Assert.That(file.Metadata.Get<string>("text"), Does.Contain('\uFFFD'));
         Assert.That(file.Metadata["text"].RawBytes[8..].SequenceEqual(bad));
         Assert.That(file.Metadata.GetStrings("texts").GetUtf8(0).SequenceEqual(bad));
-        new GgufWriter(file.Metadata).Write(folder.File("copy.gguf"));
-        Assert.That(File.ReadAllBytes(folder.File("copy.gguf")), Is.EqualTo(original));
+        new GgufWriter(file.Metadata).Write(folder["copy.gguf"]);
+        Assert.That(File.ReadAllBytes(folder["copy.gguf"]), Is.EqualTo(original));
     }
 
     [Test]

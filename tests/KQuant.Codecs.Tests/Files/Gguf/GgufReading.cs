@@ -1,6 +1,6 @@
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Reads everything that a file offers, as a careless program would.</summary>
 internal static class GgufReading

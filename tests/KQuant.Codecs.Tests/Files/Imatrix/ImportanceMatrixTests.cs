@@ -1,7 +1,7 @@
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Imatrix;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>The three file formats: what they mean, that they come back byte for byte, and that they turn into each other.</summary>
 public class ImportanceMatrixTests
@@ -12,7 +12,7 @@ public class ImportanceMatrixTests
     [Test]
     public void TheOlderFormOfLlamaCppHasMeansTimesCalls()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = ImatrixBytes.Legacy([(Down, 4, [4, 8, 0]), ("output.weight", 0, [2, 3])], 17, "wiki.txt");
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("any.name", bytes));
 
@@ -27,7 +27,7 @@ public class ImportanceMatrixTests
     [Test]
     public void TheFormOfMlxKQuantHasMeansAndNoEnd()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = ImatrixBytes.Legacy([("model.layers.0.mlp.down_proj.weight", 512, [0.25f, 0.5f])]);
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("imatrix.gguf", bytes));
 
@@ -39,7 +39,7 @@ public class ImportanceMatrixTests
     [Test]
     public void AnEndMayBeTheNumberOfChunksAlone()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = [.. ImatrixBytes.Legacy([(Down, 2, [4, 6])]), .. BitConverter.GetBytes(9)];
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("old.dat", bytes));
 
@@ -50,7 +50,7 @@ public class ImportanceMatrixTests
     [Test]
     public void TheGgufFormHasSumsAndCountsOfEachExpert()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = ImatrixBytes.Gguf(
             3, 512, ["a.txt", "b.txt"], (Down, [6, 9], [3]), (Experts, [2, 4, 6, 8, 0, 0], [2, 4, 0]));
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("imatrix.dat", bytes));
@@ -68,7 +68,7 @@ public class ImportanceMatrixTests
     [Test]
     public void SumsWithoutCountsStandAsTheyAre()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = new GgufBytes().Tensor("w.in_sum2", 5, 7).Tensor("w.in_sum", 1, 1).ToArray();
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("x.gguf", bytes));
         Assert.That(matrix.Entries, Has.Count.EqualTo(1));
@@ -86,28 +86,28 @@ public class ImportanceMatrixTests
             ImatrixBytes.Gguf(3, 512, ["a.txt"], (Down, odd, [3]), (Experts, odd, [2, 4, 0])),
             ImatrixBytes.Gguf(3, 512, [], (Down, odd, [3])),
         ];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         foreach (byte[] file in files)
         {
             using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("in", file));
-            matrix.Write(folder.File("out"), matrix.Format!.Value);
-            Assert.That(File.ReadAllBytes(folder.File("out")), Is.EqualTo(file));
+            matrix.Write(folder["out"], matrix.Format!.Value);
+            Assert.That(File.ReadAllBytes(folder["out"]), Is.EqualTo(file));
         }
     }
 
     [Test]
     public void TheOlderFormIsWrittenAsLlamaCppDoes()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         byte[] bytes = ImatrixBytes.Gguf(
             3, 512, ["first.txt", "last.txt"], (Down, [1000, 10], [1000]), (Experts, [30, 60, 0, 0], [300, 0]), ("unused", [0, 0], [0]));
         using ImportanceMatrix matrix = ImportanceMatrix.Open(folder.Write("in", bytes));
-        matrix.Write(folder.File("out"), ImportanceFormat.Legacy);
+        matrix.Write(folder["out"], ImportanceFormat.Legacy);
 
         // Calls are chunks, rounded up; an expert without inputs gets ones, an entry without any is left out; the last data set is kept.
         byte[] expected = ImatrixBytes.Legacy(
             [(Down, 2, [1000f / 1000 * 2, 10f / 1000 * 2]), (Experts, 1, [30f / 300 * 1, 60f / 300 * 1, 1, 1])], 3, "last.txt");
-        Assert.That(File.ReadAllBytes(folder.File("out")), Is.EqualTo(expected));
+        Assert.That(File.ReadAllBytes(folder["out"]), Is.EqualTo(expected));
     }
 
     [TestCase(ImportanceFormat.Gguf)]
@@ -116,16 +116,16 @@ public class ImportanceMatrixTests
     public void EveryFormatTurnsIntoEveryOther(ImportanceFormat from)
     {
         float[] values = [.. Enumerable.Range(1, 24).Select(i => i * 1.37f)];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using var made = new ImportanceMatrix { ChunkCount = 5, ChunkSize = 16, Datasets = ["x"] };
         made.Add(new ImportanceEntry(Down, values, [80]));
         made.Add(new ImportanceEntry(Experts, values, [60, 0, 20]));
-        made.Write(folder.File("from"), from);
+        made.Write(folder["from"], from);
         foreach (ImportanceFormat to in Enum.GetValues<ImportanceFormat>())
         {
-            using ImportanceMatrix first = ImportanceMatrix.Open(folder.File("from"));
-            first.Write(folder.File("to"), to);
-            using ImportanceMatrix second = ImportanceMatrix.Open(folder.File("to"));
+            using ImportanceMatrix first = ImportanceMatrix.Open(folder["from"]);
+            first.Write(folder["to"], to);
+            using ImportanceMatrix second = ImportanceMatrix.Open(folder["to"]);
             Assert.That(second.Format, Is.EqualTo(to));
             foreach (ImportanceEntry entry in made.Entries)
             {
@@ -139,7 +139,7 @@ public class ImportanceMatrixTests
     [Test]
     public void EntriesAreFoundUnderTheNamesOfBothSides()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var names = TensorNames.For("qwen3moe");
         using ImportanceMatrix gguf = ImportanceMatrix.Open(folder.Write("gguf", ImatrixBytes.Legacy(
             [("blk.3.attn_q.weight", 1, [1]), ("blk.3.ffn_down_exps.weight", 1, [2]), ("custom", 1, [3])])));
@@ -167,20 +167,20 @@ public class ImportanceMatrixTests
     [Test]
     public void EntriesAreRenamedOnTheWay()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var names = TensorNames.For("llama");
         using var matrix = new ImportanceMatrix();
         matrix.Add(new ImportanceEntry("model.layers.2.mlp.gate_proj.weight", [1, 2], [1]));
-        matrix.Write(folder.File("out"), ImportanceFormat.Gguf, name => names.TryToGguf(name, out string? gguf) ? gguf : name);
+        matrix.Write(folder["out"], ImportanceFormat.Gguf, name => names.TryToGguf(name, out string? gguf) ? gguf : name);
 
-        using ImportanceMatrix back = ImportanceMatrix.Open(folder.File("out"));
+        using ImportanceMatrix back = ImportanceMatrix.Open(folder["out"]);
         Assert.That(back.Entries[0].Name, Is.EqualTo("blk.2.ffn_gate.weight"));
     }
 
     [Test]
     public void ValuesFitOneRowOrOneForEachExpert()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("x", ImatrixBytes.Legacy([("w", 1, [1, 2, 3, 4, 5, 6])]));
         using ImportanceMatrix matrix = ImportanceMatrix.Open(path);
         ImportanceEntry entry = matrix.Entries[0];
@@ -200,7 +200,7 @@ public class ImportanceMatrixTests
     [TestCase(float.PositiveInfinity)]
     public void AValueThatMakesNoSenseIsRefusedWhenRead(float value)
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using ImportanceMatrix legacy = ImportanceMatrix.Open(folder.Write("a", ImatrixBytes.Legacy([("w", 1, [1, value])])));
         using ImportanceMatrix sums = ImportanceMatrix.Open(folder.Write("b", ImatrixBytes.Gguf(1, 1, [], ("w", [1, value], [1]))));
         using ImportanceMatrix counts = ImportanceMatrix.Open(folder.Write("c", ImatrixBytes.Gguf(1, 1, [], ("w", [1, 1], [value]))));
@@ -214,14 +214,14 @@ public class ImportanceMatrixTests
         Assert.That(
             () => counts.Entries[0].GetImportance(),
             Throws.TypeOf<ModelFormatException>().With.Message.Contains($"a count is {value}"));
-        Assert.That(() => legacy.Write(folder.File("d"), ImportanceFormat.Gguf), Throws.TypeOf<ModelFormatException>());
-        Assert.That(File.Exists(folder.File("d")), Is.False);
+        Assert.That(() => legacy.Write(folder["d"], ImportanceFormat.Gguf), Throws.TypeOf<ModelFormatException>());
+        Assert.That(File.Exists(folder["d"]), Is.False);
     }
 
     [Test]
     public void NothingIsReadAfterTheMatrixIsDisposed()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         ImportanceMatrix legacy = ImportanceMatrix.Open(folder.Write("a", ImatrixBytes.Legacy([("w", 1, [1])])));
         ImportanceMatrix gguf = ImportanceMatrix.Open(folder.Write("b", ImatrixBytes.Gguf(1, 1, [], ("w", [1], [1]))));
         legacy.Dispose();

@@ -1,7 +1,7 @@
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>What a program sees of a file: shapes, views, unknown types, sizes beyond 32 bits, the end of its life.</summary>
 public class GgufFileTests
@@ -9,7 +9,7 @@ public class GgufFileTests
     [Test]
     public void DimensionsBecomeExpertsRowsAndColumns()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using GgufFile file = GgufFile.Open(folder.Write("shapes.gguf", new GgufBytes()
             .Tensor("scalar", [], 0, new byte[4])
             .Tensor("vector", [6], 0, new byte[24])
@@ -46,7 +46,7 @@ public class GgufFileTests
     [TestCase(uint.MaxValue)]
     public void AnUnknownTypeIsListedAndRefusedOnlyWhenItsDataIsAskedFor(uint type)
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         using GgufFile file = GgufFile.Open(folder.Write("unknown.gguf", new GgufBytes()
             .Tensor("before", 1, 2).Tensor("odd", [7, 3], type, new byte[40]).Tensor("after", 3, 4).ToArray()));
         Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo((string[])["before", "odd", "after"]));
@@ -101,8 +101,8 @@ public class GgufFileTests
     [Test]
     public void AFileThatIsNotThereIsAnIOError()
     {
-        using var folder = new ScratchFolder();
-        Assert.That(() => GgufFile.Open(folder.File("none.gguf")), Throws.InstanceOf<IOException>());
+        using var folder = new TemporaryFolder();
+        Assert.That(() => GgufFile.Open(folder["none.gguf"]), Throws.InstanceOf<IOException>());
         Assert.That(() => GgufFile.Open(folder.Path), Throws.InstanceOf<UnauthorizedAccessException>());
     }
 
@@ -114,7 +114,7 @@ public class GgufFileTests
         const long rowBytes = columns / 32 * 34;
         const long bigBytes = rows * rowBytes;
         byte[] header = BigHeader(columns, rows, bigBytes);
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = SparseFile.Create(folder, header.Length + (2 * bigBytes) + 32, header);
         byte[] mark = Enumerable.Range(1, (int)rowBytes).Select(i => (byte)i).ToArray();
         using (FileStream stream = File.OpenWrite(path))

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Files that claim much: what they claim is checked before it costs anything.</summary>
 public class GgufHostileTests
@@ -22,7 +22,7 @@ public class GgufHostileTests
             .Key("general.architecture", "test").Strings("tokens", "a", "", "longer").Array("scores", 6, 2, new byte[8])
             .Tensor("first", 1, 2, 3).Tensor("second", [32, 2], 8, new byte[68]).ToArray();
         int dataEnd = file.Length - 28;
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         for (int length = 0; length < file.Length; length++)
         {
             ModelFormatException? refusal = GgufReading.ReadAll(folder.Write("cut.gguf", file.AsSpan(0, length)));
@@ -38,7 +38,7 @@ public class GgufHostileTests
     public void MutationsAreReadOrRefused([Range(0, 7)] int seed)
     {
         const int cases = 700;
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var random = new Random(20261101 + seed);
         byte[][] files = [.. BaseFiles.Select(name => File.ReadAllBytes(RepositoryFiles.Fixture("malformed", "gguf", name + ".gguf")))];
         int refused = 0;
@@ -69,8 +69,8 @@ public class GgufHostileTests
     public void ManyNamesAreRefusedBeforeTheyCostMuch(int count, bool asTensors)
     {
         // A file of some 40 MB in which every entry is well-formed.
-        using var folder = new ScratchFolder();
-        string path = folder.File("many.gguf");
+        using var folder = new TemporaryFolder();
+        string path = folder["many.gguf"];
         using (var writer = new BinaryWriter(File.Create(path)))
         {
             writer.Write("GGUF"u8);
@@ -104,7 +104,7 @@ public class GgufHostileTests
             file.Tensor($"{i}", [0], 0, []);
         }
 
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         (ModelFormatException? refusal, long allocated) = Measure(folder.Write("many.gguf", file.ToArray()));
 
         Assert.That(refusal, Is.Null);
@@ -114,7 +114,7 @@ public class GgufHostileTests
     [Test]
     public void AGigabyteOfEmptyStringsIsRefused()
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = SparseFile.Create(folder, 9L << 30, new GgufBytes().Array("tokens", 8, 1L << 30).Header().AsSpan(0, 50));
 
         (ModelFormatException? refusal, long allocated) = Measure(path);
@@ -128,7 +128,7 @@ public class GgufHostileTests
     public void AVocabularyIsOpenedWithoutDecodingIt()
     {
         string[] tokens = [.. Enumerable.Range(0, 150_000).Select(i => $"token {i}")];
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         string path = folder.Write("vocabulary.gguf", new GgufBytes().Strings("tokenizer.ggml.tokens", tokens).ToArray());
 
         long before = GC.GetAllocatedBytesForCurrentThread();
@@ -146,7 +146,7 @@ public class GgufHostileTests
             ? [.. BitConverter.GetBytes(4), .. BitConverter.GetBytes(1L), .. BitConverter.GetBytes(7)]
             : [.. BitConverter.GetBytes(9), .. BitConverter.GetBytes(1L), .. Nested(depth - 1)];
 
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         Assert.That(GgufReading.ReadAll(folder.Write("4.gguf", new GgufBytes().Key("deep", 9, Nested(4)).ToArray())), Is.Null);
         ModelFormatException? refusal = GgufReading.ReadAll(folder.Write("5.gguf", new GgufBytes().Key("deep", 9, Nested(5)).ToArray()));
         Assert.That(refusal?.Message, Does.Contain("key 'deep': arrays are nested more than 4 deep"));
@@ -156,7 +156,7 @@ public class GgufHostileTests
     public void NamesInMessagesAreShortAndPrintable()
     {
         string key = "\u001b[31m" + new string('x', 60_000);
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         ModelFormatException? refusal = GgufReading.ReadAll(folder.Write("key.gguf", new GgufBytes().Key(key, 99u, []).ToArray()));
 
         Assert.That(refusal, Is.Not.Null);

@@ -1,6 +1,6 @@
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 public class GgmlTypeTests
 {

@@ -3,7 +3,7 @@ using FsCheck.Fluent;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Whatever is written is read.</summary>
 public class GgufRoundTripProperties
@@ -11,7 +11,7 @@ public class GgufRoundTripProperties
     [FsCheck.NUnit.Property(MaxTest = 300, Replay = "20261101,7", QuietOnSuccess = true, Arbitrary = [typeof(Generators)])]
     public void MetadataAndTensorsComeBack(Model model)
     {
-        using var folder = new ScratchFolder();
+        using var folder = new TemporaryFolder();
         var writer = new GgufWriter();
         writer.Metadata.Set("general.alignment", 1u << model.AlignmentBits);
         foreach ((string key, GgufValue value) in model.Values)

@@ -2,7 +2,7 @@ using System.Collections;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Gguf;
+namespace KQuant.Codecs.Tests.Files;
 
 /// <summary>Files written by ggml are read as the independent fixture reader reads them, and written again byte for byte.</summary>
 public class GgufGoldenTests
