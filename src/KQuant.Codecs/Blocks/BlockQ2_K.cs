@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,12 +9,14 @@ namespace KQuant.Codecs.Blocks;
 /// l, l + 32, l + 64, l + 96 of it, lowest bits first. (ggml <c>block_q2_K</c>, <c>dequantize_row_q2_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 84)]
-public struct BlockQ2_K : IQuantBlock<BlockQ2_K>
+public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
 {
     internal Bytes16 Scales;
     internal Bytes64 Qs;
     internal Half D;
     internal Half DMin;
+
+    private static AffineLayout Layout => new(16, 15, new AffineSearch(3, -0.5f, 0.1f, 15, AbsoluteError: true));
 
     /// <inheritdoc/>
     public static QuantFormat Format => QuantFormat.Q2_K;
@@ -42,5 +45,48 @@ public struct BlockQ2_K : IQuantBlock<BlockQ2_K>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ2_K> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q2_K_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ2_K>.EncodePlain(
+        ReadOnlySpan<float> row, Span<BlockQ2_K> destination)
+    {
+        Span<float> weights = stackalloc float[256];
+        AffineSuperBlock block = default;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            ErrorWeights.Magnitudes(x, 0, weights);
+            block.EncodePlain(x, weights, Layout);
+            destination[b].Pack(block);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q2_K_impl</c>.</summary>
+    static void IBlockEncoder<BlockQ2_K>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ2_K> destination)
+    {
+        Span<float> weights = stackalloc float[256];
+        AffineSuperBlock block = default;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            float power = ErrorWeights.SumOfSquares(x) / 256;
+            ErrorWeights.FromImportance(x, importance.Slice(b * 256, 256), power, weights);
+            block.EncodeWeighted(x, weights, Layout);
+            destination[b].Pack(block);
+        }
+    }
+
+    private void Pack(in AffineSuperBlock block)
+    {
+        D = block.D;
+        DMin = block.DMin;
+        for (int s = 0; s < 16; s++)
+        {
+            Scales[s] = (byte)(block.Scales[s] | block.Mins[s] << 4);
+        }
+
+        PackedCodes.PackPairs256(block.Codes, Qs);
+    }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q3_K</c>, <c>dequantize_row_q3_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 110)]
-public struct BlockQ3_K : IQuantBlock<BlockQ3_K>
+public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
 {
     internal Bytes32 HMask;
     internal Bytes64 Qs;
@@ -41,5 +42,75 @@ public struct BlockQ3_K : IQuantBlock<BlockQ3_K>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ3_K> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q3_K_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ3_K>.EncodePlain(
+        ReadOnlySpan<float> row, Span<BlockQ3_K> destination)
+    {
+        Span<float> scales = stackalloc float[16];
+        Span<byte> scaleCodes = stackalloc byte[16];
+        Span<byte> codes = stackalloc byte[256];
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            for (int s = 0; s < 16; s++)
+            {
+                scales[s] = SymmetricFit.FitByRounds(x.Slice(s * 16, 16), 4, codes.Slice(s * 16, 16));
+            }
+
+            float extreme = SymmetricFit.Extreme(scales);
+            float inverse = -32 / extreme;
+            for (int s = 0; s < 16; s++)
+            {
+                scaleCodes[s] = extreme == 0 ? (byte)0 : (byte)(Rounding.NearestInt(inverse * scales[s], -32, 31) + 32);
+            }
+
+            destination[b].Pack(extreme == 0 ? (Half)0 : (Half)(1 / inverse), scaleCodes, x, codes);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q3_K_impl</c>.</summary>
+    static void IBlockEncoder<BlockQ3_K>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ3_K> destination)
+    {
+        Span<float> weights = stackalloc float[256];
+        Span<float> groupWeights = stackalloc float[16];
+        Span<float> scales = stackalloc float[16];
+        Span<byte> scaleCodes = stackalloc byte[16];
+        Span<byte> codes = stackalloc byte[256];
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            float power = 2 * ErrorWeights.SumOfSquares(x) / 256;
+            ErrorWeights.FromImportance(x, importance.Slice(b * 256, 256), power, weights);
+            for (int s = 0; s < 16; s++)
+            {
+                ReadOnlySpan<float> w = weights.Slice(s * 16, 16);
+                groupWeights[s] = ErrorWeights.Sum(w);
+                scales[s] = SymmetricFit.Fit(x.Slice(s * 16, 16), w, 4, codes.Slice(s * 16, 16));
+            }
+
+            Half d = (Half)SymmetricFit.Fit(scales, groupWeights, 32, scaleCodes);
+            destination[b].Pack(d, scaleCodes, x, codes);
+        }
+    }
+
+    /// <summary>Fits the codes to the rounded scales and packs everything. A sub-block whose scale became zero keeps its codes.</summary>
+    private void Pack(Half d, ReadOnlySpan<byte> scaleCodes, ReadOnlySpan<float> x, Span<byte> codes)
+    {
+        D = d;
+        PackedScales.PackQ3(scaleCodes, Scales);
+        for (int s = 0; s < 16; s++)
+        {
+            float scale = (float)d * (scaleCodes[s] - 32);
+            if (scale != 0)
+            {
+                SymmetricFit.Requantize(x.Slice(s * 16, 16), scale, 4, codes.Slice(s * 16, 16));
+            }
+        }
+
+        PackedCodes.PackPairs256(codes, Qs);
+        PackedCodes.PackBit256(codes, 2, HMask);
+    }
 }

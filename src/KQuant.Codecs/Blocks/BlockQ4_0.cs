@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -7,7 +8,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_0</c>, <c>dequantize_row_q4_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 18)]
-public struct BlockQ4_0 : IQuantBlock<BlockQ4_0>
+public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
 {
     internal Half D;
     internal Bytes16 Qs;
@@ -36,5 +37,46 @@ public struct BlockQ4_0 : IQuantBlock<BlockQ4_0>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ4_0> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q4_0_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ4_0>.EncodePlain(
+        ReadOnlySpan<float> row, Span<BlockQ4_0> destination)
+    {
+        Span<byte> codes = stackalloc byte[32];
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
+            float d = SymmetricFit.Extreme(x) / -8;
+            float inverse = d != 0 ? 1 / d : 0;
+            for (int j = 0; j < 32; j++)
+            {
+                codes[j] = (byte)Math.Min(15, (int)((x[j] * inverse) + 8.5f));
+            }
+
+            destination[b].Pack((Half)d, codes);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q4_0_impl</c>.</summary>
+    static void IBlockEncoder<BlockQ4_0>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ4_0> destination)
+    {
+        Span<float> weights = stackalloc float[32];
+        Span<byte> codes = stackalloc byte[32];
+        float power = ErrorWeights.SumOfSquares(row) / row.Length;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
+            ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
+            float d = SymmetricFit.Fit(x, weights, 8, codes);
+            destination[b].Pack((Half)d, codes);
+        }
+    }
+
+    private void Pack(Half d, ReadOnlySpan<byte> codes)
+    {
+        D = d;
+        PackedCodes.PackNibbles32(codes, Qs);
+    }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -7,7 +8,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_1</c>, <c>dequantize_row_q4_1</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 20)]
-public struct BlockQ4_1 : IQuantBlock<BlockQ4_1>
+public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
 {
     internal Half D;
     internal Half M;
@@ -38,5 +39,54 @@ public struct BlockQ4_1 : IQuantBlock<BlockQ4_1>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ4_1> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q4_1_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ4_1>.EncodePlain(
+        ReadOnlySpan<float> row, Span<BlockQ4_1> destination)
+    {
+        Span<byte> codes = stackalloc byte[32];
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
+            float low = x[0], high = x[0];
+            for (int j = 1; j < 32; j++)
+            {
+                low = x[j] < low ? x[j] : low;
+                high = x[j] > high ? x[j] : high;
+            }
+
+            float d = (high - low) / 15;
+            float inverse = d != 0 ? 1 / d : 0;
+            for (int j = 0; j < 32; j++)
+            {
+                codes[j] = (byte)Math.Min(15, (int)(((x[j] - low) * inverse) + 0.5f));
+            }
+
+            destination[b].Pack((Half)d, (Half)low, codes);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q4_1_impl</c>.</summary>
+    static void IBlockEncoder<BlockQ4_1>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ4_1> destination)
+    {
+        Span<float> weights = stackalloc float[32];
+        Span<byte> codes = stackalloc byte[32];
+        float power = ErrorWeights.SumOfSquares(row) / row.Length;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
+            ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
+            float d = AffineFit.Fit(x, weights, new AffineSearch(15, -0.9f, 0.05f, 36), codes, out float min);
+            destination[b].Pack((Half)d, (Half)(-min), codes);
+        }
+    }
+
+    private void Pack(Half d, Half m, ReadOnlySpan<byte> codes)
+    {
+        D = d;
+        M = m;
+        PackedCodes.PackNibbles32(codes, Qs);
+    }
 }

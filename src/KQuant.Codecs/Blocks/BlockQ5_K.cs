@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -7,13 +8,15 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q5_K</c>, <c>dequantize_row_q5_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 176)]
-public struct BlockQ5_K : IQuantBlock<BlockQ5_K>
+public struct BlockQ5_K : IBlockEncoder<BlockQ5_K>
 {
     internal Half D;
     internal Half DMin;
     internal Bytes12 Scales;
     internal Bytes32 Qh;
     internal Bytes128 Qs;
+
+    private static AffineLayout Layout => new(32, 63, new AffineSearch(31, -0.5f, 0.1f, 15));
 
     /// <inheritdoc/>
     public static QuantFormat Format => QuantFormat.Q5_K;
@@ -43,5 +46,50 @@ public struct BlockQ5_K : IQuantBlock<BlockQ5_K>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ5_K> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q5_K_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ5_K>.EncodePlain(
+        ReadOnlySpan<float> row, Span<BlockQ5_K> destination)
+    {
+        Span<float> weights = stackalloc float[256];
+        AffineSuperBlock block = default;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            for (int i = 0; i < 256; i += 32)
+            {
+                ReadOnlySpan<float> group = x.Slice(i, 32);
+                ErrorWeights.Magnitudes(group, MathF.Sqrt(ErrorWeights.SumOfSquares(group) / 32), weights.Slice(i, 32));
+            }
+
+            block.EncodePlain(x, weights, Layout);
+            destination[b].Pack(block);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q5_K_impl</c>.</summary>
+    static void IBlockEncoder<BlockQ5_K>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ5_K> destination)
+    {
+        Span<float> weights = stackalloc float[256];
+        AffineSuperBlock block = default;
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            float power = 2 * ErrorWeights.SumOfSquares(x) / 256;
+            ErrorWeights.FromImportance(x, importance.Slice(b * 256, 256), power, weights);
+            block.EncodeWeighted(x, weights, Layout);
+            destination[b].Pack(block);
+        }
+    }
+
+    private void Pack(in AffineSuperBlock block)
+    {
+        D = block.D;
+        DMin = block.DMin;
+        PackedScales.PackQ4(block.Scales, block.Mins, Scales);
+        PackedCodes.PackBit256(block.Codes, 4, Qh);
+        PackedCodes.PackNibbles256(block.Codes, Qs);
+    }
 }

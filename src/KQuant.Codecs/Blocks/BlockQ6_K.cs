@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// high ones for p = 2, 3) and its high two from bits 2 p of byte l of <c>Qh</c>. (ggml <c>block_q6_K</c>, <c>dequantize_row_q6_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 210)]
-public struct BlockQ6_K : IQuantBlock<BlockQ6_K>
+public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
 {
     internal Bytes128 Ql;
     internal Bytes64 Qh;
@@ -41,5 +42,77 @@ public struct BlockQ6_K : IQuantBlock<BlockQ6_K>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ6_K> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q6_K_ref</c>: the search of the weighted encoder, the squares of the weights in place of importance.</summary>
+    static void IBlockEncoder<BlockQ6_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ6_K> destination)
+    {
+        Span<float> squares = stackalloc float[256];
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
+            ErrorWeights.Squares(x, squares);
+            destination[b].Encode(x, squares);
+        }
+    }
+
+    /// <summary>ggml <c>quantize_row_q6_K_impl</c>; unlike the other K-quants it takes the importance as it is.</summary>
+    static void IBlockEncoder<BlockQ6_K>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ6_K> destination)
+    {
+        for (int b = 0; b < destination.Length; b++)
+        {
+            destination[b].Encode(row.Slice(b * 256, 256), importance.Slice(b * 256, 256));
+        }
+    }
+
+    private void Encode(ReadOnlySpan<float> x, ReadOnlySpan<float> weights)
+    {
+        Span<float> scales = stackalloc float[16];
+        Span<byte> codes = stackalloc byte[256];
+        for (int s = 0; s < 16; s++)
+        {
+            scales[s] = SymmetricFit.Fit(x.Slice(s * 16, 16), weights.Slice(s * 16, 16), 32, codes.Slice(s * 16, 16));
+        }
+
+        float extreme = SymmetricFit.Extreme(scales);
+        if (MathF.Abs(extreme) < SymmetricFit.Tiny)
+        {
+            this = default;
+            return;
+        }
+
+        float inverse = -128 / extreme;
+        D = (Half)(1 / inverse);
+        for (int s = 0; s < 16; s++)
+        {
+            Scales[s] = (sbyte)Math.Min(127, Rounding.NearestInt(inverse * scales[s]));
+        }
+
+        Pack(x, codes);
+    }
+
+    /// <summary>Fits the codes to the rounded scales and packs them. A sub-block whose scale became zero keeps its codes.</summary>
+    private void Pack(ReadOnlySpan<float> x, Span<byte> codes)
+    {
+        for (int s = 0; s < 16; s++)
+        {
+            float scale = (float)D * Scales[s];
+            if (scale != 0)
+            {
+                SymmetricFit.Requantize(x.Slice(s * 16, 16), scale, 32, codes.Slice(s * 16, 16));
+            }
+        }
+
+        for (int half = 0; half < 2; half++)
+        {
+            ReadOnlySpan<byte> q = codes.Slice(128 * half, 128);
+            for (int l = 0; l < 32; l++)
+            {
+                Ql[(64 * half) + l] = (byte)((q[l] & 15) | (q[l + 64] & 15) << 4);
+                Ql[(64 * half) + l + 32] = (byte)((q[l + 32] & 15) | (q[l + 96] & 15) << 4);
+                Qh[(32 * half) + l] = (byte)(q[l] >> 4 | q[l + 32] >> 4 << 2 | q[l + 64] >> 4 << 4 | q[l + 96] >> 4 << 6);
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -7,7 +8,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q8_0</c>, <c>dequantize_row_q8_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 34)]
-public struct BlockQ8_0 : IQuantBlock<BlockQ8_0>
+public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
 {
     internal Half D;
     internal SBytes32 Qs;
@@ -35,5 +36,29 @@ public struct BlockQ8_0 : IQuantBlock<BlockQ8_0>
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ8_0> destination, in EncodeOptions options) =>
-        throw new NotSupportedException();
+        BlockEncoder.Encode(source, destination, options);
+
+    /// <summary>ggml <c>quantize_row_q8_0_ref</c>.</summary>
+    static void IBlockEncoder<BlockQ8_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ8_0> destination) =>
+        Encode(row, destination);
+
+    /// <summary>ggml has no weighted encoder for q8_0: importance changes nothing.</summary>
+    static void IBlockEncoder<BlockQ8_0>.EncodeWeighted(
+        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ8_0> destination) =>
+        Encode(row, destination);
+
+    private static void Encode(ReadOnlySpan<float> row, Span<BlockQ8_0> destination)
+    {
+        for (int b = 0; b < destination.Length; b++)
+        {
+            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
+            float d = MathF.Abs(SymmetricFit.Extreme(x)) / 127;
+            float inverse = d != 0 ? 1 / d : 0;
+            destination[b].D = (Half)d;
+            for (int j = 0; j < 32; j++)
+            {
+                destination[b].Qs[j] = (sbyte)MathF.Round(x[j] * inverse, MidpointRounding.AwayFromZero);
+            }
+        }
+    }
 }

@@ -40,6 +40,12 @@ internal struct Bytes128
     private byte _first;
 }
 
+[InlineArray(256)]
+internal struct Bytes256
+{
+    private byte _first;
+}
+
 [InlineArray(16)]
 internal struct SBytes16
 {

@@ -15,4 +15,26 @@ internal static class PackedScales
         int high = (packed[8 + (sub % 4)] >> (2 * (sub / 4))) & 3;
         return (low | high << 4) - 32;
     }
+
+    /// <summary>q4_K, q5_K: the inverse of <see cref="Q4"/> for eight scales and minimums.</summary>
+    public static void PackQ4(ReadOnlySpan<byte> scales, ReadOnlySpan<byte> mins, Span<byte> packed)
+    {
+        for (int sub = 0; sub < 4; sub++)
+        {
+            packed[sub] = (byte)(scales[sub] | scales[sub + 4] >> 4 << 6);
+            packed[sub + 4] = (byte)(mins[sub] | mins[sub + 4] >> 4 << 6);
+            packed[sub + 8] = (byte)((scales[sub + 4] & 15) | mins[sub + 4] << 4);
+        }
+    }
+
+    /// <summary>q3_K: the inverse of <see cref="Q3"/> for sixteen scales with 32 added.</summary>
+    public static void PackQ3(ReadOnlySpan<byte> scales, Span<byte> packed)
+    {
+        packed.Clear();
+        for (int sub = 0; sub < 16; sub++)
+        {
+            packed[sub % 8] |= (byte)((scales[sub] & 15) << (sub / 8 * 4));
+            packed[8 + (sub % 4)] |= (byte)(scales[sub] >> 4 << (2 * (sub / 4)));
+        }
+    }
 }

@@ -1,0 +1,61 @@
+namespace KQuant.Codecs.Blocks;
+
+/// <summary>Ways to pack codes that several formats share.</summary>
+internal static class PackedCodes
+{
+    /// <summary>The flat formats: byte j takes the low four bits of code j and, above them, those of code j + 16.</summary>
+    public static void PackNibbles32(ReadOnlySpan<byte> codes, Span<byte> packed)
+    {
+        for (int j = 0; j < 16; j++)
+        {
+            packed[j] = (byte)((codes[j] & 15) | (codes[j + 16] << 4));
+        }
+    }
+
+    /// <summary>q5_0, q5_1: bit i is the fifth bit of code i.</summary>
+    public static uint FifthBits32(ReadOnlySpan<byte> codes)
+    {
+        uint bits = 0;
+        for (int i = 0; i < 32; i++)
+        {
+            bits |= (uint)(codes[i] >> 4 & 1) << i;
+        }
+
+        return bits;
+    }
+
+    /// <summary>q4_K, q5_K: each run of 32 bytes takes the low four bits of one sub-block and, above them, those of the next.</summary>
+    public static void PackNibbles256(ReadOnlySpan<byte> codes, Span<byte> packed)
+    {
+        for (int j = 0; j < 128; j++)
+        {
+            int i = (j / 32 * 64) + (j % 32);
+            packed[j] = (byte)((codes[i] & 15) | (codes[i + 32] << 4));
+        }
+    }
+
+    /// <summary>q2_K, q3_K: byte l of each half takes two bits of its codes l, l + 32, l + 64, l + 96, lowest first.</summary>
+    public static void PackPairs256(ReadOnlySpan<byte> codes, Span<byte> packed)
+    {
+        for (int j = 0; j < 64; j++)
+        {
+            int i = (j / 32 * 128) + (j % 32);
+            packed[j] = (byte)((codes[i] & 3) | (codes[i + 32] & 3) << 2 | (codes[i + 64] & 3) << 4 | (codes[i + 96] & 3) << 6);
+        }
+    }
+
+    /// <summary>q3_K, q5_K: bit i / 32 of byte i % 32 is one bit of code i.</summary>
+    public static void PackBit256(ReadOnlySpan<byte> codes, int bit, Span<byte> packed)
+    {
+        for (int l = 0; l < 32; l++)
+        {
+            int bits = 0;
+            for (int j = 0; j < 8; j++)
+            {
+                bits |= (codes[(32 * j) + l] >> bit & 1) << j;
+            }
+
+            packed[l] = (byte)bits;
+        }
+    }
+}

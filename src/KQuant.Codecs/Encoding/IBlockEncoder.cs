@@ -1,0 +1,14 @@
+using KQuant.Codecs.Blocks;
+
+namespace KQuant.Codecs.Encoding;
+
+/// <summary>The encoders of a block format, by row. <see cref="BlockEncoder"/> chooses among them.</summary>
+internal interface IBlockEncoder<TSelf> : IQuantBlock<TSelf>
+    where TSelf : unmanaged, IBlockEncoder<TSelf>
+{
+    /// <summary>Encodes a row without importance, as ggml's <c>quantize_row_*_ref</c> does.</summary>
+    static abstract void EncodePlain(ReadOnlySpan<float> row, Span<TSelf> destination);
+
+    /// <summary>Encodes a row with one importance per weight, as ggml's <c>quantize_row_*_impl</c> does.</summary>
+    static abstract void EncodeWeighted(ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<TSelf> destination);
+}
