@@ -5,7 +5,7 @@ public sealed class InvalidWeightException : ArgumentException
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="message">One sentence with the value and the place.</param>
-    /// <param name="row">Row of the value.</param>
+    /// <param name="row">Row of the value; of an importance, the first row it applies to.</param>
     /// <param name="column">Column of the value, or first column of the block.</param>
     /// <param name="value">The offending value.</param>
     public InvalidWeightException(string message, long row, int column, float value)
@@ -16,7 +16,9 @@ public sealed class InvalidWeightException : ArgumentException
         Value = value;
     }
 
-    /// <summary>Row of the value, counted from <see cref="EncodeOptions.FirstRow"/>.</summary>
+    /// <summary>
+    /// Row of the value, counted from <see cref="EncodeOptions.FirstRow"/>; of an importance, the first row it applies to.
+    /// </summary>
     public long Row { get; }
 
     /// <summary>Column of the value, or the first column of the block whose scale overflows.</summary>

@@ -1,7 +1,8 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Encoding;
 
 namespace KQuant.Codecs;
 
@@ -9,6 +10,9 @@ namespace KQuant.Codecs;
 internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     where TBlock : unmanaged, IQuantBlock<TBlock>
 {
+    // What a thread encodes before it asks for more: long against the asking, short against a matrix.
+    private const int WeightsPerTurn = 16384;
+
     private readonly DecodeKernel _decoder = DecodeKernels.Best(TBlock.Format, KernelTiers.Max);
 
     public QuantCodec()
@@ -36,22 +40,52 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
         ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)
     {
         bytesWritten = 0;
+        int rowLength = options.RowLength == 0 ? source.Length : options.RowLength;
+        CheckLengths(source.Length, rowLength, options);
         long needed = GetByteCount(source.Length);
         if (destination.Length < needed)
         {
             return false;
         }
 
-        int rowLength = options.RowLength == 0 ? source.Length : options.RowLength;
-        int blocksPerRow = rowLength / WeightsPerBlock;
-        Span<TBlock> blocks = MemoryMarshal.Cast<byte, TBlock>(destination);
-        for (int row = 0; row * rowLength < source.Length; row++)
+        if (!options.Importance.IsEmpty
+            && !(TensorPrimitives.Min(options.Importance) >= 0 && float.IsFinite(TensorPrimitives.Max(options.Importance))))
         {
-            TBlock.Encode(source.Slice(row * rowLength, rowLength), blocks.Slice(row * blocksPerRow, blocksPerRow), options);
+            Throw.InvalidImportance(this, options.FirstRow, options.Importance);
+        }
+
+        options.CancellationToken.ThrowIfCancellationRequested();
+        fixed (float* src = source)
+        fixed (byte* dst = destination)
+        fixed (float* importance = options.Importance)
+        {
+            int rows = source.IsEmpty ? 0 : source.Length / rowLength;
+            var encoder = new RowEncoder<TBlock>(this, src, (TBlock*)dst, importance, rowLength, options);
+            ParallelRows.Run(encoder, rows, 1 + (WeightsPerTurn / Math.Max(1, rowLength)), options.MaxThreads, options.CancellationToken);
         }
 
         bytesWritten = needed;
         return true;
+    }
+
+    private void CheckLengths(int weights, int rowLength, in EncodeOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(options.RowLength, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxThreads, -1, nameof(options));
+        if (rowLength % WeightsPerBlock != 0)
+        {
+            Throw.NotWholeBlocks(this, "a row", rowLength, WeightsPerBlock, nameof(options));
+        }
+
+        if (weights != 0 && weights % rowLength != 0)
+        {
+            Throw.NotWholeBlocks(this, "the source", weights, rowLength, "source");
+        }
+
+        if (!options.Importance.IsEmpty && options.Importance.Length != rowLength)
+        {
+            Throw.LengthMismatch(this, "the importance", options.Importance.Length, rowLength, nameof(options));
+        }
     }
 
     private int CountBlocks(int bytes, int weights)

@@ -127,7 +127,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
 
     /// <summary>Encodes a tensor into memory of its own.</summary>
     /// <param name="codec">The codec to encode with.</param>
-    /// <param name="shape">The logical shape; it must fit into one array (2 GiB of wire bytes).</param>
+    /// <param name="shape">The logical shape; its wire bytes must fit into one array (2 GiB).</param>
     /// <param name="weights">The weights, row-major.</param>
     /// <param name="options">
     /// Mode, overflow policy and threads. <see cref="EncodeOptions.Importance"/> has one value per column, or one row of them per expert;
@@ -144,10 +144,20 @@ public sealed unsafe class QuantizedTensor : IDisposable
             Throw.LengthMismatch(codec, $"the source of a {shape} tensor", weights.Length, shape.TotalWeights, nameof(weights));
         }
 
-        int importanceRows = options.Importance.Length == shape.TotalWeights / Math.Max(1, shape.Rows) && shape.Experts > 1
-            ? (int)shape.Experts
-            : 1;
-        var bytes = new byte[checked(codec.GetByteCount(shape.Columns) * shape.TotalRows)];
+        bool perExpert = shape.Experts > 1 && options.Importance.Length == shape.Experts * shape.Columns;
+        if (!perExpert && !options.Importance.IsEmpty && options.Importance.Length != shape.Columns)
+        {
+            Throw.ImportanceLength(codec, options.Importance.Length, shape, nameof(options));
+        }
+
+        long byteCount = checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+        if (byteCount > Array.MaxLength)
+        {
+            Throw.TooLargeForArray(codec, shape, byteCount, nameof(shape));
+        }
+
+        int importanceRows = perExpert ? (int)shape.Experts : 1;
+        byte[] bytes = GC.AllocateUninitializedArray<byte>((int)byteCount);
         int weightsPerSlice = weights.Length / importanceRows;
         for (int slice = 0; slice < importanceRows; slice++)
         {
@@ -156,7 +166,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
                 bytes.AsSpan(slice * (bytes.Length / importanceRows)),
                 new EncodeOptions
                 {
-                    Importance = importanceRows == 1 ? options.Importance : options.Importance.Slice(slice * shape.Columns, shape.Columns),
+                    Importance = perExpert ? options.Importance.Slice(slice * shape.Columns, shape.Columns) : options.Importance,
                     RowLength = shape.Columns,
                     Mode = options.Mode,
                     Overflow = options.Overflow,

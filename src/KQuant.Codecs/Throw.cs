@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Numerics.Tensors;
+using static System.FormattableString;
 
 namespace KQuant.Codecs;
 
@@ -18,6 +20,55 @@ internal static partial class Throw
     [DoesNotReturn]
     public static void LengthMismatch(QuantCodec codec, string what, long length, long expected, string parameter) =>
         throw new ArgumentException($"{codec.Name}: {what} is {length} long; {expected} was expected.", parameter);
+
+    [DoesNotReturn]
+    public static void ImportanceLength(QuantCodec codec, long length, QuantShape shape, string parameter) =>
+        throw new ArgumentException(
+            $"{codec.Name}: the importance is {length} long; a {shape} tensor takes {shape.Columns} values (one per column)"
+                + (shape.Experts > 1 ? $" or {shape.Experts} times as many (one row per expert)." : "."),
+            parameter);
+
+    [DoesNotReturn]
+    public static void TooLargeForArray(QuantCodec codec, QuantShape shape, long bytes, string parameter) =>
+        throw new ArgumentException($"{codec.Name}: a {shape} tensor takes {bytes} bytes, too many for one array.", parameter);
+
+    [DoesNotReturn]
+    public static void WeightNotFinite(QuantCodec codec, long row, ReadOnlySpan<float> weights)
+    {
+        int column = 0;
+        while (float.IsFinite(weights[column]))
+        {
+            column++;
+        }
+
+        throw new InvalidWeightException(
+            Invariant($"{codec.Name}: row {row}, column {column}: the weight is {weights[column]}; it must be finite."),
+            row, column, weights[column]);
+    }
+
+    [DoesNotReturn]
+    public static void InvalidImportance(QuantCodec codec, long row, ReadOnlySpan<float> importance)
+    {
+        int column = 0;
+        while (float.IsFinite(importance[column]) && importance[column] >= 0)
+        {
+            column++;
+        }
+
+        string rows = row == 0 ? "" : $" (rows from {row} on)";
+        throw new InvalidWeightException(
+            Invariant($"{codec.Name}: the importance of column {column}{rows} is {importance[column]}; it must be finite and not negative."),
+            row, column, importance[column]);
+    }
+
+    [DoesNotReturn]
+    public static void ScaleOverflow(QuantCodec codec, long row, int column, ReadOnlySpan<float> weights)
+    {
+        float value = TensorPrimitives.MaxMagnitude(weights);
+        string place = weights.Length == 1 ? $"column {column}" : $"columns {column} to {column + weights.Length - 1}";
+        throw new InvalidWeightException(
+            Invariant($"{codec.Name}: row {row}, {place}: a weight of {value} is beyond the range of the format."), row, column, value);
+    }
 
     [DoesNotReturn]
     public static void DestinationTooSmall(QuantCodec codec, long length, long needed, string parameter) =>

@@ -15,6 +15,9 @@ public struct BlockBF16 : IQuantBlock<BlockBF16>
     public static int WeightsPerBlock => 1;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => float.IsFinite((float)Value);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockBF16> source, Span<float> destination)
     {
         for (int i = 0; i < source.Length; i++)

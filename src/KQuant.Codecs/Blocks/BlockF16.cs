@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 
 namespace KQuant.Codecs.Blocks;
@@ -15,6 +16,9 @@ public struct BlockF16 : IQuantBlock<BlockF16>
     public static int WeightsPerBlock => 1;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(Value);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockF16> source, Span<float> destination)
     {
         for (int i = 0; i < source.Length; i++)
@@ -24,11 +28,6 @@ public struct BlockF16 : IQuantBlock<BlockF16>
     }
 
     /// <inheritdoc/>
-    public static void Encode(ReadOnlySpan<float> source, Span<BlockF16> destination, in EncodeOptions options)
-    {
-        for (int i = 0; i < source.Length; i++)
-        {
-            destination[i].Value = (Half)source[i];
-        }
-    }
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockF16> destination, in EncodeOptions options) =>
+        TensorPrimitives.ConvertToHalf(source, MemoryMarshal.Cast<BlockF16, Half>(destination));
 }

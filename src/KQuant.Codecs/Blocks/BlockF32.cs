@@ -15,6 +15,9 @@ public struct BlockF32 : IQuantBlock<BlockF32>
     public static int WeightsPerBlock => 1;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => float.IsFinite(Value);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockF32> source, Span<float> destination)
     {
         for (int i = 0; i < source.Length; i++)
@@ -24,11 +27,6 @@ public struct BlockF32 : IQuantBlock<BlockF32>
     }
 
     /// <inheritdoc/>
-    public static void Encode(ReadOnlySpan<float> source, Span<BlockF32> destination, in EncodeOptions options)
-    {
-        for (int i = 0; i < source.Length; i++)
-        {
-            destination[i].Value = source[i];
-        }
-    }
+    public static void Encode(ReadOnlySpan<float> source, Span<BlockF32> destination, in EncodeOptions options) =>
+        source.CopyTo(MemoryMarshal.Cast<BlockF32, float>(destination));
 }

@@ -23,6 +23,9 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
     public static int WeightsPerBlock => 256;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ3_K> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

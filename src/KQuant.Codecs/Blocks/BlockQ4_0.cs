@@ -20,6 +20,9 @@ public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
     public static int WeightsPerBlock => 32;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ4_0> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

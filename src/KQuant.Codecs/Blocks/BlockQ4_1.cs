@@ -21,6 +21,9 @@ public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
     public static int WeightsPerBlock => 32;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(M);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ4_1> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

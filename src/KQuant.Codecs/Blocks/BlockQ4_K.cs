@@ -25,6 +25,9 @@ public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
     public static int WeightsPerBlock => 256;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(DMin);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ4_K> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

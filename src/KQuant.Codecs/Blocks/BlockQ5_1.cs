@@ -22,6 +22,9 @@ public struct BlockQ5_1 : IBlockEncoder<BlockQ5_1>
     public static int WeightsPerBlock => 32;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(M);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ5_1> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

@@ -25,6 +25,9 @@ public struct BlockQ5_K : IBlockEncoder<BlockQ5_K>
     public static int WeightsPerBlock => 256;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(DMin);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ5_K> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

@@ -23,6 +23,9 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
     public static int WeightsPerBlock => 256;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ6_K> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

@@ -20,6 +20,9 @@ public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
     public static int WeightsPerBlock => 32;
 
     /// <inheritdoc/>
+    public readonly bool IsFinite => Half.IsFinite(D);
+
+    /// <inheritdoc/>
     public static void Decode(ReadOnlySpan<BlockQ8_0> source, Span<float> destination)
     {
         for (int b = 0; b < source.Length; b++)

@@ -13,6 +13,11 @@ public interface IQuantBlock<TSelf>
     /// <summary>Weights in one block.</summary>
     static abstract int WeightsPerBlock { get; }
 
+    /// <summary>
+    /// Whether the scales (of a pass-through format: the weight) are finite numbers, so that the block decodes to finite weights.
+    /// </summary>
+    bool IsFinite { get; }
+
     /// <summary>Decodes blocks. This is the specification that every SIMD decoder is compared with.</summary>
     /// <param name="source">Blocks.</param>
     /// <param name="destination"><c>source.Length * WeightsPerBlock</c> weights.</param>

@@ -1,0 +1,100 @@
+using System.Runtime.ExceptionServices;
+
+namespace KQuant.Codecs.Encoding;
+
+/// <summary>Work on numbered rows that do not depend on each other.</summary>
+internal interface IRowJob
+{
+    /// <summary>Does one row, on any thread.</summary>
+    void Run(int row);
+}
+
+/// <summary>Spreads rows over threads. What is done, and which error is reported, does not depend on their number.</summary>
+internal static class ParallelRows
+{
+    /// <summary>Runs every row of a job.</summary>
+    /// <param name="job">The work.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="rowsPerTurn">Rows that a thread takes at once.</param>
+    /// <param name="maxThreads">0 or 1: only the calling thread; -1: as many as there are processors.</param>
+    /// <param name="cancellationToken">Looked at before each row.</param>
+    /// <exception cref="OperationCanceledException">Cancelled before all rows were done.</exception>
+    /// <remarks>The exception of the lowest failing row comes through; rows above it may or may not have been done.</remarks>
+    public static void Run<TJob>(TJob job, int rows, int rowsPerTurn, int maxThreads, CancellationToken cancellationToken)
+        where TJob : struct, IRowJob
+    {
+        int threads = Math.Min(maxThreads < 0 ? Environment.ProcessorCount : maxThreads, (int)(((long)rows + rowsPerTurn - 1) / rowsPerTurn));
+        if (threads > 1)
+        {
+            new Team<TJob>(job, rows, rowsPerTurn, cancellationToken).Run(threads);
+            return;
+        }
+
+        for (int row = 0; row < rows; row++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            job.Run(row);
+        }
+    }
+
+    private sealed class Team<TJob>(TJob job, int rows, int rowsPerTurn, CancellationToken cancellationToken)
+        where TJob : struct, IRowJob
+    {
+        private readonly Lock _failureLock = new();
+        private readonly TJob _job = job;
+        private ExceptionDispatchInfo? _failure;
+        private long _nextRow;
+        private int _failedRow = int.MaxValue;
+
+        public void Run(int threads)
+        {
+            Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, _ => TakeTurns());
+            cancellationToken.ThrowIfCancellationRequested();
+            _failure?.Throw();
+        }
+
+        private void TakeTurns()
+        {
+            while (true)
+            {
+                long first = Interlocked.Add(ref _nextRow, rowsPerTurn) - rowsPerTurn;
+                long end = Math.Min(first + rowsPerTurn, rows);
+                for (long row = first; row < end; row++)
+                {
+                    // Turns are handed out in order, so every row below a failed one is done or in somebody's hands.
+                    if (row > Volatile.Read(ref _failedRow) || cancellationToken.IsCancellationRequested || !TryRun((int)row))
+                    {
+                        return;
+                    }
+                }
+
+                if (end == rows)
+                {
+                    return;
+                }
+            }
+        }
+
+        private bool TryRun(int row)
+        {
+            try
+            {
+                _job.Run(row);
+                return true;
+            }
+            catch (Exception exception)
+            {
+                lock (_failureLock)
+                {
+                    if (row < _failedRow)
+                    {
+                        _failure = ExceptionDispatchInfo.Capture(exception);
+                        Volatile.Write(ref _failedRow, row);
+                    }
+                }
+
+                return false;
+            }
+        }
+    }
+}
