@@ -81,6 +81,24 @@ public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
         }
     }
 
+    static BlockQ2_K IBlockEncoder<BlockQ2_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ2_K start)
+    {
+        AffineSuperBlock block = default;
+        block.D = start.D;
+        block.DMin = start.DMin;
+        for (int s = 0; s < Layout.Groups; s++)
+        {
+            (int scale, int min) = (start.Scales[s] & 15, start.Scales[s] >> 4);
+            block.Scales[s] = (byte)scale;
+            block.Mins[s] = (byte)min;
+        }
+
+        block.Refine(x, weights, Layout);
+        BlockQ2_K refined = default;
+        refined.Pack(block);
+        return refined;
+    }
+
     private void Pack(in AffineSuperBlock block)
     {
         D = block.D;

@@ -69,7 +69,9 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
                 scaleCodes[s] = extreme == 0 ? (byte)0 : (byte)(Rounding.NearestInt(inverse * scales[s], -32, 31) + 32);
             }
 
-            destination[b].Pack(extreme == 0 ? (Half)0 : (Half)(1 / inverse), scaleCodes, x, codes);
+            Half d = extreme == 0 ? (Half)0 : (Half)(1 / inverse);
+            Requantize(x, d, scaleCodes, codes);
+            destination[b].Pack(d, scaleCodes, codes);
         }
     }
 
@@ -95,15 +97,35 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
             }
 
             Half d = (Half)SymmetricFit.Fit(scales, groupWeights, 32, scaleCodes);
-            destination[b].Pack(d, scaleCodes, x, codes);
+            Requantize(x, d, scaleCodes, codes);
+            destination[b].Pack(d, scaleCodes, codes);
         }
     }
 
-    /// <summary>Fits the codes to the rounded scales and packs everything. A sub-block whose scale became zero keeps its codes.</summary>
-    private void Pack(Half d, ReadOnlySpan<byte> scaleCodes, ReadOnlySpan<float> x, Span<byte> codes)
+    static BlockQ3_K IBlockEncoder<BlockQ3_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ3_K start)
     {
-        D = d;
-        PackedScales.PackQ3(scaleCodes, Scales);
+        SymmetricSuperBlock block = default;
+        block.D = start.D;
+        for (int s = 0; s < 16; s++)
+        {
+            block.Scales[s] = (sbyte)PackedScales.Q3(start.Scales, s);
+        }
+
+        block.Refine(x, weights, 4, new CodeRange(-32, 31));
+        Span<byte> scaleCodes = stackalloc byte[16];
+        for (int s = 0; s < 16; s++)
+        {
+            scaleCodes[s] = (byte)(block.Scales[s] + 32);
+        }
+
+        BlockQ3_K refined = default;
+        refined.Pack(block.D, scaleCodes, block.Codes);
+        return refined;
+    }
+
+    /// <summary>The codes once more, for the scales as a decoder will see them. Sub-blocks whose scale became zero keep those of the fit.</summary>
+    private static void Requantize(ReadOnlySpan<float> x, Half d, ReadOnlySpan<byte> scaleCodes, Span<byte> codes)
+    {
         for (int s = 0; s < 16; s++)
         {
             float scale = (float)d * (scaleCodes[s] - 32);
@@ -112,7 +134,12 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
                 SymmetricFit.Requantize(x.Slice(s * 16, 16), scale, 4, codes.Slice(s * 16, 16));
             }
         }
+    }
 
+    private void Pack(Half d, ReadOnlySpan<byte> scaleCodes, ReadOnlySpan<byte> codes)
+    {
+        D = d;
+        PackedScales.PackQ3(scaleCodes, Scales);
         PackedCodes.PackPairs256(codes, Qs);
         PackedCodes.PackBit256(codes, 2, HMask);
     }

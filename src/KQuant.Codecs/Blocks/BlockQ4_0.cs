@@ -77,6 +77,15 @@ public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
         }
     }
 
+    static BlockQ4_0 IBlockEncoder<BlockQ4_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_0 start)
+    {
+        Span<byte> codes = stackalloc byte[32];
+        Half d = FlatSearch.Symmetric(x, weights, 8, start.D, codes);
+        BlockQ4_0 refined = default;
+        refined.Pack(d, codes);
+        return refined;
+    }
+
     private void Pack(Half d, ReadOnlySpan<byte> codes)
     {
         D = d;

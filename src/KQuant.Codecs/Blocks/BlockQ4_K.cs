@@ -86,6 +86,24 @@ public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
         }
     }
 
+    static BlockQ4_K IBlockEncoder<BlockQ4_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_K start)
+    {
+        AffineSuperBlock block = default;
+        block.D = start.D;
+        block.DMin = start.DMin;
+        for (int s = 0; s < Layout.Groups; s++)
+        {
+            (int scale, int min) = PackedScales.Q4(start.Scales, s);
+            block.Scales[s] = (byte)scale;
+            block.Mins[s] = (byte)min;
+        }
+
+        block.Refine(x, weights, Layout);
+        BlockQ4_K refined = default;
+        refined.Pack(block);
+        return refined;
+    }
+
     private void Pack(in AffineSuperBlock block)
     {
         D = block.D;

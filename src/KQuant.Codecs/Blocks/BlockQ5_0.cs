@@ -80,6 +80,15 @@ public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>
         }
     }
 
+    static BlockQ5_0 IBlockEncoder<BlockQ5_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_0 start)
+    {
+        Span<byte> codes = stackalloc byte[32];
+        Half d = FlatSearch.Symmetric(x, weights, 16, start.D, codes);
+        BlockQ5_0 refined = default;
+        refined.Pack(d, codes);
+        return refined;
+    }
+
     private void Pack(Half d, ReadOnlySpan<byte> codes)
     {
         D = d;

@@ -55,13 +55,7 @@ public struct BlockQ5_1 : IBlockEncoder<BlockQ5_1>
         for (int b = 0; b < destination.Length; b++)
         {
             ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            float low = x[0], high = x[0];
-            for (int j = 1; j < 32; j++)
-            {
-                low = x[j] < low ? x[j] : low;
-                high = x[j] > high ? x[j] : high;
-            }
-
+            (float low, float high) = AffineFit.Range(x);
             float d = (high - low) / 31;
             float inverse = d != 0 ? 1 / d : 0;
             for (int j = 0; j < 32; j++)
@@ -87,6 +81,16 @@ public struct BlockQ5_1 : IBlockEncoder<BlockQ5_1>
             float d = AffineFit.Fit(x, weights, new AffineSearch(31, -0.9f, 0.05f, 36), codes, out float min);
             destination[b].Pack((Half)d, (Half)(-min), codes);
         }
+    }
+
+    static BlockQ5_1 IBlockEncoder<BlockQ5_1>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_1 start)
+    {
+        Span<byte> codes = stackalloc byte[32];
+        Half d = start.D, m = start.M;
+        FlatSearch.Affine(x, weights, 31, ref d, ref m, codes);
+        BlockQ5_1 refined = default;
+        refined.Pack(d, m, codes);
+        return refined;
     }
 
     private void Pack(Half d, Half m, ReadOnlySpan<byte> codes)

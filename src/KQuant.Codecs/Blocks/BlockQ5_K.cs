@@ -87,6 +87,24 @@ public struct BlockQ5_K : IBlockEncoder<BlockQ5_K>
         }
     }
 
+    static BlockQ5_K IBlockEncoder<BlockQ5_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_K start)
+    {
+        AffineSuperBlock block = default;
+        block.D = start.D;
+        block.DMin = start.DMin;
+        for (int s = 0; s < Layout.Groups; s++)
+        {
+            (int scale, int min) = PackedScales.Q4(start.Scales, s);
+            block.Scales[s] = (byte)scale;
+            block.Mins[s] = (byte)min;
+        }
+
+        block.Refine(x, weights, Layout);
+        BlockQ5_K refined = default;
+        refined.Pack(block);
+        return refined;
+    }
+
     private void Pack(in AffineSuperBlock block)
     {
         D = block.D;

@@ -92,12 +92,6 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
             Scales[s] = (sbyte)Math.Min(127, Rounding.NearestInt(inverse * scales[s]));
         }
 
-        Pack(x, codes);
-    }
-
-    /// <summary>Fits the codes to the rounded scales and packs them. A sub-block whose scale became zero keeps its codes.</summary>
-    private void Pack(ReadOnlySpan<float> x, Span<byte> codes)
-    {
         for (int s = 0; s < 16; s++)
         {
             float scale = (float)D * Scales[s];
@@ -107,6 +101,24 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
             }
         }
 
+        Pack(codes);
+    }
+
+    static BlockQ6_K IBlockEncoder<BlockQ6_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ6_K start)
+    {
+        SymmetricSuperBlock block = default;
+        block.D = start.D;
+        block.Scales = start.Scales;
+        block.Refine(x, weights, 32, new CodeRange(-128, 127));
+        BlockQ6_K refined = default;
+        refined.D = block.D;
+        refined.Scales = block.Scales;
+        refined.Pack(block.Codes);
+        return refined;
+    }
+
+    private void Pack(ReadOnlySpan<byte> codes)
+    {
         for (int half = 0; half < 2; half++)
         {
             ReadOnlySpan<byte> q = codes.Slice(128 * half, 128);

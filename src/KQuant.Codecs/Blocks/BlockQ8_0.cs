@@ -50,6 +50,13 @@ public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
         ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ8_0> destination) =>
         Encode(row, destination);
 
+    static BlockQ8_0 IBlockEncoder<BlockQ8_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ8_0 start)
+    {
+        BlockQ8_0 refined = default;
+        refined.D = FlatSearch.Signed8(x, weights, start.D, refined.Qs);
+        return refined;
+    }
+
     private static void Encode(ReadOnlySpan<float> row, Span<BlockQ8_0> destination)
     {
         for (int b = 0; b < destination.Length; b++)

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using static KQuant.Codecs.Encoding.Rounding;
 
@@ -108,6 +109,18 @@ internal static class AffineFit
 
         min = -low;
         return scale;
+    }
+
+    /// <summary>The least and the largest value. Of zeros with different signs it is the first, as in ggml; the sign is stored.</summary>
+    public static (float Low, float High) Range(ReadOnlySpan<float> x)
+    {
+        float low = TensorPrimitives.Min(x);
+        if (low == 0)
+        {
+            low = x[x.IndexOf(0f)];
+        }
+
+        return (low, TensorPrimitives.Max(x));
     }
 
     /// <summary>New codes for a scale and a minimum that were rounded after the fit.</summary>

@@ -13,6 +13,9 @@ internal readonly record struct AffineLayout(int GroupSize, int MaxScale, Affine
 
     public int MaxCode => PlainSearch.MaxCode;
 
+    /// <summary>What a sub-block may hold; a minimum is never negative.</summary>
+    public CodeRange Codes => new(0, MaxCode, HasMin: true, LeastMin: 0);
+
     /// <summary>Candidates of the fit with importance, the same for all affine codecs.</summary>
     public AffineSearch WeightedSearch => new(MaxCode, -0.9f, 0.05f, 36);
 }
@@ -21,7 +24,7 @@ internal readonly record struct AffineLayout(int GroupSize, int MaxScale, Affine
 /// A super-block of q2_K, q4_K or q5_K with its bits unpacked: <c>w = (D * Scales[s]) * q - DMin * Mins[s]</c>. The steps from weights to
 /// these numbers are the same for the three.
 /// </summary>
-internal struct AffineSuperBlock
+internal partial struct AffineSuperBlock
 {
     public Half D;
     public Half DMin;

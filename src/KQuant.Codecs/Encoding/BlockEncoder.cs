@@ -9,7 +9,11 @@ internal static class BlockEncoder
     public static void Encode<TBlock>(ReadOnlySpan<float> row, Span<TBlock> destination, in EncodeOptions options)
         where TBlock : unmanaged, IBlockEncoder<TBlock>
     {
-        if (options.Importance.IsEmpty)
+        if (options.Mode == EncodeMode.Best)
+        {
+            BestEncoder.Encode(row, options.Importance, destination);
+        }
+        else if (options.Importance.IsEmpty)
         {
             TBlock.EncodePlain(row, destination);
         }

@@ -11,4 +11,7 @@ internal interface IBlockEncoder<TSelf> : IQuantBlock<TSelf>
 
     /// <summary>Encodes a row with one importance per weight, as ggml's <c>quantize_row_*_impl</c> does.</summary>
     static abstract void EncodeWeighted(ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<TSelf> destination);
+
+    /// <summary>Looks for a block with a lower weighted squared error, starting from an encoded one.</summary>
+    static abstract TSelf Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in TSelf start);
 }

@@ -73,7 +73,9 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
         {
             if (!encoded[b].IsFinite || (fitMayOverflow && IsLost(b, weights, encoded[b])))
             {
-                int column = b * TBlock.WeightsPerBlock;
+                // A sum over the whole row that overflowed spoils every block; the largest weight is to blame, wherever it is.
+                int culprit = fitMayOverflow ? TensorPrimitives.IndexOfMaxMagnitude(weights) / TBlock.WeightsPerBlock : b;
+                int column = culprit * TBlock.WeightsPerBlock;
                 Throw.ScaleOverflow(_codec, _firstRow + row, column, weights.Slice(column, TBlock.WeightsPerBlock));
             }
         }

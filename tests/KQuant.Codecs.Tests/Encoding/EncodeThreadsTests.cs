@@ -1,0 +1,65 @@
+using KQuant.TestKit;
+
+namespace KQuant.Codecs.Tests.Encoding;
+
+/// <summary>The number of threads changes neither bytes nor errors.</summary>
+public class EncodeThreadsTests
+{
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+
+    [Test]
+    public void BytesDoNotDependOnThreads(
+        [ValueSource(nameof(Codecs))] QuantCodec codec, [Values] EncodeMode mode, [Values(2, 3, 8, -1)] int threads)
+    {
+        // Enough rows for several turns of each thread.
+        SampleWeights sample = SampleWeights.SetA;
+        ReadOnlySpan<float> weights = sample.Weights.AsSpan(0, (mode == EncodeMode.Best ? 40 : 160) * sample.Columns);
+        var expected = new byte[codec.GetByteCount(weights.Length)];
+        var actual = new byte[expected.Length];
+
+        codec.Encode(weights, expected, new EncodeOptions { RowLength = sample.Columns, Mode = mode });
+        codec.Encode(weights, actual, new EncodeOptions { RowLength = sample.Columns, Mode = mode, MaxThreads = threads });
+
+        Assert.That(actual, Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void TheLowestFailingRowIsReported([Values(0, 1, 2, 3, 8, -1)] int threads, [Values(0, 33, 127, 255)] int row)
+    {
+        var weights = (float[])SampleWeights.SetA.Weights.Clone();
+        for (int bad = row; bad < 256; bad++)
+        {
+            weights[(bad * 512) + 11] = bad % 2 == 0 ? float.NaN : 1e30f;
+        }
+
+        var codec = QuantCodec.Get(QuantFormat.Q4_0);
+        var error = Assert.Throws<InvalidWeightException>(() => codec.Encode(
+            weights,
+            new byte[codec.GetByteCount(weights.Length)],
+            new EncodeOptions { RowLength = 512, MaxThreads = threads, FirstRow = 5_000_000_000 }));
+
+        Assert.That(error!.Row, Is.EqualTo(5_000_000_000 + row));
+    }
+
+    [Test]
+    public void CancellationIsSeenBeforeAnyRow([Values(0, 2)] int threads)
+    {
+        using var source = new CancellationTokenSource();
+        source.Cancel();
+        var codec = QuantCodec.Get(QuantFormat.Q8_0);
+        var wire = new byte[codec.GetByteCount(SampleWeights.SetA.Weights.Length)];
+
+        Assert.That(
+            () => codec.Encode(
+                SampleWeights.SetA.Weights,
+                wire,
+                new EncodeOptions { RowLength = 512, MaxThreads = threads, CancellationToken = source.Token }),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(wire, Is.All.Zero);
+    }
+
+    [Test]
+    public void FewerThanMinusOneThreadsIsNotANumberOfThreads() => Assert.That(
+        () => QuantCodec.All[0].Encode(new float[256], new byte[1000], new EncodeOptions { MaxThreads = -2 }),
+        Throws.InstanceOf<ArgumentOutOfRangeException>());
+}
