@@ -136,10 +136,13 @@ public abstract class QuantCodec
     /// <summary>Encodes rows of weights.</summary>
     /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
     /// <param name="destination">At least as many bytes as the rows take.</param>
-    /// <param name="options">Mode, importance, threads; the default encodes one row as ggml's reference does.</param>
+    /// <param name="options">Mode, importance, threads; the default encodes the source as one row, as ggml's reference does.</param>
     /// <returns>The bytes written.</returns>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
-    /// <exception cref="InvalidWeightException">A value is not finite, an importance negative, or a scale overflows binary16.</exception>
+    /// <exception cref="InvalidWeightException">
+    /// A weight or an importance is not finite, an importance is negative, or weights are beyond the scales of the format. Of several rows
+    /// the lowest is reported, whatever the number of threads; what was written to the destination by then is undefined.
+    /// </exception>
     /// <exception cref="OperationCanceledException">The encode was cancelled.</exception>
     public long Encode(ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options = default)
     {

@@ -51,8 +51,7 @@ public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q2_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ2_K>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ2_K> destination)
+    static void IBlockEncoder<BlockQ2_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ2_K> destination)
     {
         Span<float> weights = stackalloc float[256];
         AffineSuperBlock block = default;
@@ -81,6 +80,7 @@ public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ2_K IBlockEncoder<BlockQ2_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ2_K start)
     {
         AffineSuperBlock block = default;

@@ -48,8 +48,7 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q3_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ3_K>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ3_K> destination)
+    static void IBlockEncoder<BlockQ3_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ3_K> destination)
     {
         Span<float> scales = stackalloc float[16];
         Span<byte> scaleCodes = stackalloc byte[16];
@@ -102,6 +101,7 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ3_K IBlockEncoder<BlockQ3_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ3_K start)
     {
         SymmetricSuperBlock block = default;

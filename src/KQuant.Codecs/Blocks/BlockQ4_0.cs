@@ -43,8 +43,7 @@ public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q4_0_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_0>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ4_0> destination)
+    static void IBlockEncoder<BlockQ4_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_0> destination)
     {
         Span<byte> codes = stackalloc byte[32];
         for (int b = 0; b < destination.Length; b++)
@@ -77,6 +76,7 @@ public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ4_0 IBlockEncoder<BlockQ4_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_0 start)
     {
         Span<byte> codes = stackalloc byte[32];

@@ -45,8 +45,7 @@ public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q4_1_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_1>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ4_1> destination)
+    static void IBlockEncoder<BlockQ4_1>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_1> destination)
     {
         Span<byte> codes = stackalloc byte[32];
         for (int b = 0; b < destination.Length; b++)
@@ -80,6 +79,7 @@ public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ4_1 IBlockEncoder<BlockQ4_1>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_1 start)
     {
         Span<byte> codes = stackalloc byte[32];

@@ -51,8 +51,7 @@ public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q4_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_K>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ4_K> destination)
+    static void IBlockEncoder<BlockQ4_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_K> destination)
     {
         Span<float> weights = stackalloc float[256];
         AffineSuperBlock block = default;
@@ -86,6 +85,7 @@ public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ4_K IBlockEncoder<BlockQ4_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_K start)
     {
         AffineSuperBlock block = default;

@@ -46,8 +46,7 @@ public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q5_0_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ5_0>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ5_0> destination)
+    static void IBlockEncoder<BlockQ5_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ5_0> destination)
     {
         Span<byte> codes = stackalloc byte[32];
         for (int b = 0; b < destination.Length; b++)
@@ -80,6 +79,7 @@ public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ5_0 IBlockEncoder<BlockQ5_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_0 start)
     {
         Span<byte> codes = stackalloc byte[32];

@@ -48,8 +48,7 @@ public struct BlockQ5_1 : IBlockEncoder<BlockQ5_1>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q5_1_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ5_1>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ5_1> destination)
+    static void IBlockEncoder<BlockQ5_1>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ5_1> destination)
     {
         Span<byte> codes = stackalloc byte[32];
         for (int b = 0; b < destination.Length; b++)
@@ -83,6 +82,7 @@ public struct BlockQ5_1 : IBlockEncoder<BlockQ5_1>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ5_1 IBlockEncoder<BlockQ5_1>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_1 start)
     {
         Span<byte> codes = stackalloc byte[32];

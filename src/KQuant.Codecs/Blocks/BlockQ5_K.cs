@@ -52,8 +52,7 @@ public struct BlockQ5_K : IBlockEncoder<BlockQ5_K>
         BlockEncoder.Encode(source, destination, options);
 
     /// <summary>ggml <c>quantize_row_q5_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ5_K>.EncodePlain(
-        ReadOnlySpan<float> row, Span<BlockQ5_K> destination)
+    static void IBlockEncoder<BlockQ5_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ5_K> destination)
     {
         Span<float> weights = stackalloc float[256];
         AffineSuperBlock block = default;
@@ -87,6 +86,7 @@ public struct BlockQ5_K : IBlockEncoder<BlockQ5_K>
         }
     }
 
+    /// <inheritdoc/>
     static BlockQ5_K IBlockEncoder<BlockQ5_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_K start)
     {
         AffineSuperBlock block = default;

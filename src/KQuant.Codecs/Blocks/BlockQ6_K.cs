@@ -104,6 +104,7 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
         Pack(codes);
     }
 
+    /// <inheritdoc/>
     static BlockQ6_K IBlockEncoder<BlockQ6_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ6_K start)
     {
         SymmetricSuperBlock block = default;

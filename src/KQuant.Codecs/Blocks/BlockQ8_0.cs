@@ -50,6 +50,7 @@ public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
         ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ8_0> destination) =>
         Encode(row, destination);
 
+    /// <inheritdoc/>
     static BlockQ8_0 IBlockEncoder<BlockQ8_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ8_0 start)
     {
         BlockQ8_0 refined = default;

@@ -3,13 +3,10 @@ namespace KQuant.Codecs.Encoding;
 /// <summary>The search of <see cref="EncodeMode.Best"/>.</summary>
 internal partial struct AffineSuperBlock
 {
-    private const int FitRounds = 3;
-    private const int JointRounds = 3;
+    private const int FitRounds = 2;
+    private const int JointRounds = 2;
 
-    // Neighbours of a sub-block's scale and minimum that a joint round tries: 9 times 7, and one lane to spare.
-    private const int ScaleReach = 4;
-    private const int MinReach = 3;
-    private const int MinsTried = (2 * MinReach) + 1;
+    private const int NeighboursTried = 64;
 
     /// <summary>
     /// Looks for numbers with a lower weighted squared error: fits each sub-block freely, finds the two binary16 scales that harm these fits
@@ -97,38 +94,47 @@ internal partial struct AffineSuperBlock
         ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in AffineLayout layout, ref Candidates candidates, out LeastSquares equations)
     {
         float d = (float)D, dmin = (float)DMin, total = 0;
+        Span<byte> scales = stackalloc byte[NeighboursTried];
+        Span<byte> mins = stackalloc byte[NeighboursTried];
+        candidates.Count = NeighboursTried;
         equations = default;
-        candidates.Count = 64;
         for (int s = 0; s < layout.Groups; s++)
         {
             CandidateSearch group = Group(x, weights, layout, s);
             Moments sums = group.Measure(d * Scales[s], dmin * Mins[s]);
-
-            // Along a valley: a larger scale goes with a larger minimum.
             float slope = dmin > 0 ? sums.Q / sums.W * d / dmin : 0;
-            for (int k = 0; k < candidates.Count; k++)
+            ListNeighbours(Scales[s], Mins[s], slope, layout.MaxScale, scales, mins);
+            for (int k = 0; k < NeighboursTried; k++)
             {
-                (int scale, int min) = Neighbour(s, k, slope, layout.MaxScale);
-                candidates.Scales[k] = d * scale;
-                candidates.Mins[k] = dmin * min;
+                candidates.Scales[k] = d * scales[k];
+                candidates.Mins[k] = dmin * mins[k];
             }
 
             int best = group.Best(ref candidates);
             total += candidates.Errors[best];
-            (int newScale, int newMin) = Neighbour(s, best, slope, layout.MaxScale);
-            Scales[s] = (byte)newScale;
-            Mins[s] = (byte)newMin;
-            equations.Add(group.Measure(candidates.Scales[best], candidates.Mins[best]), newScale, newMin);
+            Scales[s] = scales[best];
+            Mins[s] = mins[best];
+            equations.Add(group.Measure(candidates.Scales[best], candidates.Mins[best]), scales[best], mins[best]);
         }
 
         return total;
     }
 
-    private readonly (int Scale, int Min) Neighbour(int s, int index, float slope, int max)
+    /// <summary>Nine scales, and for each seven minimums along the valley of the error: a larger scale goes with a larger minimum.</summary>
+    private static void ListNeighbours(int scale, int min, float slope, int max, Span<byte> scales, Span<byte> mins)
     {
-        int step = (index / MinsTried) - ScaleReach;
-        int min = Mins[s] + (int)MathF.Round(slope * step) + (index % MinsTried) - MinReach;
-        return (Math.Clamp(Scales[s] + step, 0, max), Math.Clamp(min, 0, max));
+        scales[0] = (byte)scale;
+        mins[0] = (byte)min;
+        int k = 1;
+        for (int i = -4; i <= 4; i++)
+        {
+            int valley = min + (int)MathF.Round(slope * i);
+            for (int j = -3; j <= 3; j++)
+            {
+                scales[k] = (byte)Math.Clamp(scale + i, 0, max);
+                mins[k++] = (byte)Math.Clamp(valley + j, 0, max);
+            }
+        }
     }
 
     /// <summary>The normal equations for d and dmin with all integers fixed.</summary>

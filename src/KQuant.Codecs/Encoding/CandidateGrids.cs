@@ -33,13 +33,16 @@ internal static class CandidateGrids
         }
 
         low = MathF.Min(low, -codes.LeastMin);
+        float step = 0.05f * (high - low);
         candidates.Count = 64;
-        for (int k = 0; k < 64; k++)
+        for (int i = 0; i < 8; i++)
         {
-            float first = low + ((high - low) * ((k / 8 * 0.05f) - 0.1f));
-            float last = high - ((high - low) * ((k % 8 * 0.05f) - 0.1f));
-            candidates.Scales[k] = (last - first) / codes.High;
-            candidates.Mins[k] = -first;
+            float first = low + ((i - 2) * step);
+            for (int j = 0; j < 8; j++)
+            {
+                candidates.Scales[(8 * i) + j] = (high - ((j - 2) * step) - first) / codes.High;
+                candidates.Mins[(8 * i) + j] = -first;
+            }
         }
 
         candidates.Scales[0] = currentScale;

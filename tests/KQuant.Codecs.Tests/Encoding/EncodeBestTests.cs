@@ -10,10 +10,10 @@ public class EncodeBestTests
     /// Bytes of eight rows without and with importance. Nobody else defines them: they are pinned because the search works in vector lanes and has
     /// to give the same on every machine and tier. A deliberate change of the search changes them.
     /// </summary>
-    [TestCase("q2_k", "37bbd39512e9", "ff3042b3663b")]
+    [TestCase("q2_k", "d5c0592ff236", "98ca382879dd")]
     [TestCase("q3_k", "89837a46d6f9", "e35897c7e1e2")]
-    [TestCase("q4_k", "e7e20f707716", "dce9d05a9b03")]
-    [TestCase("q5_k", "e6bf9d6efaf5", "c55343f99ad7")]
+    [TestCase("q4_k", "ccead340b932", "660299a3037b")]
+    [TestCase("q5_k", "390f3eebb12f", "b4f020b8d48b")]
     [TestCase("q6_k", "26c3d31eb540", "10888de3cb43")]
     [TestCase("q4_0", "9a4db3299afd", "90962274ecd4")]
     [TestCase("q4_1", "bf2367f81c42", "f10de862151e")]
@@ -46,7 +46,7 @@ public class EncodeBestTests
     public void ReducesTheErrorOfRealWeights(string name, double plain, double weighted)
     {
         Assert.That(QuantCodec.TryParse(name, out QuantCodec? codec));
-        float[] weights = FixtureModel.Load("tiny-dense").Weights("model.layers.0.self_attn.q_proj.weight")[..(64 * 256)];
+        float[] weights = FixtureModel.Load("tiny-dense").Weights("model.layers.0.self_attn.q_proj.weight")[..(16 * 256)];
         float[] importance = SampleWeights.SetA.Importance[..256];
 
         Assert.Multiple(() =>

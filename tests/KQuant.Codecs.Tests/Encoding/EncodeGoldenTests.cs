@@ -14,18 +14,45 @@ public class EncodeGoldenTests
     public void EncodesAsGgml(QuantCodec codec, bool weighted)
     {
         CodecFixture fixture = CodecFixture.Load(codec, weighted);
-        var actual = new byte[fixture.RowByteCount];
 
         Assert.Multiple(() =>
         {
-            foreach (FixtureRow row in fixture.Rows)
+            foreach (FixtureRow row in fixture.Rows.Where(row => !row.Notes.HasFlag(RowNotes.UndefinedInC)))
             {
-                codec.Encode(row.Weights, actual, new EncodeOptions { Importance = fixture.Importance, Overflow = ScaleOverflow.Keep });
-                if (!row.Notes.HasFlag(RowNotes.UndefinedInC))
+                Assert.That(Encode(codec, row, fixture), Is.EqualTo(row.Wire), row.Kind);
+            }
+        });
+    }
+
+    /// <summary>
+    /// Rows on which ggml's C code casts infinities to integers have no right bytes. They hold denormals, which are lost whatever the codes, or
+    /// weights beyond all scales.
+    /// </summary>
+    [TestCaseSource(nameof(Cases))]
+    public void RowsThatAreUndefinedInCAreHarmless(QuantCodec codec, bool weighted)
+    {
+        CodecFixture fixture = CodecFixture.Load(codec, weighted);
+
+        Assert.Multiple(() =>
+        {
+            foreach (FixtureRow row in fixture.Rows.Where(row => row.Notes.HasFlag(RowNotes.UndefinedInC)))
+            {
+                byte[] wire = Encode(codec, row, fixture);
+                Assert.That(Encode(codec, row, fixture), Is.EqualTo(wire), row.Kind);
+                if (!row.Notes.HasFlag(RowNotes.NonFinite))
                 {
-                    Assert.That(actual, Is.EqualTo(row.Wire), row.Kind);
+                    var decoded = new float[row.Decoded.Length];
+                    codec.Decode(wire, decoded);
+                    Assert.That(decoded, Is.EqualTo(row.Decoded), row.Kind);
                 }
             }
         });
+    }
+
+    private static byte[] Encode(QuantCodec codec, FixtureRow row, CodecFixture fixture)
+    {
+        var wire = new byte[row.Wire.Length];
+        codec.Encode(row.Weights, wire, new EncodeOptions { Importance = fixture.Importance, Overflow = ScaleOverflow.Keep });
+        return wire;
     }
 }

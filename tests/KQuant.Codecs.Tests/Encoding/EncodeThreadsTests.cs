@@ -8,19 +8,28 @@ public class EncodeThreadsTests
     private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
 
     [Test]
-    public void BytesDoNotDependOnThreads(
-        [ValueSource(nameof(Codecs))] QuantCodec codec, [Values] EncodeMode mode, [Values(2, 3, 8, -1)] int threads)
+    public void BytesDoNotDependOnThreads([ValueSource(nameof(Codecs))] QuantCodec codec, [Values] bool weighted)
     {
-        // Enough rows for several turns of each thread.
         SampleWeights sample = SampleWeights.SetA;
-        ReadOnlySpan<float> weights = sample.Weights.AsSpan(0, (mode == EncodeMode.Best ? 40 : 160) * sample.Columns);
-        var expected = new byte[codec.GetByteCount(weights.Length)];
-        var actual = new byte[expected.Length];
+        float[] importance = weighted ? sample.Importance : [];
+        byte[] expected = Encode(codec, sample.Weights, importance, EncodeMode.Reference, 0);
 
-        codec.Encode(weights, expected, new EncodeOptions { RowLength = sample.Columns, Mode = mode });
-        codec.Encode(weights, actual, new EncodeOptions { RowLength = sample.Columns, Mode = mode, MaxThreads = threads });
+        Assert.Multiple(() =>
+        {
+            foreach (int threads in (int[])[1, 2, 3, 8, -1])
+            {
+                Assert.That(Encode(codec, sample.Weights, importance, EncodeMode.Reference, threads), Is.EqualTo(expected), $"{threads} threads");
+            }
+        });
+    }
 
-        Assert.That(actual, Is.EqualTo(expected));
+    [Test]
+    public void BytesOfBestDoNotDependOnThreads([ValueSource(nameof(Codecs))] QuantCodec codec)
+    {
+        // A little more than a thread takes at once.
+        float[] weights = SampleWeights.SetA.Weights[..(36 * 512)];
+
+        Assert.That(Encode(codec, weights, [], EncodeMode.Best, 2), Is.EqualTo(Encode(codec, weights, [], EncodeMode.Best, 1)));
     }
 
     [Test]
@@ -62,4 +71,11 @@ public class EncodeThreadsTests
     public void FewerThanMinusOneThreadsIsNotANumberOfThreads() => Assert.That(
         () => QuantCodec.All[0].Encode(new float[256], new byte[1000], new EncodeOptions { MaxThreads = -2 }),
         Throws.InstanceOf<ArgumentOutOfRangeException>());
+
+    private static byte[] Encode(QuantCodec codec, float[] weights, float[] importance, EncodeMode mode, int threads)
+    {
+        var wire = new byte[codec.GetByteCount(weights.Length)];
+        codec.Encode(weights, wire, new EncodeOptions { RowLength = 512, Importance = importance, Mode = mode, MaxThreads = threads });
+        return wire;
+    }
 }
