@@ -2,7 +2,7 @@ using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Decoding;
-using KQuant.Codecs.Encoding;
+using KQuant.Codecs.Encoders;
 
 namespace KQuant.Codecs;
 

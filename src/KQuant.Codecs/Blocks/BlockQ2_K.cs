@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using KQuant.Codecs.Encoding;
+using KQuant.Codecs.Encoders;
 
 namespace KQuant.Codecs.Blocks;
 

@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>What holds for every encoder and any weights.</summary>
 [TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>The integers that a group may use, and whether a minimum goes with them.</summary>
 /// <param name="Low">The least integer.</param>

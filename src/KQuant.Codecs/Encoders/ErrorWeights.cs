@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>How much an error at each weight counts in a search.</summary>
 internal static class ErrorWeights

@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>Blocks at the edges of what encoders meet, with and without importance.</summary>
 [TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]

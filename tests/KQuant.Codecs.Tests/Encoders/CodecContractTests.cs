@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>What every codec promises to callers, whatever its format.</summary>
 [TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]

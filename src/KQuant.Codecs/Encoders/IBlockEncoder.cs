@@ -1,6 +1,6 @@
 using KQuant.Codecs.Blocks;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>The encoders of a block format, by row. <see cref="BlockEncoder"/> chooses among them.</summary>
 internal interface IBlockEncoder<TSelf> : IQuantBlock<TSelf>

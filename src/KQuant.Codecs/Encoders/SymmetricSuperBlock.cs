@@ -1,6 +1,6 @@
 using KQuant.Codecs.Blocks;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>A super-block of q3_K or q6_K with its bits unpacked: <c>w = (D * Scales[s]) * (q - half)</c>, sixteen sub-blocks of 16.</summary>
 internal struct SymmetricSuperBlock

@@ -1,8 +1,8 @@
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
-using static KQuant.Codecs.Encoding.Rounding;
+using static KQuant.Codecs.Encoders.Rounding;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>Which scales an affine fit tries: <c>(First + i * Step + MaxCode) / range</c> for i from 0 to <c>Steps</c>, both included.</summary>
 /// <param name="MaxCode">Largest code; codes start at 0.</param>

@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>The search of <see cref="EncodeMode.Best"/> in formats with one scale per 32 weights.</summary>
 internal static class FlatSearch

@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>
 /// Where searches start. The ranges reach beyond the values on one side, because a shifted grid of codes often fits better, and well inside on

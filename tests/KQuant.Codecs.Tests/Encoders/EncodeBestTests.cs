@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>The search for the lowest error: how much it gains, and that it is the same everywhere.</summary>
 public class EncodeBestTests

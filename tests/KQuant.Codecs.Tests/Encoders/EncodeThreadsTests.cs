@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>The number of threads changes neither bytes nor errors.</summary>
 public class EncodeThreadsTests

@@ -1,6 +1,6 @@
 using System.Runtime.ExceptionServices;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>Work on numbered rows that do not depend on each other.</summary>
 internal interface IRowJob

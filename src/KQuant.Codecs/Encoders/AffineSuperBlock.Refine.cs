@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>The search of <see cref="EncodeMode.Best"/>.</summary>
 internal partial struct AffineSuperBlock

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
-using static KQuant.Codecs.Encoding.Rounding;
+using static KQuant.Codecs.Encoders.Rounding;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>
 /// Fits <c>x = scale * q</c> with q from -half to half - 1. Codes are stored with half added. All arithmetic is float32 in index order, because

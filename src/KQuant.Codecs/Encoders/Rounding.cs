@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>The two conversions from float to integer on which the bytes of an encoder depend.</summary>
 internal static class Rounding

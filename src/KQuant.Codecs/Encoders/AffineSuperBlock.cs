@@ -1,7 +1,7 @@
 using KQuant.Codecs.Blocks;
-using static KQuant.Codecs.Encoding.Rounding;
+using static KQuant.Codecs.Encoders.Rounding;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>What distinguishes q2_K, q4_K and q5_K from each other once the bits are unpacked.</summary>
 /// <param name="GroupSize">Weights per sub-block: 16 or 32.</param>

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Numerics.Tensors;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>
 /// <see cref="EncodeMode.Best"/>: starts from what ggml's encoders give, searches further, and keeps the better block. Which is better is

@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>f32, f16 and bf16: one weight per block.</summary>
 public class PassThroughEncodeTests

@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Encoding;
+namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>Stacked experts: every slice is what it would be alone, with its own importance.</summary>
 public class QuantizedTensorEncodeTests

@@ -1,6 +1,6 @@
-using static KQuant.Codecs.Encoding.Rounding;
+using static KQuant.Codecs.Encoders.Rounding;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>Fits the scales (or minimums) of a super-block: <c>x = scale * q</c> with x not negative and q from 0 to a largest code.</summary>
 internal static class ScaleFit

@@ -1,6 +1,6 @@
 using KQuant.Codecs.Blocks;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>Chooses the encoder of a row.</summary>
 internal static class BlockEncoder

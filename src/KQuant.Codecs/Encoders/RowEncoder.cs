@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using KQuant.Codecs.Blocks;
 
-namespace KQuant.Codecs.Encoding;
+namespace KQuant.Codecs.Encoders;
 
 /// <summary>
 /// Encodes single rows of a tensor: checks the weights before, and after that what the block struct left to its caller, the scales. Holds
