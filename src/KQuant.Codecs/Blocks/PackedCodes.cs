@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace KQuant.Codecs.Blocks;
 
 /// <summary>Ways to pack codes that several formats share.</summary>
@@ -6,23 +8,13 @@ internal static class PackedCodes
     /// <summary>The flat formats: byte j takes the low four bits of code j and, above them, those of code j + 16.</summary>
     public static void PackNibbles32(ReadOnlySpan<byte> codes, Span<byte> packed)
     {
-        for (int j = 0; j < 16; j++)
-        {
-            packed[j] = (byte)((codes[j] & 15) | (codes[j + 16] << 4));
-        }
+        Vector128<byte> low = Vector128.Create(codes[..16]) & Vector128.Create((byte)15);
+        Vector128<byte> high = Vector128.Create(codes[16..]) << 4;
+        (low | high).CopyTo(packed);
     }
 
     /// <summary>q5_0, q5_1: bit i is the fifth bit of code i.</summary>
-    public static uint FifthBits32(ReadOnlySpan<byte> codes)
-    {
-        uint bits = 0;
-        for (int i = 0; i < 32; i++)
-        {
-            bits |= (uint)(codes[i] >> 4 & 1) << i;
-        }
-
-        return bits;
-    }
+    public static uint FifthBits32(ReadOnlySpan<byte> codes) => (Vector256.Create(codes) << 3).ExtractMostSignificantBits();
 
     /// <summary>q4_K, q5_K: each run of 32 bytes takes the low four bits of one sub-block and, above them, those of the next.</summary>
     public static void PackNibbles256(ReadOnlySpan<byte> codes, Span<byte> packed)
