@@ -9,9 +9,9 @@ public enum EncodeMode
     Reference = 0,
 
     /// <summary>
-    /// The lowest squared error at the same size, weighted by the importance if there is one. Starts from ggml's encoders (the weighted one with
-    /// unit importance too, when none is given), searches further and keeps the better of each block, measured on the decoded weights; so it is
-    /// never worse than <see cref="Reference"/>, and as deterministic. Some times slower. Any decoder reads the result.
+    /// The lowest squared error at the same size, weighted by the importance if there is one. Starts from ggml's encoders (the weighted
+    /// one with unit importance too, when none is given), searches further and keeps the better of each block, measured on the decoded
+    /// weights; so it is never worse than <see cref="Reference"/>, and as deterministic. Some times slower. Any decoder reads the result.
     /// </summary>
     Best = 1,
 }

@@ -1,7 +1,8 @@
 namespace KQuant.Codecs;
 
 /// <summary>
-/// A value that cannot be encoded: a weight or an importance that is not finite, a negative importance, or a weight beyond the scales of its format.
+/// A value that cannot be encoded: a weight or an importance that is not finite, a negative importance, or a weight beyond the scales of
+/// its format.
 /// </summary>
 public sealed class InvalidWeightException : ArgumentException
 {

@@ -57,7 +57,7 @@ internal static partial class Throw
 
         string rows = row == 0 ? "" : $" (rows from {row} on)";
         throw new InvalidWeightException(
-            Invariant($"{codec.Name}: the importance of column {column}{rows} is {importance[column]}; it must be finite and not negative."),
+            Invariant($"{codec.Name}: the importance of column {column}{rows} is {importance[column]}; it must be finite and not below 0."),
             row, column, importance[column]);
     }
 

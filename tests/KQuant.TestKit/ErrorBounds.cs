@@ -16,8 +16,8 @@ public static class ErrorBounds
     };
 
     /// <summary>
-    /// Largest error of one weight relative to the largest magnitude in its block, any weights. Half a step of the codes, or a whole one where
-    /// only one sign has the extreme code; K-quants fit, so single weights may be clipped by more.
+    /// Largest error of one weight relative to the largest magnitude in its block, any weights. Half a step of the codes, or a whole one
+    /// where only one sign has the extreme code; K-quants fit, so single weights may be clipped by more.
     /// </summary>
     public static double WorstWeight(QuantFormat format) => format switch
     {

@@ -24,7 +24,8 @@ public sealed class FixtureModel
 
     public IEnumerable<string> Names => _header.EnumerateObject().Select(tensor => tensor.Name).Where(name => name != "__metadata__");
 
-    public int[] Shape(string tensor) => [.. _header.GetProperty(tensor).GetProperty("shape").EnumerateArray().Select(size => size.GetInt32())];
+    public int[] Shape(string tensor) =>
+        [.. _header.GetProperty(tensor).GetProperty("shape").EnumerateArray().Select(size => size.GetInt32())];
 
     public float[] Weights(string tensor)
     {
@@ -32,7 +33,8 @@ public sealed class FixtureModel
         var weights = new float[Shape(tensor).Aggregate(1, (a, b) => a * b)];
         for (int i = 0; i < weights.Length; i++)
         {
-            weights[i] = BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(_file.AsSpan(start + (2 * i))) << 16);
+            uint upperHalf = BinaryPrimitives.ReadUInt16LittleEndian(_file.AsSpan(start + (2 * i)));
+            weights[i] = BitConverter.UInt32BitsToSingle(upperHalf << 16);
         }
 
         return weights;

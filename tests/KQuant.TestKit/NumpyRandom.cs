@@ -4,8 +4,8 @@ namespace KQuant.TestKit;
 
 /// <summary>
 /// The numbers of <c>numpy.random.default_rng(seed)</c>: a SeedSequence fills a PCG64 (XSL-RR), and a ziggurat of 256 layers makes normals
-/// of it. Reference data that was minted in Python can so be made again here. The layer table is computed in double precision, so a normal may
-/// differ from numpy's in its last few bits; as float32 they are equal.
+/// of it. Reference data that was minted in Python can so be made again here. The layer table is computed in double precision, so a
+/// normal may differ from numpy's in its last few bits; as float32 they are equal.
 /// </summary>
 public sealed class NumpyRandom
 {
@@ -97,8 +97,8 @@ public sealed class NumpyRandom
     private static double Density(double x) => Math.Exp(-0.5 * x * x);
 
     /// <summary>
-    /// Right ends of the layers, all of equal area: index 255 is the widest proper layer and 1 the topmost. Index 0 is the base layer as if it
-    /// were a rectangle; index 256 repeats <see cref="BaseRight"/>.
+    /// Right ends of the layers, all of equal area: index 255 is the widest proper layer and 1 the topmost. Index 0 is the base layer as
+    /// if it were a rectangle; index 256 repeats <see cref="BaseRight"/>.
     /// </summary>
     private static double[] LayerEnds()
     {

@@ -3,7 +3,9 @@ namespace KQuant.TestKit;
 /// <summary>A matrix of weights to encode, and an importance of its columns.</summary>
 public sealed record SampleWeights(int Columns, float[] Weights, float[] Importance)
 {
-    /// <summary>256 rows of 512 normal weights of deviation 0.1, importance |normal| + 0.1; the data behind published fingerprints.</summary>
+    /// <summary>
+    /// 256 rows of 512 normal weights of deviation 0.1, importance |normal| + 0.1; the data behind published fingerprints.
+    /// </summary>
     public static SampleWeights SetA { get; } = MakeSetA();
 
     /// <summary>4096 weights <c>0.1 + 2 cos(i)</c>: the data of ggml's test-quantize-fns.</summary>

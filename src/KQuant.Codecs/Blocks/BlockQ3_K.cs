@@ -123,7 +123,9 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
         return refined;
     }
 
-    /// <summary>The codes once more, for the scales as a decoder will see them. Sub-blocks whose scale became zero keep those of the fit.</summary>
+    /// <summary>
+    /// The codes once more, for the scales as a decoder will see them. Sub-blocks whose scale became zero keep those of the fit.
+    /// </summary>
     private static void Requantize(ReadOnlySpan<float> x, Half d, ReadOnlySpan<byte> scaleCodes, Span<byte> codes)
     {
         for (int s = 0; s < 16; s++)

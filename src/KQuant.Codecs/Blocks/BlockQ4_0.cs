@@ -4,8 +4,8 @@ using KQuant.Codecs.Encoders;
 namespace KQuant.Codecs.Blocks;
 
 /// <summary>
-/// q4_0: 32 weights in 18 bytes, <c>w = d * (q - 8)</c>. Byte j of the codes holds weight j in its low and weight j + 16 in its high nibble.
-/// (ggml <c>block_q4_0</c>, <c>dequantize_row_q4_0</c>.)
+/// q4_0: 32 weights in 18 bytes, <c>w = d * (q - 8)</c>. Byte j of the codes holds weight j in its low and weight j + 16 in its high
+/// nibble. (ggml <c>block_q4_0</c>, <c>dequantize_row_q4_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 18)]
 public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>

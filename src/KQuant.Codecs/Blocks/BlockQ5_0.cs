@@ -4,8 +4,8 @@ using KQuant.Codecs.Encoders;
 namespace KQuant.Codecs.Blocks;
 
 /// <summary>
-/// q5_0: 32 weights in 22 bytes, <c>w = d * (q - 16)</c>. Low nibbles in the order of q4_0; bit i of <c>Qh</c> is the fifth bit of weight i.
-/// (ggml <c>block_q5_0</c>, <c>dequantize_row_q5_0</c>.)
+/// q5_0: 32 weights in 22 bytes, <c>w = d * (q - 16)</c>. Low nibbles in the order of q4_0; bit i of <c>Qh</c> is the fifth bit of
+/// weight i. (ggml <c>block_q5_0</c>, <c>dequantize_row_q5_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 22)]
 public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>

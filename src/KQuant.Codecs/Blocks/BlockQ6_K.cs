@@ -5,8 +5,9 @@ namespace KQuant.Codecs.Blocks;
 
 /// <summary>
 /// q6_K: 256 weights in 210 bytes. Sixteen sub-blocks of 16 with a signed 8-bit scale each: <c>w = (d * scale) * (q - 32)</c>.
-/// In each half of 128 weights, weight 32 p + l takes its low four bits from byte <c>l + 32 (p % 2)</c> of <c>Ql</c> (low nibbles for p = 0, 1,
-/// high ones for p = 2, 3) and its high two from bits 2 p of byte l of <c>Qh</c>. (ggml <c>block_q6_K</c>, <c>dequantize_row_q6_K</c>.)
+/// In each half of 128 weights, weight 32 p + l takes its low four bits from byte <c>l + 32 (p % 2)</c> of <c>Ql</c> (low nibbles for p
+/// = 0, 1, high ones for p = 2, 3) and its high two from bits 2 p of byte l of <c>Qh</c>. (ggml <c>block_q6_K</c>,
+/// <c>dequantize_row_q6_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 210)]
 public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
@@ -47,7 +48,9 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ6_K> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
 
-    /// <summary>ggml <c>quantize_row_q6_K_ref</c>: the search of the weighted encoder, the squares of the weights in place of importance.</summary>
+    /// <summary>
+    /// ggml <c>quantize_row_q6_K_ref</c>: the search of the weighted encoder, the squares of the weights in place of importance.
+    /// </summary>
     static void IBlockEncoder<BlockQ6_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ6_K> destination)
     {
         Span<float> squares = stackalloc float[256];

@@ -4,7 +4,9 @@ using static KQuant.Codecs.Encoders.Rounding;
 
 namespace KQuant.Codecs.Encoders;
 
-/// <summary>Which scales an affine fit tries: <c>(First + i * Step + MaxCode) / range</c> for i from 0 to <c>Steps</c>, both included.</summary>
+/// <summary>
+/// Which scales an affine fit tries: <c>(First + i * Step + MaxCode) / range</c> for i from 0 to <c>Steps</c>, both included.
+/// </summary>
 /// <param name="MaxCode">Largest code; codes start at 0.</param>
 /// <param name="First">Where the candidates start, in codes.</param>
 /// <param name="Step">Distance of two candidates, in codes.</param>
@@ -20,7 +22,8 @@ internal static class AffineFit
 
     /// <summary>
     /// Starts from the range of the values and tries candidate scales, each replaced by the weighted least-squares optimum for its codes. A
-    /// better candidate also moves the minimum from which the next ones are measured. (ggml <c>make_qkx2_quants</c>, <c>make_qkx3_quants</c>.)
+    /// better candidate also moves the minimum from which the next ones are measured. (ggml <c>make_qkx2_quants</c>,
+    /// <c>make_qkx3_quants</c>.)
     /// </summary>
     /// <param name="x">The values of one group.</param>
     /// <param name="weights">A weight for each.</param>

@@ -9,8 +9,8 @@ internal partial struct AffineSuperBlock
     private const int NeighboursTried = 64;
 
     /// <summary>
-    /// Looks for numbers with a lower weighted squared error: fits each sub-block freely, finds the two binary16 scales that harm these fits
-    /// least, and then alternates between the integers of the sub-blocks, given the scales, and the scales, given the integers.
+    /// Looks for numbers with a lower weighted squared error: fits each sub-block freely, finds the two binary16 scales that harm these
+    /// fits least, and then alternates between the integers of the sub-blocks, given the scales, and the scales, given the integers.
     /// </summary>
     public void Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in AffineLayout layout)
     {
@@ -120,7 +120,9 @@ internal partial struct AffineSuperBlock
         return total;
     }
 
-    /// <summary>Nine scales, and for each seven minimums along the valley of the error: a larger scale goes with a larger minimum.</summary>
+    /// <summary>
+    /// Nine scales, and for each seven minimums along the valley of the error: a larger scale goes with a larger minimum.
+    /// </summary>
     private static void ListNeighbours(int scale, int min, float slope, int max, Span<byte> scales, Span<byte> mins)
     {
         scales[0] = (byte)scale;

@@ -95,7 +95,9 @@ internal partial struct AffineSuperBlock
         return max / maxCode;
     }
 
-    /// <summary>The codes once more, for the scales as a decoder will see them. Sub-blocks whose scale became zero keep those of the fit.</summary>
+    /// <summary>
+    /// The codes once more, for the scales as a decoder will see them. Sub-blocks whose scale became zero keep those of the fit.
+    /// </summary>
     private void Requantize(ReadOnlySpan<float> x, in AffineLayout layout)
     {
         float d = (float)D, dmin = (float)DMin;

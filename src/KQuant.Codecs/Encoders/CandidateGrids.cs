@@ -1,8 +1,8 @@
 namespace KQuant.Codecs.Encoders;
 
 /// <summary>
-/// Where searches start. The ranges reach beyond the values on one side, because a shifted grid of codes often fits better, and well inside on
-/// the other, because clipping a few values can pay.
+/// Where searches start. The ranges reach beyond the values on one side, because a shifted grid of codes often fits better, and well
+/// inside on the other, because clipping a few values can pay.
 /// </summary>
 internal static class CandidateGrids
 {
@@ -10,15 +10,15 @@ internal static class CandidateGrids
     public static void Symmetric(ReadOnlySpan<float> x, int end, float current, ref Candidates candidates)
     {
         float unit = SymmetricFit.Extreme(x) / end;
-        candidates.Count = 64;
-        for (int k = 0; k < 32; k++)
+        candidates.Count = 32;
+        for (int k = 0; k < 16; k++)
         {
-            float scale = unit / (0.75f + (k * (0.5f / 31)));
+            float scale = unit / (0.75f + (k * (0.5f / 15)));
             candidates.Scales[2 * k] = -scale;
             candidates.Scales[(2 * k) + 1] = scale;
         }
 
-        candidates.Scales[63] = current;
+        candidates.Scales[31] = current;
         ((Span<float>)candidates.Mins).Clear();
     }
 

@@ -35,8 +35,8 @@ internal readonly record struct Moments(float W, float X, float Q, float QQ, flo
 
 /// <summary>
 /// One group of values, to be written as <c>x = scale * q - min</c> with integers q in a range, at the least weighted squared error. Many
-/// candidates for (scale, min) are tried at once, one to a vector lane: each lane adds up in index order, so results do not depend on the width
-/// of the vectors.
+/// candidates for (scale, min) are tried at once, one to a vector lane: each lane adds up in index order, so results do not depend on
+/// the width of the vectors.
 /// </summary>
 /// <param name="x">The values.</param>
 /// <param name="weights">A positive weight for each.</param>

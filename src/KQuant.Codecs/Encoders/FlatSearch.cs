@@ -3,7 +3,9 @@ namespace KQuant.Codecs.Encoders;
 /// <summary>The search of <see cref="EncodeMode.Best"/> in formats with one scale per 32 weights.</summary>
 internal static class FlatSearch
 {
-    private const int Rounds = 3;
+    // Starting points of symmetric codes lie dense; those of affine codes have further to go.
+    private const int SymmetricRounds = 2;
+    private const int AffineRounds = 3;
 
     /// <summary>q4_0, q5_0: the best scale and codes.</summary>
     /// <param name="x">The weights of a block.</param>
@@ -17,7 +19,7 @@ internal static class FlatSearch
         var search = new CandidateSearch(x, weights, new CodeRange(-half, half - 1));
         Candidates candidates = default;
         CandidateGrids.Symmetric(x, half, (float)current, ref candidates);
-        search.Improve(ref candidates, Rounds);
+        search.Improve(ref candidates, SymmetricRounds);
         var rounded = (Half)candidates.Scales[search.Best(ref candidates)];
         CandidateGrids.Neighbours(rounded, default, 8, 16, 1, ref candidates);
         float scale = candidates.Scales[search.Best(ref candidates)];
@@ -26,8 +28,8 @@ internal static class FlatSearch
     }
 
     /// <summary>
-    /// q8_0: the codes are so fine that binary16 offers only so many scales; those within some percent of the current one are all tried, mostly
-    /// larger ones.
+    /// q8_0: the codes are so fine that binary16 offers only so many scales; those within some percent of the current one are all tried,
+    /// mostly larger ones.
     /// </summary>
     /// <inheritdoc cref="Symmetric"/>
     public static Half Signed8(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, Half current, Span<sbyte> codes)
@@ -61,7 +63,7 @@ internal static class FlatSearch
         var search = new CandidateSearch(x, weights, range);
         Candidates candidates = default;
         CandidateGrids.Affine(x, range, (float)d, -(float)m, ref candidates);
-        search.Improve(ref candidates, Rounds);
+        search.Improve(ref candidates, AffineRounds);
         int best = search.Best(ref candidates);
         CandidateGrids.Neighbours((Half)candidates.Scales[best], (Half)candidates.Mins[best], 4, 8, 4, ref candidates);
         best = search.Best(ref candidates);

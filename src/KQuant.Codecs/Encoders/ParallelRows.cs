@@ -23,7 +23,8 @@ internal static class ParallelRows
     public static void Run<TJob>(TJob job, int rows, int rowsPerTurn, int maxThreads, CancellationToken cancellationToken)
         where TJob : struct, IRowJob
     {
-        int threads = Math.Min(maxThreads < 0 ? Environment.ProcessorCount : maxThreads, (int)(((long)rows + rowsPerTurn - 1) / rowsPerTurn));
+        int turns = (int)(((long)rows + rowsPerTurn - 1) / rowsPerTurn);
+        int threads = Math.Min(maxThreads < 0 ? Environment.ProcessorCount : maxThreads, turns);
         if (threads > 1)
         {
             new Team<TJob>(job, rows, rowsPerTurn, cancellationToken).Run(threads);

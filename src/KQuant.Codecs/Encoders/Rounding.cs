@@ -6,8 +6,8 @@ namespace KQuant.Codecs.Encoders;
 internal static class Rounding
 {
     /// <summary>
-    /// Nearest integer, ties to even, by adding 1.5 * 2^23 and reading the mantissa; meant for |value| up to 2^22 - 1. Outside, and for NaN, the
-    /// result is the meaningless number that ggml gets too. (ggml <c>nearest_int</c>.)
+    /// Nearest integer, ties to even, by adding 1.5 * 2^23 and reading the mantissa; meant for |value| up to 2^22 - 1. Outside, and for
+    /// NaN, the result is the meaningless number that ggml gets too. (ggml <c>nearest_int</c>.)
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int NearestInt(float value) =>

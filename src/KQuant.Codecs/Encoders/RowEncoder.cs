@@ -62,7 +62,8 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
 
     private void CheckScales(int row, ReadOnlySpan<float> weights, float largest, ReadOnlySpan<TBlock> encoded)
     {
-        // Below this, a pass-through format cannot overflow, and looking at each of its one-weight blocks would take longer than writing them.
+        // Below this, a pass-through format cannot overflow, and looking at each of its one-weight blocks would take longer than writing
+        // them.
         if (TBlock.WeightsPerBlock == 1 && largest < (float)Half.MaxValue)
         {
             return;
@@ -84,8 +85,8 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
     private bool MayOverflow(float largest) => (double)largest * largest * largest * Math.Max(1, _maxImportance) > SafeCube;
 
     /// <summary>
-    /// Whether sums that overflowed float32 made an encoder store zeros or garbage for a block of huge weights, with scales that look sound:
-    /// half of the (weighted) energy is gone, which no working fit loses.
+    /// Whether sums that overflowed float32 made an encoder store zeros or garbage for a block of huge weights, with scales that look
+    /// sound: half of the (weighted) energy is gone, which no working fit loses.
     /// </summary>
     private bool IsLost(int block, ReadOnlySpan<float> row, in TBlock encoded)
     {

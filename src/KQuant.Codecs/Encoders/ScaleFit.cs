@@ -2,7 +2,9 @@ using static KQuant.Codecs.Encoders.Rounding;
 
 namespace KQuant.Codecs.Encoders;
 
-/// <summary>Fits the scales (or minimums) of a super-block: <c>x = scale * q</c> with x not negative and q from 0 to a largest code.</summary>
+/// <summary>
+/// Fits the scales (or minimums) of a super-block: <c>x = scale * q</c> with x not negative and q from 0 to a largest code.
+/// </summary>
 internal static class ScaleFit
 {
     /// <summary>

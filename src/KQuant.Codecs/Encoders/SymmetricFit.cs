@@ -4,8 +4,8 @@ using static KQuant.Codecs.Encoders.Rounding;
 namespace KQuant.Codecs.Encoders;
 
 /// <summary>
-/// Fits <c>x = scale * q</c> with q from -half to half - 1. Codes are stored with half added. All arithmetic is float32 in index order, because
-/// the last bit of a sum can decide between two scales.
+/// Fits <c>x = scale * q</c> with q from -half to half - 1. Codes are stored with half added. All arithmetic is float32 in index order,
+/// because the last bit of a sum can decide between two scales.
 /// </summary>
 internal static class SymmetricFit
 {
@@ -61,8 +61,8 @@ internal static class SymmetricFit
     }
 
     /// <summary>
-    /// One scale, then up to five rounds in which each code moves to where the least-squares scale of the others wants it. The weight of a value
-    /// is its square. (ggml <c>make_q3_quants</c>.)
+    /// One scale, then up to five rounds in which each code moves to where the least-squares scale of the others wants it. The weight of
+    /// a value is its square. (ggml <c>make_q3_quants</c>.)
     /// </summary>
     /// <inheritdoc cref="Fit"/>
     public static float FitByRounds(ReadOnlySpan<float> x, int half, Span<byte> codes)

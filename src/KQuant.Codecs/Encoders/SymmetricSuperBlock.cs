@@ -2,10 +2,12 @@ using KQuant.Codecs.Blocks;
 
 namespace KQuant.Codecs.Encoders;
 
-/// <summary>A super-block of q3_K or q6_K with its bits unpacked: <c>w = (D * Scales[s]) * (q - half)</c>, sixteen sub-blocks of 16.</summary>
+/// <summary>
+/// A super-block of q3_K or q6_K with its bits unpacked: <c>w = (D * Scales[s]) * (q - half)</c>, sixteen sub-blocks of 16.
+/// </summary>
 internal struct SymmetricSuperBlock
 {
-    private const int FitRounds = 3;
+    private const int FitRounds = 2;
     private const int JointRounds = 3;
     private const int ScalesTried = 16;
 
@@ -14,8 +16,8 @@ internal struct SymmetricSuperBlock
     public Bytes256 Codes;
 
     /// <summary>
-    /// The search of <see cref="EncodeMode.Best"/>, for a lower weighted squared error: fits each sub-block freely, finds the binary16 scale that
-    /// harms these fits least, and then alternates between the integers of the sub-blocks and that scale.
+    /// The search of <see cref="EncodeMode.Best"/>, for a lower weighted squared error: fits each sub-block freely, finds the binary16
+    /// scale that harms these fits least, and then alternates between the integers of the sub-blocks and that scale.
     /// </summary>
     /// <param name="x">256 weights.</param>
     /// <param name="weights">How much the error of each counts.</param>

@@ -81,7 +81,8 @@ public class CodecContractTests(QuantCodec codec)
     {
         Assert.Multiple(() =>
         {
-            Assert.That(Encoding(Block + 1), Throws.ArgumentException.With.Message.Contains($"{Block + 1}").And.Message.Contains($"{Block}"));
+            Assert.That(
+                Encoding(Block + 1), Throws.ArgumentException.With.Message.Contains($"{Block + 1}").And.Message.Contains($"{Block}"));
             Assert.That(Encoding(4 * Block, rowLength: Block + 1), Throws.ArgumentException.With.Message.Contains($"{Block + 1}"));
             Assert.That(Encoding(3 * Block, rowLength: 2 * Block), Throws.ArgumentException.With.Message.Contains($"{2 * Block}"));
             Assert.That(Encoding(2 * Block, rowLength: -Block), Throws.InstanceOf<ArgumentOutOfRangeException>());
@@ -94,7 +95,8 @@ public class CodecContractTests(QuantCodec codec)
     }
 
     [Test]
-    public void NonFiniteWeightIsNamed([Values(float.NaN, float.PositiveInfinity, float.NegativeInfinity)] float value, [Values] EncodeMode mode)
+    public void NonFiniteWeightIsNamed(
+        [Values(float.NaN, float.PositiveInfinity, float.NegativeInfinity)] float value, [Values] EncodeMode mode)
     {
         var weights = new float[4 * Block];
         weights[(2 * Block) + 3] = value;

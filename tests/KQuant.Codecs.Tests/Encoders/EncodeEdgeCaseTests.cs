@@ -24,7 +24,14 @@ public class EncodeEdgeCaseTests(QuantCodec codec)
     ];
 
     private static readonly (string Name, Func<int, float>? Importance)[] Importances =
-        [("none", null), ("ones", _ => 1), ("some zeros", i => i % 3), ("zeros", _ => 0), ("1e-30", i => 1e-30f * i), ("1e20", i => 1e20f * i)];
+    [
+        ("none", null),
+        ("ones", _ => 1),
+        ("some zeros", i => i % 3),
+        ("zeros", _ => 0),
+        ("1e-30", i => 1e-30f * i),
+        ("1e20", i => 1e20f * i),
+    ];
 
     private static IEnumerable<TestCaseData> Cases =>
         from block in Blocks

@@ -25,8 +25,8 @@ public class EncodeGoldenTests
     }
 
     /// <summary>
-    /// Rows on which ggml's C code casts infinities to integers have no right bytes. They hold denormals, which are lost whatever the codes, or
-    /// weights beyond all scales.
+    /// Rows on which ggml's C code casts infinities to integers have no right bytes. They hold denormals, which are lost whatever the
+    /// codes, or weights beyond all scales.
     /// </summary>
     [TestCaseSource(nameof(Cases))]
     public void RowsThatAreUndefinedInCAreHarmless(QuantCodec codec, bool weighted)

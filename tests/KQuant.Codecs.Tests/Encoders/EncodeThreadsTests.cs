@@ -18,7 +18,8 @@ public class EncodeThreadsTests
         {
             foreach (int threads in (int[])[1, 2, 3, 8, -1])
             {
-                Assert.That(Encode(codec, sample.Weights, importance, EncodeMode.Reference, threads), Is.EqualTo(expected), $"{threads} threads");
+                byte[] actual = Encode(codec, sample.Weights, importance, EncodeMode.Reference, threads);
+                Assert.That(actual, Is.EqualTo(expected), $"{threads} threads");
             }
         });
     }

@@ -19,7 +19,8 @@ public class QuantizedTensorEncodeTests
     {
         float[] importance = [.. Enumerable.Range(0, importanceRows * Columns).Select(i => 0.1f + (i * 7919 % 101))];
 
-        using QuantizedTensor tensor = QuantizedTensor.Encode(codec, Shape, Weights, new EncodeOptions { Importance = importance, MaxThreads = 3 });
+        using QuantizedTensor tensor = QuantizedTensor.Encode(
+            codec, Shape, Weights, new EncodeOptions { Importance = importance, MaxThreads = 3 });
 
         Assert.Multiple(() =>
         {
