@@ -1,3 +1,3 @@
-using System.CommandLine;
+using KQuant.Cli;
 
-return new RootCommand("Quantize, inspect, verify and run GGUF and MLX models in pure managed code.").Parse(args).Invoke();
+return await CommandLine.RunAsync(args).ConfigureAwait(false);

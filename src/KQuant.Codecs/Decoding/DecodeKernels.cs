@@ -1,21 +1,6 @@
-using System.Runtime.InteropServices;
 using KQuant.Codecs.Blocks;
 
 namespace KQuant.Codecs.Decoding;
-
-/// <summary>One way to decode one format: <c>Run(source, destination, blocks)</c>.</summary>
-internal sealed unsafe class DecodeKernel(QuantFormat format, KernelTier tier, delegate*<byte*, float*, nint, void> run)
-{
-    public QuantFormat Format { get; } = format;
-
-    public KernelTier Tier { get; } = tier;
-
-    public bool IsSupported => KernelTiers.IsSupported(Tier);
-
-    public void Run(byte* source, float* destination, nint blocks) => run(source, destination, blocks);
-
-    public override string ToString() => $"{Format} {Tier}";
-}
 
 /// <summary>Every decoder there is, whether this machine runs it or not. Tests and benchmarks walk the table.</summary>
 internal static unsafe class DecodeKernels
@@ -25,6 +10,45 @@ internal static unsafe class DecodeKernels
         Scalar<BlockF32>(), Scalar<BlockF16>(), Scalar<BlockBF16>(),
         Scalar<BlockQ4_0>(), Scalar<BlockQ4_1>(), Scalar<BlockQ5_0>(), Scalar<BlockQ5_1>(), Scalar<BlockQ8_0>(),
         Scalar<BlockQ2_K>(), Scalar<BlockQ3_K>(), Scalar<BlockQ4_K>(), Scalar<BlockQ5_K>(), Scalar<BlockQ6_K>(),
+
+        new(QuantFormat.F16, KernelTier.Vector128, &Vector128FloatDecoders.F16),
+        new(QuantFormat.BF16, KernelTier.Vector128, &Vector128FloatDecoders.BF16),
+        new(QuantFormat.Q4_0, KernelTier.Vector128, &Vector128FlatDecoders.Q4_0),
+        new(QuantFormat.Q4_1, KernelTier.Vector128, &Vector128FlatDecoders.Q4_1),
+        new(QuantFormat.Q5_0, KernelTier.Vector128, &Vector128FlatDecoders.Q5_0),
+        new(QuantFormat.Q5_1, KernelTier.Vector128, &Vector128FlatDecoders.Q5_1),
+        new(QuantFormat.Q8_0, KernelTier.Vector128, &Vector128FlatDecoders.Q8_0),
+        new(QuantFormat.Q2_K, KernelTier.Vector128, &Vector128KDecoders.Q2_K),
+        new(QuantFormat.Q3_K, KernelTier.Vector128, &Vector128KDecoders.Q3_K),
+        new(QuantFormat.Q4_K, KernelTier.Vector128, &Vector128KDecoders.Q4_K),
+        new(QuantFormat.Q5_K, KernelTier.Vector128, &Vector128KDecoders.Q5_K),
+        new(QuantFormat.Q6_K, KernelTier.Vector128, &Vector128KDecoders.Q6_K),
+
+        new(QuantFormat.F16, KernelTier.Avx2, &Avx2FloatDecoders.F16),
+        new(QuantFormat.BF16, KernelTier.Avx2, &Avx2FloatDecoders.BF16),
+        new(QuantFormat.Q4_0, KernelTier.Avx2, &Avx2FlatDecoders.Q4_0),
+        new(QuantFormat.Q4_1, KernelTier.Avx2, &Avx2FlatDecoders.Q4_1),
+        new(QuantFormat.Q5_0, KernelTier.Avx2, &Avx2FlatDecoders.Q5_0),
+        new(QuantFormat.Q5_1, KernelTier.Avx2, &Avx2FlatDecoders.Q5_1),
+        new(QuantFormat.Q8_0, KernelTier.Avx2, &Avx2FlatDecoders.Q8_0),
+        new(QuantFormat.Q2_K, KernelTier.Avx2, &Avx2KDecoders.Q2_K),
+        new(QuantFormat.Q3_K, KernelTier.Avx2, &Avx2KDecoders.Q3_K),
+        new(QuantFormat.Q4_K, KernelTier.Avx2, &Avx2KDecoders.Q4_K),
+        new(QuantFormat.Q5_K, KernelTier.Avx2, &Avx2KDecoders.Q5_K),
+        new(QuantFormat.Q6_K, KernelTier.Avx2, &Avx2KDecoders.Q6_K),
+
+        new(QuantFormat.F16, KernelTier.Avx512, &Avx512FloatDecoders.F16),
+        new(QuantFormat.BF16, KernelTier.Avx512, &Avx512FloatDecoders.BF16),
+        new(QuantFormat.Q4_0, KernelTier.Avx512, &Avx512FlatDecoders.Q4_0),
+        new(QuantFormat.Q4_1, KernelTier.Avx512, &Avx512FlatDecoders.Q4_1),
+        new(QuantFormat.Q5_0, KernelTier.Avx512, &Avx512FlatDecoders.Q5_0),
+        new(QuantFormat.Q5_1, KernelTier.Avx512, &Avx512FlatDecoders.Q5_1),
+        new(QuantFormat.Q8_0, KernelTier.Avx512, &Avx512FlatDecoders.Q8_0),
+        new(QuantFormat.Q2_K, KernelTier.Avx512, &Avx512KDecoders.Q2_K),
+        new(QuantFormat.Q3_K, KernelTier.Avx512, &Avx512KDecoders.Q3_K),
+        new(QuantFormat.Q4_K, KernelTier.Avx512, &Avx512KDecoders.Q4_K),
+        new(QuantFormat.Q5_K, KernelTier.Avx512, &Avx512KDecoders.Q5_K),
+        new(QuantFormat.Q6_K, KernelTier.Avx512, &Avx512KDecoders.Q6_K),
     ];
 
     /// <summary>The best decoder of a format that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
@@ -33,10 +57,5 @@ internal static unsafe class DecodeKernels
         .MaxBy(kernel => kernel.Tier)!;
 
     private static DecodeKernel Scalar<TBlock>()
-        where TBlock : unmanaged, IQuantBlock<TBlock> => new(TBlock.Format, KernelTier.Scalar, &DecodeScalar<TBlock>);
-
-    private static void DecodeScalar<TBlock>(byte* source, float* destination, nint blocks)
-        where TBlock : unmanaged, IQuantBlock<TBlock> => TBlock.Decode(
-            MemoryMarshal.CreateReadOnlySpan(ref *(TBlock*)source, checked((int)blocks)),
-            MemoryMarshal.CreateSpan(ref *destination, checked((int)blocks * TBlock.WeightsPerBlock)));
+        where TBlock : unmanaged, IQuantBlock<TBlock> => new(TBlock.Format, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
 }

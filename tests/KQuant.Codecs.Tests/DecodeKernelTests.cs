@@ -1,0 +1,231 @@
+using System.Runtime.InteropServices;
+using KQuant.Codecs.Decoding;
+using KQuant.TestKit;
+
+namespace KQuant.Codecs.Tests;
+
+/// <summary>Every decoder in the table gives the bits of the scalar one and touches no byte that is not its own.</summary>
+public unsafe class DecodeKernelTests
+{
+    /// <summary>Numbers whose scale makes a difference: zeros, subnormals, the smallest and largest normal ones, infinities, NaNs.</summary>
+    private static readonly ushort[] NotableHalves =
+    [
+        0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x83FF, 0x0400, 0x8400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF,
+        0x7C00, 0xFC00, 0x7C01, 0xFC01, 0x7E00, 0xFE00, 0x7FFF, 0xFFFF,
+    ];
+
+    private static IEnumerable<TestCaseData> Kernels =>
+        from kernel in DecodeKernels.All
+        where kernel.Tier != KernelTier.Scalar
+        select new TestCaseData(kernel).SetArgDisplayNames(kernel.ToString());
+
+    [TestCaseSource(nameof(Kernels))]
+    public void AgreesWithScalarInGuardedMemory(object kernelObject)
+    {
+        DecodeKernel kernel = Supported(kernelObject);
+        if (!GuardedBuffer.IsSupported)
+        {
+            Assert.Ignore("No guard pages on this operating system.");
+        }
+
+        var random = new Random(20260101 + (int)kernel.Format);
+        foreach (int blocks in (int[])[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 64])
+        {
+            foreach (Action<byte[]> scales in (Action<byte[]>[])[_ => { }, MakeScalesFinite, MakeScalesNotable])
+            {
+                byte[] source = RandomBlocks(kernel.Format, blocks, random);
+                scales(source);
+                float[] expected = DecodeScalar(kernel.Format, source);
+                foreach ((bool atEnd, int distance) in ((bool, int)[])[(true, 0), (false, 0), (true, 1), (false, 3)])
+                {
+                    using var from = new GuardedBuffer(source.Length, atEnd, distance);
+                    using var to = new GuardedBuffer(4 * expected.Length, atEnd, distance);
+                    source.CopyTo(from.Span);
+                    kernel.Run(from.Start, (float*)to.Start, blocks);
+                    AssertSame(MemoryMarshal.Cast<byte, float>(to.Span), expected, $"{kernel}, {blocks} blocks, distance {distance}");
+                    Assert.That(from.Span.SequenceEqual(source), "the source was written");
+                }
+            }
+        }
+
+        void MakeScalesFinite(byte[] source) => SetScales(kernel.Format, source, () =>
+        {
+            ushort bits = (ushort)random.Next(0x10000);
+            return (bits & 0x7C00) == 0x7C00 ? (ushort)(bits ^ 0x4000) : bits;
+        });
+
+        void MakeScalesNotable(byte[] source) =>
+            SetScales(kernel.Format, source, () => NotableHalves[random.Next(NotableHalves.Length)]);
+    }
+
+    [TestCaseSource(nameof(Kernels))]
+    public void AgreesWithScalarForEveryScale(object kernelObject)
+    {
+        DecodeKernel kernel = Supported(kernelObject);
+
+        // In order, so that most runs hold no infinity or NaN and a kernel has no reason to take a way of its own for them.
+        const int Run = 64;
+        var random = new Random(20260202 + (int)kernel.Format);
+        for (int first = 0; first < 0x10000; first += Run)
+        {
+            ushort next = (ushort)first;
+            byte[] source = RandomBlocks(kernel.Format, Run, random);
+            SetScales(kernel.Format, source, () => next++);
+            float[] expected = DecodeScalar(kernel.Format, source);
+            var actual = new float[expected.Length];
+            fixed (byte* from = source)
+            fixed (float* to = actual)
+            {
+                kernel.Run(from, to, Run);
+            }
+
+            AssertSame(actual, expected, $"{kernel}, scales from {first:X4}");
+        }
+    }
+
+    [TestCaseSource(nameof(Kernels))]
+    public void DecodesFixturesAsGgml(object kernelObject)
+    {
+        DecodeKernel kernel = Supported(kernelObject);
+        QuantCodec codec = QuantCodec.Get(kernel.Format);
+        if (!codec.IsQuantized)
+        {
+            Assert.Pass("There is no fixture of a pass-through format; every value is tested against scalar.");
+        }
+
+        FixtureTensors fixture = FixtureTensors.Load(kernel.Format);
+        foreach ((string wire, string floats) in ((string, string)[])[("w", "deq"), ("w_im", "deq_im")])
+        {
+            float[] expected = fixture.Floats(floats);
+            var actual = new float[expected.Length];
+            fixed (byte* from = fixture.Bytes(wire, codec.GetByteCount(expected.Length)))
+            fixed (float* to = actual)
+            {
+                kernel.Run(from, to, expected.Length / codec.WeightsPerBlock);
+            }
+
+            AssertSame(actual, expected, $"{kernel}, {wire}");
+        }
+    }
+
+    [Test]
+    public void EveryFormatHasEveryTier()
+    {
+        KernelTier[] tiers = [KernelTier.Scalar, KernelTier.Vector128, KernelTier.Avx2, KernelTier.Avx512];
+        Assert.Multiple(() =>
+        {
+            foreach (QuantFormat format in Enum.GetValues<QuantFormat>().Where(format => format != QuantFormat.F32))
+            {
+                Assert.That(
+                    from kernel in DecodeKernels.All where kernel.Format == format select kernel.Tier, Is.EquivalentTo(tiers), $"{format}");
+            }
+
+            Assert.That(
+                from kernel in DecodeKernels.All where kernel.Format == QuantFormat.F32 select kernel.Tier,
+                Is.EqualTo([KernelTier.Scalar]),
+                "f32 is copied, which has one implementation");
+        });
+    }
+
+    [Test]
+    public void BestIsTheHighestSupportedTierBelowTheCap()
+    {
+        Assert.Multiple(() =>
+        {
+            foreach (QuantFormat format in Enum.GetValues<QuantFormat>())
+            {
+                foreach (KernelTier cap in KernelTiers.All)
+                {
+                    DecodeKernel best = DecodeKernels.Best(format, cap);
+                    Assert.That(best.Format, Is.EqualTo(format));
+                    Assert.That(best.IsSupported, $"{best}");
+                    Assert.That(best.Tier, Is.LessThanOrEqualTo(cap), $"{best}");
+                    Assert.That(
+                        DecodeKernels.All.Where(k => k.Format == format && k.IsSupported && k.Tier <= cap).Max(k => k.Tier),
+                        Is.EqualTo(best.Tier),
+                        $"{format} capped at {cap}");
+                }
+            }
+        });
+    }
+
+    [Test]
+    public void CodecsUseTheBestKernelUnderTheCapOfTheProcess()
+    {
+        Assert.Multiple(() =>
+        {
+            foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
+            {
+                Assert.That(codec.DecodeTier, Is.EqualTo(DecodeKernels.Best(codec.Format, KernelTiers.Max).Tier), codec.Name);
+            }
+        });
+    }
+
+    /// <summary>Test sources must be public and the kernel type is not.</summary>
+    private static DecodeKernel Supported(object kernelObject)
+    {
+        var kernel = (DecodeKernel)kernelObject;
+        if (!kernel.IsSupported)
+        {
+            Assert.Ignore($"This machine, as configured, has no {kernel.Tier}.");
+        }
+
+        return kernel;
+    }
+
+    private static byte[] RandomBlocks(QuantFormat format, int blocks, Random random)
+    {
+        var bytes = new byte[blocks * QuantCodec.Get(format).BytesPerBlock];
+        random.NextBytes(bytes);
+        return bytes;
+    }
+
+    private static void SetScales(QuantFormat format, byte[] blocks, Func<ushort> next)
+    {
+        int size = QuantCodec.Get(format).BytesPerBlock;
+        int[] offsets = format switch
+        {
+            QuantFormat.Q4_1 or QuantFormat.Q5_1 or QuantFormat.Q4_K or QuantFormat.Q5_K => [0, 2],
+            QuantFormat.Q2_K => [80, 82],
+            QuantFormat.Q3_K => [108],
+            QuantFormat.Q6_K => [208],
+            _ => [0],
+        };
+        for (int b = 0; b < blocks.Length; b += size)
+        {
+            ushort first = next();
+            BitConverter.TryWriteBytes(blocks.AsSpan(b + offsets[0]), first);
+            if (offsets.Length > 1)
+            {
+                // Not the same as the first, and finite together with it.
+                BitConverter.TryWriteBytes(blocks.AsSpan(b + offsets[1]), (ushort)(first ^ 0x81FF));
+            }
+        }
+    }
+
+    private static float[] DecodeScalar(QuantFormat format, byte[] source)
+    {
+        QuantCodec codec = QuantCodec.Get(format);
+        int blocks = source.Length / codec.BytesPerBlock;
+        var weights = new float[blocks * codec.WeightsPerBlock];
+        fixed (byte* from = source)
+        fixed (float* to = weights)
+        {
+            DecodeKernels.Best(format, KernelTier.Scalar).Run(from, to, blocks);
+        }
+
+        return weights;
+    }
+
+    private static void AssertSame(ReadOnlySpan<float> actual, ReadOnlySpan<float> expected, string what)
+    {
+        for (int i = 0; i < expected.Length; i++)
+        {
+            if (BitConverter.SingleToInt32Bits(actual[i]) != BitConverter.SingleToInt32Bits(expected[i])
+                && !(float.IsNaN(actual[i]) && float.IsNaN(expected[i])))
+            {
+                Assert.Fail($"{what}: weight {i} is {actual[i]:R}, scalar says {expected[i]:R}.");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+using System.Runtime.InteropServices;
+using KQuant.Codecs;
+using KQuant.Codecs.Decoding;
+
+namespace KQuant.Cli.Benchmarks;
+
+/// <summary>Measures decoders and encoders.</summary>
+internal static unsafe class CodecBenchmark
+{
+    private const int CachedWeights = 4096;
+    private const int StreamedWeights = 32 << 20;
+    private const int EncodedRow = 4096;
+    private const int EncodedRows = 16;
+
+    /// <summary>Times every decoder of some codecs and tiers.</summary>
+    /// <param name="codecs">The codecs.</param>
+    /// <param name="tiers">The tiers; the machine has them all.</param>
+    /// <param name="rounds">Turns of each decoder.</param>
+    /// <param name="progress">Told what is happening.</param>
+    /// <param name="cancellationToken">Stops the measurement.</param>
+    /// <returns>In the order of the codecs, worst tier first.</returns>
+    public static IReadOnlyList<DecodeSpeed> Decode(
+        IReadOnlyList<QuantCodec> codecs,
+        IReadOnlyList<KernelTier> tiers,
+        int rounds,
+        Action<string> progress,
+        CancellationToken cancellationToken)
+    {
+        const int CacheLine = 64;
+        float* destination = (float*)NativeMemory.AlignedAlloc((nuint)StreamedWeights * sizeof(float), CacheLine);
+        byte* source = (byte*)NativeMemory.AlignedAlloc((nuint)StreamedWeights * sizeof(float), CacheLine);
+        try
+        {
+            FillWithFiniteNumbers(source, (nint)StreamedWeights * sizeof(float));
+            DecodeKernel[] kernels =
+            [
+                .. from codec in codecs
+                   from kernel in DecodeKernels.All.OrderBy(kernel => kernel.Tier)
+                   where kernel.Format == codec.Format && tiers.Contains(kernel.Tier)
+                   select kernel,
+            ];
+            if (kernels.Length == 0)
+            {
+                throw new NotSupportedException($"No decoder of {string.Join(", ", codecs)} is written for {string.Join(", ", tiers)}.");
+            }
+
+            Contender[] cached = Array.ConvertAll(kernels, kernel => Contend(kernel, source, destination, CachedWeights));
+            Contest.Run(cached, 4 * rounds, TimeSpan.FromMilliseconds(1), progress, cancellationToken);
+            Contender[] streaming = Array.ConvertAll(kernels, kernel => Contend(kernel, source, destination, StreamedWeights));
+            Contest.Run(streaming, (rounds + 1) / 2, TimeSpan.Zero, progress, cancellationToken);
+
+            return
+            [
+                .. kernels.Select((kernel, i) => new DecodeSpeed(
+                    QuantCodec.Get(kernel.Format).Name,
+                    kernel.Tier.ToString(),
+                    kernel.Tier == QuantCodec.Get(kernel.Format).DecodeTier,
+                    GigabytesPerSecond(CachedWeights, cached[i]),
+                    GigabytesPerSecond(StreamedWeights, streaming[i]))),
+            ];
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(source);
+            NativeMemory.AlignedFree(destination);
+        }
+    }
+
+    /// <summary>Times the three ways of encoding on one thread.</summary>
+    /// <param name="codecs">The codecs.</param>
+    /// <param name="rounds">Turns of each.</param>
+    /// <param name="progress">Told what is happening.</param>
+    /// <param name="cancellationToken">Stops the measurement.</param>
+    /// <returns>In the order of the codecs.</returns>
+    public static IReadOnlyList<EncodeSpeed> Encode(
+        IReadOnlyList<QuantCodec> codecs, int rounds, Action<string> progress, CancellationToken cancellationToken)
+    {
+        var random = new Random(1);
+        float[] weights = new float[EncodedRows * EncodedRow];
+        float[] importance = new float[EncodedRow];
+        for (int i = 0; i < weights.Length; i++)
+        {
+            weights[i] = (float)(0.02 * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+        }
+
+        for (int i = 0; i < importance.Length; i++)
+        {
+            importance[i] = random.NextSingle() + 0.1f;
+        }
+
+        Contender[][] ways = [.. codecs.Select(codec => new[]
+        {
+            Contend(codec, "reference", [], EncodeMode.Reference),
+            Contend(codec, "importance", importance, EncodeMode.Reference),
+            Contend(codec, "best", [], EncodeMode.Best),
+        })];
+        Contest.Run([.. ways.SelectMany(way => way)], rounds, TimeSpan.FromMilliseconds(5), progress, cancellationToken);
+        return [.. codecs.Select((codec, i) => new EncodeSpeed(codec.Name, Speed(ways[i][0]), Speed(ways[i][1]), Speed(ways[i][2])))];
+
+        Contender Contend(QuantCodec codec, string way, float[] columns, EncodeMode mode)
+        {
+            byte[] destination = new byte[codec.GetByteCount(weights.Length)];
+            return new Contender($"encode {codec.Name} {way}", repetitions =>
+            {
+                var options = new EncodeOptions { RowLength = EncodedRow, Importance = columns, Mode = mode, MaxThreads = 1 };
+                for (int i = 0; i < repetitions; i++)
+                {
+                    codec.Encode(weights, destination, options);
+                }
+            });
+        }
+
+        double Speed(Contender contender) => weights.Length / contender.BestSeconds / 1e6;
+    }
+
+    private static Contender Contend(DecodeKernel kernel, byte* source, float* destination, int weights)
+    {
+        nint blocks = weights / QuantCodec.Get(kernel.Format).WeightsPerBlock;
+        return new Contender($"decode {kernel}", repetitions =>
+        {
+            for (int i = 0; i < repetitions; i++)
+            {
+                kernel.Run(source, destination, blocks);
+            }
+        });
+    }
+
+    private static double GigabytesPerSecond(int weights, Contender contender) => weights * sizeof(float) / contender.BestSeconds / 1e9;
+
+    /// <summary>
+    /// Random bytes are blocks of any format. No 16-bit word of these is an infinity, a NaN or a subnormal, so no scale is one, wherever the
+    /// format has it.
+    /// </summary>
+    private static void FillWithFiniteNumbers(byte* bytes, nint length)
+    {
+        const int ExponentMask = 0x7C00, ExponentOfOne = 0x3C00;
+        const int Tile = 1 << 20;
+        var random = new Random(1);
+        var tile = new Span<byte>(bytes, (int)Math.Min(length, Tile));
+        random.NextBytes(tile);
+        foreach (ref ushort word in MemoryMarshal.Cast<byte, ushort>(tile))
+        {
+            word = (word & ExponentMask) is 0 or ExponentMask ? (ushort)((word & ~ExponentMask) | ExponentOfOne) : word;
+        }
+
+        for (nint at = Tile; at < length; at += Tile)
+        {
+            tile.CopyTo(new Span<byte>(bytes + at, (int)Math.Min(length - at, Tile)));
+        }
+    }
+}

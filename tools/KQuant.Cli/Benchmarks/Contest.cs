@@ -1,0 +1,43 @@
+namespace KQuant.Cli.Benchmarks;
+
+/// <summary>
+/// Times several pieces of work against each other on a machine that does other things besides: in turns (A B C, A B C, ...), so that
+/// a slow moment hits all of them, and each keeps its best time, which is the one least disturbed.
+/// </summary>
+internal static class Contest
+{
+    private static readonly TimeSpan BackgroundCompilation = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Runs the contenders.</summary>
+    /// <param name="contenders">What to time.</param>
+    /// <param name="rounds">Turns that each gets.</param>
+    /// <param name="turn">How long one turn takes at least.</param>
+    /// <param name="progress">Told what is happening before each turn.</param>
+    /// <param name="cancellationToken">Looked at between turns.</param>
+    public static void Run(
+        IReadOnlyList<Contender> contenders, int rounds, TimeSpan turn, Action<string> progress, CancellationToken cancellationToken)
+    {
+        // Twice, because the runtime compiles in the background and in two steps: with counters, then for speed.
+        for (int step = 0; step < 2; step++)
+        {
+            ForEach("warming up", contender => contender.WarmUp());
+            cancellationToken.WaitHandle.WaitOne(BackgroundCompilation);
+        }
+
+        ForEach("warming up", contender => contender.Calibrate(turn));
+        for (int round = 1; round <= rounds; round++)
+        {
+            ForEach($"round {round} of {rounds}", contender => contender.Run());
+        }
+
+        void ForEach(string what, Action<Contender> action)
+        {
+            foreach (Contender contender in contenders)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                progress($"{contender.Name}, {what}");
+                action(contender);
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+using System.CommandLine;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary><c>kquant bench</c>: how fast this machine does what the library does.</summary>
+internal static class BenchCommand
+{
+    internal static Command Create() => new("bench", "Measure the speed of this machine.")
+    {
+        BenchCodecsCommand.Create(),
+    };
+}

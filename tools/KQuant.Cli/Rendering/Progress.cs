@@ -1,0 +1,21 @@
+using Spectre.Console;
+
+namespace KQuant.Cli.Rendering;
+
+/// <summary>Says what a long command is doing, on the error stream and only to a person.</summary>
+internal static class Progress
+{
+    /// <summary>Runs work with a line that changes as it goes.</summary>
+    /// <param name="work">Work, given what it calls to change the line.</param>
+    public static void Show(Action<Action<string>> work)
+    {
+        if (Console.IsErrorRedirected)
+        {
+            work(_ => { });
+            return;
+        }
+
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        console.Status().Start("", context => work(text => context.Status(Markup.Escape(text))));
+    }
+}
