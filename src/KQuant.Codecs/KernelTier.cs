@@ -64,7 +64,7 @@ public static class KernelTiers
         _ => false,
     };
 
-    private static KernelTier ReadMaxTier(string? value)
+    internal static KernelTier ReadMaxTier(string? value)
     {
         if (string.IsNullOrEmpty(value))
         {

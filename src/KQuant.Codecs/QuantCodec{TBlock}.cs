@@ -13,6 +13,9 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     // What a thread encodes before it asks for more: long against the asking, short against a matrix.
     private const int WeightsPerTurn = 16384;
 
+    /// <summary>Weights that are decoded to float at a time on the way to a 16-bit destination; they stay in the first-level cache.</summary>
+    private const int BufferedWeights = 2048;
+
     private readonly DecodeKernel _decoder = DecodeKernels.Best(TBlock.Format, KernelTiers.Max);
 
     public QuantCodec()
@@ -32,9 +35,41 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
         }
     }
 
-    public override void Decode(ReadOnlySpan<byte> source, Span<Half> destination) => throw new NotSupportedException();
+    [SkipLocalsInit]
+    public override void Decode(ReadOnlySpan<byte> source, Span<Half> destination)
+    {
+        int blocks = CountBlocks(source.Length, destination.Length);
+        Span<float> buffer = stackalloc float[BufferedWeights];
+        int run = BufferedWeights / WeightsPerBlock;
+        fixed (byte* src = source)
+        fixed (float* weights = buffer)
+        {
+            for (int b = 0; b < blocks; b += run)
+            {
+                run = Math.Min(run, blocks - b);
+                _decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
+                TensorPrimitives.ConvertToHalf(buffer[..(run * WeightsPerBlock)], destination[(b * WeightsPerBlock)..]);
+            }
+        }
+    }
 
-    public override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination) => throw new NotSupportedException();
+    [SkipLocalsInit]
+    public override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination)
+    {
+        int blocks = CountBlocks(source.Length, destination.Length);
+        float* weights = stackalloc float[BufferedWeights];
+        int run = BufferedWeights / WeightsPerBlock;
+        fixed (byte* src = source)
+        fixed (BFloat16* dst = destination)
+        {
+            for (int b = 0; b < blocks; b += run)
+            {
+                run = Math.Min(run, blocks - b);
+                _decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
+                RoundKernels.Default.Run(weights, (ushort*)dst + ((long)b * WeightsPerBlock), run * WeightsPerBlock);
+            }
+        }
+    }
 
     public override bool TryEncode(
         ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)

@@ -25,6 +25,7 @@ internal static class CommandLine
         if (command.Action is ParseErrorAction parseError)
         {
             parseError.ShowHelp = false;
+            parseError.ShowTypoCorrections = false;
         }
 
         var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };

@@ -18,13 +18,8 @@ public struct BlockF32 : IQuantBlock<BlockF32>
     public readonly bool IsFinite => float.IsFinite(Value);
 
     /// <inheritdoc/>
-    public static void Decode(ReadOnlySpan<BlockF32> source, Span<float> destination)
-    {
-        for (int i = 0; i < source.Length; i++)
-        {
-            destination[i] = source[i].Value;
-        }
-    }
+    public static void Decode(ReadOnlySpan<BlockF32> source, Span<float> destination) =>
+        MemoryMarshal.Cast<BlockF32, float>(source).CopyTo(destination);
 
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockF32> destination, in EncodeOptions options) =>

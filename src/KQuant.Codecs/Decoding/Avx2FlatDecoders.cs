@@ -1,79 +1,133 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using KQuant.Codecs.Blocks;
 
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>The 32-wide formats with AVX2: codes are put together as bytes, see <see cref="Avx2Codes"/>, and converted.</summary>
+/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="Binary16"/>.</remarks>
 internal static unsafe class Avx2FlatDecoders
 {
+    private const float UnscaledUnit = Binary16.Unscale * Avx2Codes.Unit;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_0(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        Vector256<uint> seen = Vector256<uint>.Zero;
+        byte* block = source;
+        float* w = destination;
+        nint left = blocks;
+        do
         {
-            float d = Binary16.ToSingle(*(ushort*)source) * Avx2Codes.Unit;
-            Vector256<byte> codes = Nibbles(source + 2).AsByte() - Vector256.Create((byte)8);
-            Avx2Codes.Scale32(codes.AsUInt32(), Vector256.Create(d), destination);
-            source += 18;
-            destination += 32;
+            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<byte> codes = Nibbles(block + 2).AsByte() - Vector256.Create((byte)8);
+            Avx2Codes.Scale32(codes.AsUInt32(), d, w);
+            block += 18;
+            w += 32;
+        }
+        while (--left != 0);
+
+        if (!Binary16.AllFinite(seen))
+        {
+            ScalarDecoders.Decode<BlockQ4_0>(source, destination, blocks);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_1(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        Vector256<uint> seen = Vector256<uint>.Zero;
+        byte* block = source;
+        float* w = destination;
+        nint left = blocks;
+        do
         {
-            float d = Binary16.ToSingle(*(ushort*)source) * Avx2Codes.Unit;
-            float m = Binary16.ToSingle(*(ushort*)(source + 2));
-            Avx2Codes.Scale32(Nibbles(source + 4), Vector256.Create(d), Vector256.Create(m), destination);
-            source += 20;
-            destination += 32;
+            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<float> m = Binary16.ScaledBroadcast(block + 2, ref seen) * Binary16.Unscale;
+            Avx2Codes.Scale32(Nibbles(block + 4), d, m, w);
+            block += 20;
+            w += 32;
+        }
+        while (--left != 0);
+
+        if (!Binary16.AllFinite(seen))
+        {
+            ScalarDecoders.Decode<BlockQ4_1>(source, destination, blocks);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_0(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        Vector256<uint> seen = Vector256<uint>.Zero;
+        byte* block = source;
+        float* w = destination;
+        nint left = blocks;
+        do
         {
             // A clear fifth bit takes 16 away: in two's complement, that is four bits set above the nibble.
-            float d = Binary16.ToSingle(*(ushort*)source) * Avx2Codes.Unit;
-            Vector256<uint> codes = Nibbles(source + 6) | Vector256.AndNot(Vector256.Create(0xF0F0_F0F0u), Bits(*(uint*)(source + 2)));
-            Avx2Codes.Scale32(codes, Vector256.Create(d), destination);
-            source += 22;
-            destination += 32;
+            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<uint> codes = Nibbles(block + 6) | Vector256.AndNot(Vector256.Create(0xF0F0_F0F0u), Bits(*(uint*)(block + 2)));
+            Avx2Codes.Scale32(codes, d, w);
+            block += 22;
+            w += 32;
+        }
+        while (--left != 0);
+
+        if (!Binary16.AllFinite(seen))
+        {
+            ScalarDecoders.Decode<BlockQ5_0>(source, destination, blocks);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_1(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        Vector256<uint> seen = Vector256<uint>.Zero;
+        byte* block = source;
+        float* w = destination;
+        nint left = blocks;
+        do
         {
-            float d = Binary16.ToSingle(*(ushort*)source) * Avx2Codes.Unit;
-            float m = Binary16.ToSingle(*(ushort*)(source + 2));
-            Vector256<uint> codes = Nibbles(source + 8) | (Bits(*(uint*)(source + 4)) & Vector256.Create(0x1010_1010u));
-            Avx2Codes.Scale32(codes, Vector256.Create(d), Vector256.Create(m), destination);
-            source += 24;
-            destination += 32;
+            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<float> m = Binary16.ScaledBroadcast(block + 2, ref seen) * Binary16.Unscale;
+            Vector256<uint> codes = Nibbles(block + 8) | (Bits(*(uint*)(block + 4)) & Vector256.Create(0x1010_1010u));
+            Avx2Codes.Scale32(codes, d, m, w);
+            block += 24;
+            w += 32;
+        }
+        while (--left != 0);
+
+        if (!Binary16.AllFinite(seen))
+        {
+            ScalarDecoders.Decode<BlockQ5_1>(source, destination, blocks);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q8_0(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        Vector256<uint> seen = Vector256<uint>.Zero;
+        byte* block = source;
+        float* w = destination;
+        nint left = blocks;
+        do
         {
-            Vector256<float> d = Vector256.Create(Binary16.ToSingle(*(ushort*)source));
-            sbyte* codes = (sbyte*)source + 2;
-            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes))).Store(destination);
-            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 8))).Store(destination + 8);
-            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 16))).Store(destination + 16);
-            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 24))).Store(destination + 24);
-            source += 34;
-            destination += 32;
+            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * Binary16.Unscale;
+            sbyte* codes = (sbyte*)block + 2;
+            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes))).Store(w);
+            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 8))).Store(w + 8);
+            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 16))).Store(w + 16);
+            (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 24))).Store(w + 24);
+            block += 34;
+            w += 32;
+        }
+        while (--left != 0);
+
+        if (!Binary16.AllFinite(seen))
+        {
+            ScalarDecoders.Decode<BlockQ8_0>(source, destination, blocks);
         }
     }
 

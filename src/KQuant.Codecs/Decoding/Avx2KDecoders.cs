@@ -13,7 +13,7 @@ internal static unsafe class Avx2KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q2_K(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             Vector256<float> d = Vector256.Create(Binary16.ToSingle(*(ushort*)(source + 80)) * Avx2Codes.Unit);
             Vector256<float> negatedDMin = Vector256.Create(-Binary16.ToSingle(*(ushort*)(source + 82)));
@@ -33,12 +33,13 @@ internal static unsafe class Avx2KDecoders
             source += 84;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q3_K(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             Vector256<float> d = Vector256.Create(Binary16.ToSingle(*(ushort*)(source + 108)) * Avx2Codes.Unit);
             Vector128<sbyte> packed = SuperBlockScales.UnpackQ3(source + 96);
@@ -61,13 +62,14 @@ internal static unsafe class Avx2KDecoders
             source += 110;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_K(byte* source, float* destination, nint blocks)
     {
         Vector256<uint> nibble = Vector256.Create(0x0F0F_0F0Fu);
-        for (; blocks > 0; blocks--)
+        do
         {
             (Vector256<float> scales, Vector256<float> offsets) = Q4Scales(source);
             for (nint run = 0; run < 4; run++)
@@ -83,6 +85,7 @@ internal static unsafe class Avx2KDecoders
             source += 144;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -90,7 +93,7 @@ internal static unsafe class Avx2KDecoders
     {
         Vector256<uint> nibble = Vector256.Create(0x0F0F_0F0Fu);
         Vector256<uint> fifth = Vector256.Create(0x1010_1010u);
-        for (; blocks > 0; blocks--)
+        do
         {
             (Vector256<float> scales, Vector256<float> offsets) = Q4Scales(source);
             Vector256<uint> fifthBits = Avx2Codes.LoadOrdered(source + 16);
@@ -110,12 +113,13 @@ internal static unsafe class Avx2KDecoders
             source += 176;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q6_K(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             // Codes are put into the upper six bits of their bytes.
             Vector256<float> d = Vector256.Create(Binary16.ToSingle(*(ushort*)(source + 208)) * (Avx2Codes.Unit / 4));
@@ -137,6 +141,7 @@ internal static unsafe class Avx2KDecoders
             source += 210;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     /// <summary>q4_K, q5_K: the eight scales, in units, and the eight negated minimums.</summary>

@@ -10,20 +10,12 @@ namespace KQuant.Codecs.Decoding;
 /// they are computed once per block, and a permutation looks up sixteen of them at a time. It reads only the low four bits (five with two
 /// tables) of a lane, so codes need no masking.
 /// </summary>
-/// <remarks>
-/// Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="Binary16"/>. Loops test at their end: the JIT
-/// moves constants out of a long one only in this shape.
-/// </remarks>
+/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="Binary16"/>.</remarks>
 internal static unsafe class Avx512FlatDecoders
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_0(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> codes = Vector512.Create(-8f, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7) * Binary16.Unscale;
         Vector512<float> largest = Vector512<float>.Zero;
         byte* block = source;
@@ -46,11 +38,6 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_1(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> codes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         Vector128<float> largest = Vector128<float>.Zero;
         byte* block = source;
@@ -74,11 +61,6 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_0(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> highCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) * Binary16.Unscale;
         Vector512<float> lowCodes = highCodes - Vector512.Create(16 * Binary16.Unscale);
         Vector512<float> largest = Vector512<float>.Zero;
@@ -103,11 +85,6 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_1(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> lowCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         Vector512<float> highCodes = lowCodes + Vector512.Create(16f);
         Vector128<float> largest = Vector128<float>.Zero;
@@ -132,11 +109,6 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q8_0(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> largest = Vector512<float>.Zero;
         byte* block = source;
         float* w = destination;

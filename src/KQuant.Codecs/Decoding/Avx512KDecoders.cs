@@ -19,11 +19,6 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q2_K(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<uint> pair = Vector512.Create(0x0303_0303u);
         (Vector512<float> scales, Vector512<float> mins) = Q2Scales(source);
         do
@@ -51,11 +46,6 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q3_K(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> scales = Q3Scales(source);
         do
         {
@@ -87,11 +77,6 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_K(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> scales = Q4Scales(source);
         do
         {
@@ -117,11 +102,6 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_K(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> scales = Q4Scales(source);
         do
         {
@@ -150,11 +130,6 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q6_K(byte* source, float* destination, nint blocks)
     {
-        if (blocks == 0)
-        {
-            return;
-        }
-
         Vector512<float> scales = Q6Scales(source);
         do
         {

@@ -106,6 +106,16 @@ internal static unsafe class Binary16
         return scaled;
     }
 
+    /// <summary>As <see cref="ScaledBroadcast(byte*, ref Vector512{float})"/>; bit 28 of <paramref name="seen"/> remembers the others.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ScaledBroadcast(byte* half, ref Vector256<uint> seen)
+    {
+        Vector256<int> doubled = Vector256.Create(*(short*)half).AsInt32();
+        Vector256<uint> scaled = (doubled >> 3).AsUInt32() & Vector256.Create(Fields);
+        seen |= scaled + Vector256.Create(ImplicitBit);
+        return scaled.AsSingle();
+    }
+
     /// <summary>As <see cref="ScaledBroadcast(byte*, ref Vector512{float})"/>, two neighbouring numbers in lanes 0 and 1.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> ScaledPair(byte* halves, ref Vector128<float> largest)
@@ -125,4 +135,8 @@ internal static unsafe class Binary16
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool AllFinite(Vector128<float> largest) =>
         !Vector128.GreaterThanOrEqualAny(largest.AsUInt32(), Vector128.Create(Exponent));
+
+    /// <inheritdoc cref="AllFinite(Vector512{float})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AllFinite(Vector256<uint> seen) => (seen.ToScalar() & (1u << 28)) == 0;
 }

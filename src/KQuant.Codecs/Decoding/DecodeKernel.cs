@@ -4,6 +4,10 @@ namespace KQuant.Codecs.Decoding;
 /// One way to decode one format: <c>Run(source, destination, blocks)</c> reads exactly the bytes of the blocks and writes exactly their
 /// weights, at any alignment.
 /// </summary>
+/// <remarks>
+/// The functions in the table may count on one block at least. Their loops test at the end: in this shape the JIT moves constants out of
+/// loops of any length. They are compiled for speed at once, because vector code that is not takes fifty times as long.
+/// </remarks>
 internal sealed unsafe class DecodeKernel(QuantFormat format, KernelTier tier, delegate*<byte*, float*, nint, void> run)
 {
     public QuantFormat Format { get; } = format;
@@ -12,7 +16,13 @@ internal sealed unsafe class DecodeKernel(QuantFormat format, KernelTier tier, d
 
     public bool IsSupported => KernelTiers.IsSupported(Tier);
 
-    public void Run(byte* source, float* destination, nint blocks) => run(source, destination, blocks);
+    public void Run(byte* source, float* destination, nint blocks)
+    {
+        if (blocks > 0)
+        {
+            run(source, destination, blocks);
+        }
+    }
 
     public override string ToString() => $"{Format} {Tier}";
 }

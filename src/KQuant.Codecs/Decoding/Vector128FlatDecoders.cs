@@ -9,7 +9,7 @@ internal static unsafe class Vector128FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_0(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * Vector128Codes.Unit;
             Vector128<byte> codes = Vector128.Load(source + 2);
@@ -18,12 +18,13 @@ internal static unsafe class Vector128FlatDecoders
             source += 18;
             destination += 32;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_1(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * Vector128Codes.Unit;
             float m = Binary16.ToSingle(*(ushort*)(source + 2));
@@ -33,6 +34,7 @@ internal static unsafe class Vector128FlatDecoders
             source += 20;
             destination += 32;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -40,7 +42,7 @@ internal static unsafe class Vector128FlatDecoders
     {
         // A clear fifth bit takes 16 away: in two's complement, that is four bits set above the nibble.
         Vector128<byte> minus16 = Vector128.Create((byte)0xF0);
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * Vector128Codes.Unit;
             uint fifthBits = *(uint*)(source + 2);
@@ -52,13 +54,14 @@ internal static unsafe class Vector128FlatDecoders
             source += 22;
             destination += 32;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_1(byte* source, float* destination, nint blocks)
     {
         Vector128<byte> fifth = Vector128.Create((byte)16);
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * Vector128Codes.Unit;
             float m = Binary16.ToSingle(*(ushort*)(source + 2));
@@ -71,12 +74,13 @@ internal static unsafe class Vector128FlatDecoders
             source += 24;
             destination += 32;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q8_0(byte* source, float* destination, nint blocks)
     {
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * Vector128Codes.Unit;
             Vector128Codes.Scale16(Vector128.Load(source + 2), d, destination);
@@ -84,6 +88,7 @@ internal static unsafe class Vector128FlatDecoders
             source += 34;
             destination += 32;
         }
+        while (--blocks != 0);
     }
 
     /// <summary>All ones in the bytes whose bit among the lower sixteen of <paramref name="bits"/> is set.</summary>

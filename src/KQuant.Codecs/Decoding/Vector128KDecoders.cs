@@ -15,7 +15,7 @@ internal static unsafe class Vector128KDecoders
     {
         Scales buffer;
         float* scales = (float*)&buffer, offsets = scales + 16;
-        for (; blocks > 0; blocks--)
+        do
         {
             Vector128<byte> packed = Vector128.Load(source);
             float d = Binary16.ToSingle(*(ushort*)(source + 80)) * Vector128Codes.Unit;
@@ -38,6 +38,7 @@ internal static unsafe class Vector128KDecoders
             source += 84;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [SkipLocalsInit]
@@ -46,7 +47,7 @@ internal static unsafe class Vector128KDecoders
     {
         Scales buffer;
         float* scales = (float*)&buffer;
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)(source + 108)) * Vector128Codes.Unit;
             Vector128Codes.Scale16(SuperBlockScales.UnpackQ3(source + 96).AsByte(), d * Vector128Codes.Unit, scales);
@@ -72,6 +73,7 @@ internal static unsafe class Vector128KDecoders
             source += 110;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [SkipLocalsInit]
@@ -80,7 +82,7 @@ internal static unsafe class Vector128KDecoders
     {
         Scales buffer;
         float* scales = (float*)&buffer, offsets = scales + 8;
-        for (; blocks > 0; blocks--)
+        do
         {
             UnpackQ4(source, scales);
             for (nint run = 0; run < 8; run++)
@@ -95,6 +97,7 @@ internal static unsafe class Vector128KDecoders
             source += 144;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [SkipLocalsInit]
@@ -103,7 +106,7 @@ internal static unsafe class Vector128KDecoders
     {
         Scales buffer;
         float* scales = (float*)&buffer, offsets = scales + 8;
-        for (; blocks > 0; blocks--)
+        do
         {
             UnpackQ4(source, scales);
             for (nint odd = 0; odd < 2; odd++)
@@ -124,6 +127,7 @@ internal static unsafe class Vector128KDecoders
             source += 176;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [SkipLocalsInit]
@@ -134,7 +138,7 @@ internal static unsafe class Vector128KDecoders
         float* scales = (float*)&buffer;
         Vector128<byte> nibble = Vector128.Create((byte)15);
         Vector128<byte> pair = Vector128.Create((byte)0x30);
-        for (; blocks > 0; blocks--)
+        do
         {
             float d = Binary16.ToSingle(*(ushort*)(source + 208)) * Vector128Codes.Unit;
             Vector128Codes.Scale16(Vector128.Load(source + 192), d * Vector128Codes.Unit, scales);
@@ -155,6 +159,7 @@ internal static unsafe class Vector128KDecoders
             source += 210;
             destination += 256;
         }
+        while (--blocks != 0);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -45,6 +45,7 @@ internal static unsafe class CodecBenchmark
             }
 
             Contender[] cached = Array.ConvertAll(kernels, kernel => Contend(kernel, source, destination, CachedWeights));
+            Contest.WarmUp(cached, progress, cancellationToken);
             Contest.Run(cached, 4 * rounds, TimeSpan.FromMilliseconds(1), progress, cancellationToken);
             Contender[] streaming = Array.ConvertAll(kernels, kernel => Contend(kernel, source, destination, StreamedWeights));
             Contest.Run(streaming, (rounds + 1) / 2, TimeSpan.Zero, progress, cancellationToken);
@@ -94,7 +95,9 @@ internal static unsafe class CodecBenchmark
             Contend(codec, "importance", importance, EncodeMode.Reference),
             Contend(codec, "best", [], EncodeMode.Best),
         })];
-        Contest.Run([.. ways.SelectMany(way => way)], rounds, TimeSpan.FromMilliseconds(5), progress, cancellationToken);
+        Contender[] all = [.. ways.SelectMany(way => way)];
+        Contest.WarmUp(all, progress, cancellationToken);
+        Contest.Run(all, rounds, TimeSpan.FromMilliseconds(5), progress, cancellationToken);
         return [.. codecs.Select((codec, i) => new EncodeSpeed(codec.Name, Speed(ways[i][0]), Speed(ways[i][1]), Speed(ways[i][2])))];
 
         Contender Contend(QuantCodec codec, string way, float[] columns, EncodeMode mode)

@@ -8,6 +8,20 @@ internal static class Contest
 {
     private static readonly TimeSpan BackgroundCompilation = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>Gives the runtime the time to compile all code for speed.</summary>
+    /// <param name="contenders">Work that runs the code.</param>
+    /// <param name="progress">Told what is happening.</param>
+    /// <param name="cancellationToken">Looked at between the contenders.</param>
+    public static void WarmUp(IReadOnlyList<Contender> contenders, Action<string> progress, CancellationToken cancellationToken)
+    {
+        // Twice, because the runtime compiles in the background and in two steps: with counters, then for speed.
+        for (int step = 0; step < 2; step++)
+        {
+            ForEach(contenders, contender => contender.WarmUp(), "warming up", progress, cancellationToken);
+            cancellationToken.WaitHandle.WaitOne(BackgroundCompilation);
+        }
+    }
+
     /// <summary>Runs the contenders.</summary>
     /// <param name="contenders">What to time.</param>
     /// <param name="rounds">Turns that each gets.</param>
@@ -17,27 +31,25 @@ internal static class Contest
     public static void Run(
         IReadOnlyList<Contender> contenders, int rounds, TimeSpan turn, Action<string> progress, CancellationToken cancellationToken)
     {
-        // Twice, because the runtime compiles in the background and in two steps: with counters, then for speed.
-        for (int step = 0; step < 2; step++)
-        {
-            ForEach("warming up", contender => contender.WarmUp());
-            cancellationToken.WaitHandle.WaitOne(BackgroundCompilation);
-        }
-
-        ForEach("warming up", contender => contender.Calibrate(turn));
+        ForEach(contenders, contender => contender.Calibrate(turn), "calibrating", progress, cancellationToken);
         for (int round = 1; round <= rounds; round++)
         {
-            ForEach($"round {round} of {rounds}", contender => contender.Run());
+            ForEach(contenders, contender => contender.Run(), $"round {round} of {rounds}", progress, cancellationToken);
         }
+    }
 
-        void ForEach(string what, Action<Contender> action)
+    private static void ForEach(
+        IReadOnlyList<Contender> contenders,
+        Action<Contender> action,
+        string what,
+        Action<string> progress,
+        CancellationToken cancellationToken)
+    {
+        foreach (Contender contender in contenders)
         {
-            foreach (Contender contender in contenders)
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                progress($"{contender.Name}, {what}");
-                action(contender);
-            }
+            cancellationToken.ThrowIfCancellationRequested();
+            progress($"{contender.Name}, {what}");
+            action(contender);
         }
     }
 }

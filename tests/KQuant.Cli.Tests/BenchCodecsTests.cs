@@ -1,0 +1,136 @@
+using System.Diagnostics;
+using System.Text.Json;
+using KQuant.Codecs;
+
+namespace KQuant.Cli.Tests;
+
+/// <summary><c>kquant bench codecs</c>: what it prints and how it ends. How fast anything is is not tested.</summary>
+public class BenchCodecsTests
+{
+    [Test]
+    public async Task ReportsEveryDecoderThatTheMachineRuns()
+    {
+        (int exitCode, string output, string error) = await Run("bench", "codecs", "--decode", "--codec", "q4_k", "--codec", "f32", "--rounds", "1", "--json");
+
+        Assert.That(exitCode, Is.Zero, error);
+        using JsonDocument report = JsonDocument.Parse(output);
+        JsonElement[] decode = [.. report.RootElement.GetProperty("decode").EnumerateArray()];
+        string[] expected =
+        [
+            .. from tier in (KernelTier[])[KernelTier.Scalar, KernelTier.Vector128, KernelTier.Avx2, KernelTier.Avx512]
+               where KernelTiers.IsSupported(tier)
+               select $"q4_k {tier}",
+            "f32 Scalar",
+        ];
+        Assert.Multiple(() =>
+        {
+            Assert.That(decode.Select(entry => $"{entry.GetProperty("codec")} {entry.GetProperty("tier")}"), Is.EqualTo(expected));
+            Assert.That(decode.Select(entry => entry.GetProperty("cachedGBps").GetDouble()), Is.All.Positive);
+            Assert.That(decode.Select(entry => entry.GetProperty("streamingGBps").GetDouble()), Is.All.Positive);
+            Assert.That(report.RootElement.GetProperty("processor").GetString(), Is.Not.Empty);
+            Assert.That(report.RootElement.GetProperty("encode").ValueKind, Is.EqualTo(JsonValueKind.Null));
+        });
+    }
+
+    [Test]
+    public async Task PrintsAlignedTextWhereNobodyLooks()
+    {
+        (int exitCode, string output, string error) =
+            await Run("bench", "codecs", "--decode", "--codec", "q8_0", "--tier", "scalar", "--rounds", "1");
+
+        Assert.That(exitCode, Is.Zero, error);
+        string[] lines = output.TrimEnd().Split('\n');
+        Assert.That(lines[^2], Does.Match(@"^codec  tier +cached  streaming$"));
+        Assert.That(lines[^1], Does.Match(@"^q8_0   Scalar( +\*)? +[\d.]+ +[\d.]+$"));
+    }
+
+    [Test]
+    public void TheEnvironmentCapsWhatTheLibraryUses()
+    {
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "kquant.exe" : "kquant"))
+        {
+            ArgumentList = { "bench", "codecs", "--decode", "--codec", "q4_0", "--rounds", "1", "--json" },
+            Environment = { [KernelTiers.MaxTierVariable] = "Scalar" },
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+
+        Assert.That(process.ExitCode, Is.Zero);
+        using JsonDocument report = JsonDocument.Parse(output);
+        Assert.That(
+            from entry in report.RootElement.GetProperty("decode").EnumerateArray()
+            where entry.GetProperty("inUse").GetBoolean()
+            select entry.GetProperty("tier").GetString(),
+            Is.EqualTo(["Scalar"]));
+    }
+
+    [TestCase("'q9_9' is no codec; the codecs are q2_k, q3_k, ", "bench", "codecs", "--codec", "q9_9")]
+    [TestCase("'sse' is no tier; the tiers are Scalar, Vector128, ", "bench", "codecs", "--tier", "sse")]
+    [TestCase("--rounds is a number from 1 to 10000.", "bench", "codecs", "--rounds", "0")]
+    [TestCase("Required command was not provided.", "bench")]
+    [TestCase("--loud", "bench", "codecs", "--loud")]
+    public async Task WrongUsageIsTwo(string message, params string[] args)
+    {
+        (int exitCode, string output, string error) = await Run(args);
+        Assert.Multiple(() =>
+        {
+            Assert.That(exitCode, Is.EqualTo(2));
+            Assert.That(error, Does.Contain(message));
+            Assert.That(output, Is.Empty);
+        });
+    }
+
+    [Test]
+    public async Task ATierThatTheMachineLacksIsAFailure()
+    {
+        KernelTier missing = KernelTiers.All.ToArray().FirstOrDefault(tier => !KernelTiers.IsSupported(tier));
+        (int exitCode, _, string error) = await Run("bench", "codecs", "--decode", "--tier", $"{missing}");
+        Assert.Multiple(() =>
+        {
+            Assert.That(exitCode, Is.EqualTo(1));
+            Assert.That(error.TrimEnd(), Is.EqualTo($"This machine, as configured, does not run {missing}."));
+        });
+    }
+
+    [Test]
+    public async Task ATierWithoutDecoderIsAFailure()
+    {
+        if (!KernelTiers.IsSupported(KernelTier.AvxVnni))
+        {
+            Assert.Ignore("This machine, as configured, has no AvxVnni.");
+        }
+
+        (int exitCode, _, string error) = await Run("bench", "codecs", "--decode", "--tier", "AvxVnni", "--codec", "q4_0");
+        Assert.Multiple(() =>
+        {
+            Assert.That(exitCode, Is.EqualTo(1));
+            Assert.That(error.TrimEnd(), Is.EqualTo("No decoder of q4_0 is written for AvxVnni."));
+        });
+    }
+
+    [Test]
+    public async Task AnInterruptionIs130()
+    {
+        using var source = new CancellationTokenSource();
+        await source.CancelAsync();
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        int exitCode = await CommandLine.RunAsync(["bench", "codecs", "--decode"], output, error, source.Token);
+        Assert.Multiple(() =>
+        {
+            Assert.That(exitCode, Is.EqualTo(130));
+            Assert.That(output.ToString(), Is.Empty);
+        });
+    }
+
+    private static async Task<(int ExitCode, string Output, string Error)> Run(params string[] args)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        int exitCode = await CommandLine.RunAsync(args, output, error);
+        return (exitCode, output.ToString(), error.ToString());
+    }
+}
