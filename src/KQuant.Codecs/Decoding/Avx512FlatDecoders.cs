@@ -10,26 +10,26 @@ namespace KQuant.Codecs.Decoding;
 /// they are computed once per block, and a permutation looks up sixteen of them at a time. It reads only the low four bits (five with two
 /// tables) of a lane, so codes need no masking.
 /// </summary>
-/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="Binary16"/>.</remarks>
+/// <remarks>Runs of blocks with an infinite or NaN scale are left to the specification, see <see cref="FiniteScale"/>.</remarks>
 internal static unsafe class Avx512FlatDecoders
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_0(byte* source, float* destination, nint blocks)
     {
-        Vector512<float> codes = Vector512.Create(-8f, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7) * Binary16.Unscale;
+        Vector512<float> codes = Vector512.Create(-8f, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7) * FiniteScale.Unscale;
         Vector512<float> largest = Vector512<float>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            LookUp16(block + 2, Binary16.ScaledBroadcast(block, ref largest) * codes, w);
+            LookUp16(block + 2, FiniteScale.Broadcast(block, ref largest) * codes, w);
             block += 18;
             w += 32;
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(largest))
+        if (!FiniteScale.All(largest))
         {
             ScalarDecoders.Decode<BlockQ4_0>(source, destination, blocks);
         }
@@ -45,14 +45,14 @@ internal static unsafe class Avx512FlatDecoders
         nint left = blocks;
         do
         {
-            (Vector512<float> d, Vector512<float> m) = LoadPair(block, ref largest);
+            (Vector512<float> d, Vector512<float> m) = FiniteScale.BroadcastPair(block, ref largest);
             LookUp16(block + 4, Avx512F.FusedMultiplyAdd(d, codes, m), w);
             block += 20;
             w += 32;
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(largest))
+        if (!FiniteScale.All(largest))
         {
             ScalarDecoders.Decode<BlockQ4_1>(source, destination, blocks);
         }
@@ -61,22 +61,22 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_0(byte* source, float* destination, nint blocks)
     {
-        Vector512<float> highCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) * Binary16.Unscale;
-        Vector512<float> lowCodes = highCodes - Vector512.Create(16 * Binary16.Unscale);
+        Vector512<float> highCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) * FiniteScale.Unscale;
+        Vector512<float> lowCodes = highCodes - Vector512.Create(16 * FiniteScale.Unscale);
         Vector512<float> largest = Vector512<float>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            Vector512<float> d = Binary16.ScaledBroadcast(block, ref largest);
+            Vector512<float> d = FiniteScale.Broadcast(block, ref largest);
             LookUp32(block + 2, d * lowCodes, d * highCodes, w);
             block += 22;
             w += 32;
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(largest))
+        if (!FiniteScale.All(largest))
         {
             ScalarDecoders.Decode<BlockQ5_0>(source, destination, blocks);
         }
@@ -93,14 +93,14 @@ internal static unsafe class Avx512FlatDecoders
         nint left = blocks;
         do
         {
-            (Vector512<float> d, Vector512<float> m) = LoadPair(block, ref largest);
+            (Vector512<float> d, Vector512<float> m) = FiniteScale.BroadcastPair(block, ref largest);
             LookUp32(block + 4, Avx512F.FusedMultiplyAdd(d, lowCodes, m), Avx512F.FusedMultiplyAdd(d, highCodes, m), w);
             block += 24;
             w += 32;
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(largest))
+        if (!FiniteScale.All(largest))
         {
             ScalarDecoders.Decode<BlockQ5_1>(source, destination, blocks);
         }
@@ -115,7 +115,7 @@ internal static unsafe class Avx512FlatDecoders
         nint left = blocks;
         do
         {
-            Vector512<float> d = Binary16.ScaledBroadcast(block, ref largest) * Binary16.Unscale;
+            Vector512<float> d = FiniteScale.Broadcast(block, ref largest) * FiniteScale.Unscale;
             sbyte* codes = (sbyte*)block + 2;
             (d * Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector128.Load(codes)))).Store(w);
             (d * Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector128.Load(codes + 16)))).Store(w + 16);
@@ -124,19 +124,10 @@ internal static unsafe class Avx512FlatDecoders
         }
         while (--left != 0);
 
-        if (!Binary16.AllFinite(largest))
+        if (!FiniteScale.All(largest))
         {
             ScalarDecoders.Decode<BlockQ8_0>(source, destination, blocks);
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector512<float> D, Vector512<float> M) LoadPair(byte* halves, ref Vector128<float> largest)
-    {
-        Vector128<float> pair = Binary16.ScaledPair(halves, ref largest) * Binary16.Unscale;
-        return (
-            Avx512F.BroadcastScalarToVector512(pair),
-            Avx512F.PermuteVar16x32(pair.ToVector256Unsafe().ToVector512Unsafe(), Vector512<int>.One));
     }
 
     /// <summary>Looks up the 32 weights of a block whose codes are nibbles.</summary>

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace KQuant.Codecs.Decoding;
 
@@ -27,15 +26,6 @@ internal static unsafe class Binary16
 
     /// <summary>2^-14, the smallest normal binary16, as bits.</summary>
     private const uint SmallestNormal = 113u << 23;
-
-    /// <summary>2^112, which makes a value of <see cref="ScaledBroadcast(byte*, ref Vector512{float})"/> whole again.</summary>
-    public const float Unscale = 5.192296858534828e33f;
-
-    /// <summary>The sign, exponent and mantissa of binary16 where an arithmetic shift right by 3 leaves them in a 32-bit lane.</summary>
-    private const uint Fields = 0x8FFF_E000;
-
-    /// <summary>The control of <see cref="Avx512DQ.Range(Vector512{float}, Vector512{float}, byte)"/> that keeps the larger magnitude.</summary>
-    private const byte LargestMagnitude = 0b1011;
 
     /// <summary>Widens one number; exact.</summary>
     public static float ToSingle(ushort half)
@@ -78,6 +68,7 @@ internal static unsafe class Binary16
     }
 
     /// <inheritdoc cref="ToSingle(Vector128{uint})"/>
+    /// <remarks>Another way to the same numbers: here a comparison makes a mask that the next instruction applies for nothing.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> ToSingle(Vector512<uint> halves)
     {
@@ -90,53 +81,4 @@ internal static unsafe class Binary16
             Vector512.LessThan(bits, Vector512.Create(ImplicitBit)).AsSingle(), subnormal, special.AsSingle());
         return Vector512.ConditionalSelect(Vector512.Create(0x8000_0000u).AsSingle(), (halves << 16).AsSingle(), magnitude);
     }
-
-    /// <summary>
-    /// The finite number at <paramref name="half"/> times 2^-112, in every lane: its fields moved to where binary32 has them, the biases
-    /// left unequal, in three instructions. The caller's own multiplication brings <see cref="Unscale"/> in for nothing. What that gives is
-    /// wrong for infinities and NaNs; <paramref name="largest"/> gathers magnitudes, and <see cref="AllFinite(Vector512{float})"/> says
-    /// afterwards whether there was one.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> ScaledBroadcast(byte* half, ref Vector512<float> largest)
-    {
-        Vector512<int> doubled = Vector512.Create(*(short*)half).AsInt32();
-        Vector512<float> scaled = ((doubled >> 3) & Vector512.Create(Fields).AsInt32()).AsSingle();
-        largest = Avx512DQ.Range(largest, scaled, LargestMagnitude);
-        return scaled;
-    }
-
-    /// <summary>As <see cref="ScaledBroadcast(byte*, ref Vector512{float})"/>; bit 28 of <paramref name="seen"/> remembers the others.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> ScaledBroadcast(byte* half, ref Vector256<uint> seen)
-    {
-        Vector256<int> doubled = Vector256.Create(*(short*)half).AsInt32();
-        Vector256<uint> scaled = (doubled >> 3).AsUInt32() & Vector256.Create(Fields);
-        seen |= scaled + Vector256.Create(ImplicitBit);
-        return scaled.AsSingle();
-    }
-
-    /// <summary>As <see cref="ScaledBroadcast(byte*, ref Vector512{float})"/>, two neighbouring numbers in lanes 0 and 1.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> ScaledPair(byte* halves, ref Vector128<float> largest)
-    {
-        Vector128<short> pair = Vector128.CreateScalarUnsafe(*(int*)halves).AsInt16();
-        Vector128<int> doubled = Sse2.UnpackLow(pair, pair).AsInt32();
-        Vector128<float> scaled = ((doubled >> 3) & Vector128.Create(Fields).AsInt32()).AsSingle();
-        largest = Avx512DQ.VL.Range(largest, scaled, LargestMagnitude);
-        return scaled;
-    }
-
-    /// <summary>Whether none of the numbers seen was an infinity or NaN.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool AllFinite(Vector512<float> largest) => largest.AsUInt32().ToScalar() < Exponent;
-
-    /// <inheritdoc cref="AllFinite(Vector512{float})"/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool AllFinite(Vector128<float> largest) =>
-        !Vector128.GreaterThanOrEqualAny(largest.AsUInt32(), Vector128.Create(Exponent));
-
-    /// <inheritdoc cref="AllFinite(Vector512{float})"/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool AllFinite(Vector256<uint> seen) => (seen.ToScalar() & (1u << 28)) == 0;
 }
