@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using KQuant.Codecs.Decoding;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests;
+namespace KQuant.Codecs.Tests.Decoding;
 
 /// <summary>16-bit destinations get the float weights, rounded as the scalar conversions round.</summary>
 public unsafe class DecodeToHalfTests

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using KQuant.Codecs.Decoding;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests;
+namespace KQuant.Codecs.Tests.Decoding;
 
 /// <summary>Every decoder in the table gives the bits of the scalar one and touches no byte that is not its own.</summary>
 public unsafe class DecodeKernelTests

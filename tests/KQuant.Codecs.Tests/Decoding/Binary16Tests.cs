@@ -1,6 +1,6 @@
 using KQuant.Codecs.Decoding;
 
-namespace KQuant.Codecs.Tests;
+namespace KQuant.Codecs.Tests.Decoding;
 
 /// <summary>The widening of binary16 by bits gives what the cast gives; the vector forms are tested as the f16 decoders.</summary>
 public class Binary16Tests

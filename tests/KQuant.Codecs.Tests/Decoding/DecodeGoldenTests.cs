@@ -1,6 +1,6 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests;
+namespace KQuant.Codecs.Tests.Decoding;
 
 /// <summary>Decoding gives the floats of ggml's <c>dequantize_row_*</c>, bit for bit.</summary>
 public class DecodeGoldenTests
