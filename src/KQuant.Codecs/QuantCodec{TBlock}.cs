@@ -13,7 +13,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     // What a thread encodes before it asks for more: long against the asking, short against a matrix.
     private const int WeightsPerTurn = 16384;
 
-    /// <summary>Weights that are decoded to float at a time on the way to a 16-bit destination; they stay in the first-level cache.</summary>
+    // What is decoded to float at a time on the way to a 16-bit destination: it stays in the first-level cache.
     private const int BufferedWeights = 2048;
 
     private readonly DecodeKernel _decoder = DecodeKernels.Best(TBlock.Format, KernelTiers.Max);

@@ -4,7 +4,9 @@ using KQuant.Codecs.Decoding;
 
 namespace KQuant.Benchmarks;
 
-/// <summary>Decodes one row of 4096 weights with every kernel that the machine runs. <c>kquant bench codecs</c> is the quick version.</summary>
+/// <summary>
+/// Decodes one row of 4096 weights with every kernel that the machine runs. <c>kquant bench codecs</c> is the quick version.
+/// </summary>
 [MemoryDiagnoser]
 public unsafe class DecodeBenchmarks
 {

@@ -10,7 +10,8 @@ public class BenchCodecsTests
     [Test]
     public async Task ReportsEveryDecoderThatTheMachineRuns()
     {
-        (int exitCode, string output, string error) = await Run("bench", "codecs", "--decode", "--codec", "q4_k", "--codec", "f32", "--rounds", "1", "--json");
+        (int exitCode, string output, string error) =
+            await Run("bench", "codecs", "--decode", "--codec", "q4_k", "--codec", "f32", "--rounds", "1", "--json");
 
         Assert.That(exitCode, Is.Zero, error);
         using JsonDocument report = JsonDocument.Parse(output);

@@ -10,7 +10,9 @@ namespace KQuant.Codecs.Decoding;
 /// </summary>
 internal static unsafe class Avx2Codes
 {
-    /// <summary>A code is converted at the top of its 32-bit lane, where a signed byte needs no extension; scales make up for the 2^24.</summary>
+    /// <summary>
+    /// A code is converted at the top of its 32-bit lane, where a signed byte needs no extension; scales make up for the 2^24.
+    /// </summary>
     public const float Unit = 1f / (1 << 24);
 
     /// <summary>Brings 32 bytes into the order of this class.</summary>
@@ -37,7 +39,9 @@ internal static unsafe class Avx2Codes
         (Convert(codes, 3) * scale1).Store(w + 24);
     }
 
-    /// <summary><see cref="Scale32(Vector256{uint}, Vector256{float}, Vector256{float}, float*)"/> with a scale and offset for every 16 weights.</summary>
+    /// <summary>
+    /// <see cref="Scale32(Vector256{uint}, Vector256{float}, Vector256{float}, float*)"/> with a scale and offset for every 16 weights.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Scale16x2(
         Vector256<uint> codes,
@@ -66,8 +70,8 @@ internal static unsafe class Avx2Codes
     private static Vector256<float> Convert(Vector256<uint> codes, uint group)
     {
         // An index with its top bit set gives zero.
-        Vector256<uint> toTop = Vector256.Create(0x0080_8080u, 0x0180_8080, 0x0280_8080, 0x0380_8080, 0x0080_8080, 0x0180_8080, 0x0280_8080, 0x0380_8080)
-            + Vector256.Create((4 * group) << 24);
+        Vector256<uint> byteOfGroup = Vector256.Create(0u, 1, 2, 3, 0, 1, 2, 3) << 24;
+        Vector256<uint> toTop = Vector256.Create(0x0080_8080u + ((4 * group) << 24)) + byteOfGroup;
         return Vector256.ConvertToSingle(Avx2.Shuffle(codes.AsByte(), toTop.AsByte()).AsInt32());
     }
 }

@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics.X86;
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>
-/// The K-quants with AVX2: codes are put together as bytes, see <see cref="Avx2Codes"/>, and converted. Shifts of bytes are shifts of larger
-/// lanes here; what comes in from a neighbour is masked off.
+/// The K-quants with AVX2: codes are put together as bytes, see <see cref="Avx2Codes"/>, and converted. Shifts of bytes are shifts of
+/// larger lanes here; what comes in from a neighbour is masked off.
 /// </summary>
 internal static unsafe class Avx2KDecoders
 {

@@ -143,8 +143,8 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void LookUp32(byte* codes, Vector512<float> low, Vector512<float> high, float* w)
     {
-        // Bit i of the word to bit 4 of lane i, above the low nibble, and bit i + 16 to bit 8, above the high one; what else these bytes get is
-        // never looked at. Two lanes at a time: a control byte is the bit that its byte starts with.
+        // Bit i of the word to bit 4 of lane i, above the low nibble, and bit i + 16 to bit 8, above the high one; what else these bytes
+        // get is never looked at. Two lanes at a time: a control byte is the bit that its byte starts with.
         Vector512<byte> control = (Vector512.Create(0x0000_103Cu) + (Vector512<uint>.Indices * 0x0101u)).AsByte();
         Vector512<uint> fifthBits = Avx512Vbmi.MultiShift(control, Vector512.Create(*(uint*)codes).AsUInt64()).AsUInt32();
         Vector512<uint> nibbles = Avx512F.ConvertToVector512UInt32(Vector128.Load(codes + 4));

@@ -5,14 +5,15 @@ using System.Runtime.Intrinsics.X86;
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>
-/// The K-quants with AVX-512 VBMI. Sixty-four bytes of codes are permuted once so that a 32-bit lane holds one byte of each of four runs of
-/// sixteen weights; from there a shift brings any run to the bottom of its lanes, where a permutation looks the weights up in a table of all
-/// that their sub-block can have. It reads four bits of a lane (five with two tables) and ignores the rest, so nothing is masked.
+/// The K-quants with AVX-512 VBMI. Sixty-four bytes of codes are permuted once so that a 32-bit lane holds one byte of each of four runs
+/// of sixteen weights; from there a shift brings any run to the bottom of its lanes, where a permutation looks the weights up in a table
+/// of all that their sub-block can have. It reads four bits of a lane (five with two tables) and ignores the rest, so nothing is masked.
 /// q6_K has too many codes for a table and converts them.
 /// </summary>
 /// <remarks>
-/// Scales stay in registers and are spread by permutations: going through memory would wait for the store of sixteen floats to be seen by
-/// the loads of one, once per block.
+/// Scales stay in registers and are spread by permutations, which measured faster than storing them and broadcasting from memory. Those
+/// of the next block are made before this one is decoded: the way from their bits to the first weight is long, and the processor does not
+/// look far enough ahead to start on it by itself.
 /// </remarks>
 internal static unsafe class Avx512KDecoders
 {
@@ -53,9 +54,10 @@ internal static unsafe class Avx512KDecoders
             Vector512<byte> codes = ToLanes(Vector512.Load(source + 32));
             Vector512<ulong> mask = ToLanesTwice(Vector256.Load(source)).AsUInt64();
 
-            // Half h of the block is in bytes 2 h and 2 h + 1 of every lane. Its third bits are bits 4 h + plane of the mask. They go next to
-            // the pairs of bits of the planes: above those of planes 0 and 2, below those of 1 and 3, onto pairs that another vector keeps.
-            // Beyond them a bit tells the odd byte from the even one, which belongs to the neighbouring sub-block: its table is the same one.
+            // Half h of the block is in bytes 2 h and 2 h + 1 of every lane. Its third bits are bits 4 h + plane of the mask. They go
+            // next to the pairs of bits of the planes: above those of planes 0 and 2, below those of 1 and 3, onto pairs that another
+            // vector keeps. Beyond them a bit tells the odd byte from the even one, which belongs to the neighbouring sub-block: its
+            // table is the same one.
             Vector512<byte> toBits2And5 = Avx512Vbmi.MultiShift(Rotations(62, 6, 18, 26, 30, 38, 50, 58), mask);
             Vector512<byte> toBit1 = Avx512Vbmi.MultiShift(Rotations(0, 8, 20, 28, 32, 40, 52, 60), mask);
             Vector512<byte> toBit6 = Avx512Vbmi.MultiShift(Rotations(60, 4, 16, 24, 28, 36, 48, 56), mask);
@@ -108,7 +110,8 @@ internal static unsafe class Avx512KDecoders
             Vector512<float> nextScales = Q4Scales(blocks > 1 ? source + 176 : source);
             Vector512<ulong> fifthBits = ToLanesTwice(Vector256.Load(source + 16)).AsUInt64();
 
-            // Rotations that bring bit 0 (bytes 0 and 1 of a lane) and bit 2 (bytes 2 and 3) to bit 4; the other sub-blocks follow bit by bit.
+            // Rotations that bring bit 0 (bytes 0 and 1 of a lane) and bit 2 (bytes 2 and 3) to bit 4; the other sub-blocks follow bit by
+            // bit.
             Vector512<byte> sub0 = Rotations(60, 4, 14, 22, 28, 36, 46, 54);
             Vector512<byte> sub1 = sub0 + Vector512<byte>.One;
             Vector512<byte> sub4 = sub0 + Vector512.Create((byte)4);
@@ -172,7 +175,9 @@ internal static unsafe class Avx512KDecoders
             * Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(SuperBlockScales.UnpackQ4(block + 4)));
     }
 
-    /// <summary>q6_K: codes are converted in the top six bits of their lanes, where the sign needs no extension; the scales carry the 2^-26.</summary>
+    /// <summary>
+    /// q6_K: codes are converted in the top six bits of their lanes, where the sign needs no extension; the scales carry the 2^-26.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Q6Scales(byte* block)
     {
@@ -189,6 +194,10 @@ internal static unsafe class Avx512KDecoders
     }
 
     /// <summary>Byte 16 b + i goes to bytes b and b + 2 of lane i.</summary>
+    /// <remarks>
+    /// Not a load that broadcasts 32 bytes and then <see cref="ToLanes"/>: the JIT of .NET 10.0 encodes the displacement of that load
+    /// wrongly and reads from another address.
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> ToLanesTwice(Vector256<byte> bytes)
     {
@@ -201,8 +210,8 @@ internal static unsafe class Avx512KDecoders
     private static Vector512<float> Spread(Vector512<float> vector, int lane) => Avx512F.PermuteVar16x32(vector, Vector512.Create(lane));
 
     /// <summary>
-    /// A control of <see cref="Avx512Vbmi.MultiShift(Vector512{byte}, Vector512{ulong})"/>: each byte of eight becomes the eight bits that start
-    /// at the given one. Starting at 8 p + r turns byte p right by r; what comes in from its neighbours is never looked at.
+    /// A control of <see cref="Avx512Vbmi.MultiShift(Vector512{byte}, Vector512{ulong})"/>: each byte of eight becomes the eight bits
+    /// that start at the given one. Starting at 8 p + r turns byte p right by r; what comes in from its neighbours is never looked at.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> Rotations(ulong b0, ulong b1, ulong b2, ulong b3, ulong b4, ulong b5, ulong b6, ulong b7) =>
@@ -235,7 +244,9 @@ internal static unsafe class Avx512KDecoders
         Avx512F.PermuteVar16x32(weights, plane3.AsInt32()).Store(w + 96);
     }
 
-    /// <summary>128 weights: the two low bytes of each lane; low nibbles are the codes of planes 0 and 1, high ones those of 3 and 2.</summary>
+    /// <summary>
+    /// 128 weights: the two low bytes of each lane; low nibbles are the codes of planes 0 and 1, high ones those of 3 and 2.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Q3Half(Vector512<float> scales, int sub, Vector512<uint> planes03, Vector512<uint> planes12, float* w)
     {
@@ -296,8 +307,8 @@ internal static unsafe class Avx512KDecoders
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Q6Half(Vector512<float> scales, int sub, byte* ql, byte* qh, float* w)
     {
-        // Rotations that bring the pair of bits of plane 0 (bytes 0 and 1 of a lane) and plane 1 (bytes 2 and 3) to the top; then planes 2 and 3.
-        // Inverting the upper bit of a pair subtracts 32.
+        // Rotations that bring the pair of bits of plane 0 (bytes 0 and 1 of a lane) and plane 1 (bytes 2 and 3) to the top; then planes
+        // 2 and 3. Inverting the upper bit of a pair subtracts 32.
         Vector512<byte> planes01 = Rotations(58, 2, 12, 20, 26, 34, 44, 52);
         Vector512<byte> planes23 = planes01 + Vector512.Create((byte)4);
         Vector512<uint> low = ToLanes(Vector512.Load(ql)).AsUInt32();
@@ -307,7 +318,8 @@ internal static unsafe class Avx512KDecoders
     }
 
     /// <summary>
-    /// Four runs of 16, one per byte of the lanes: four bits in the middle of <paramref name="low"/>, two at the top of <paramref name="high"/>.
+    /// Four runs of 16, one per byte of the lanes: four bits in the middle of <paramref name="low"/>, two at the top of
+    /// <paramref name="high"/>.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Q6Quarter(Vector512<float> scales, int sub, Vector512<byte> low, Vector512<byte> high, float* w)

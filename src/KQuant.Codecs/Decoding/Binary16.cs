@@ -41,7 +41,9 @@ internal static unsafe class Binary16
         return BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(magnitude) | ((half & Sign) << 16));
     }
 
-    /// <summary>Widens the numbers in the low halves of 32-bit lanes, as <see cref="ToSingle(ushort)"/>; the high halves may hold anything.</summary>
+    /// <summary>
+    /// Widens the numbers in the low halves of 32-bit lanes, as <see cref="ToSingle(ushort)"/>; the high halves may hold anything.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> ToSingle(Vector128<uint> halves)
     {

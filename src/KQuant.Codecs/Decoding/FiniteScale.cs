@@ -5,12 +5,15 @@ using System.Runtime.Intrinsics.X86;
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>
-/// The scale of a 32-wide block, read as if it were finite. Such blocks are so small that an exact conversion (see <see cref="Binary16"/>)
-/// would cost as much as the rest of them. Three instructions move sign, exponent and mantissa to where binary32 has them and leave the biases
-/// unequal, which makes the number 2^112 times too small; the multiplication that a scale meets anyway makes up for it. Subnormals come out
-/// right, infinities and NaNs do not: each method gathers what tells whether it saw one, and a caller that was told so decodes again with
-/// <see cref="ScalarDecoders"/>.
+/// The scale of a 32-wide block, read as if it were finite. Such blocks are so small that an exact conversion (see
+/// <see cref="Binary16"/>) would cost as much as the rest of them. Three instructions move sign, exponent and mantissa to where binary32
+/// has them and leave the biases unequal, which makes the number 2^112 times too small; the multiplication that a scale meets anyway
+/// makes up for it. Subnormals come out right, infinities and NaNs do not: each method gathers what tells whether it saw one, and a
+/// caller that was told so decodes again with <see cref="ScalarDecoders"/>.
 /// </summary>
+/// <remarks>
+/// A multiplication by a subnormal scale takes some processors longer, but in 32-wide formats only nearly empty blocks have one.
+/// </remarks>
 internal static unsafe class FiniteScale
 {
     /// <summary>2^112.</summary>
@@ -28,7 +31,9 @@ internal static unsafe class FiniteScale
     /// <summary>Where adding that bit to an exponent that is all ones carries to.</summary>
     private const uint Carry = 0x1000_0000;
 
-    /// <summary>The control of <see cref="Avx512DQ.Range(Vector512{float}, Vector512{float}, byte)"/> that keeps the larger magnitude.</summary>
+    /// <summary>
+    /// The control of <see cref="Avx512DQ.Range(Vector512{float}, Vector512{float}, byte)"/> that keeps the larger magnitude.
+    /// </summary>
     private const byte LargerMagnitude = 0b1011;
 
     /// <summary>The number at <paramref name="half"/> times 2^-112, in every lane.</summary>

@@ -3,7 +3,9 @@ using KQuant.Codecs.Blocks;
 
 namespace KQuant.Codecs.Decoding;
 
-/// <summary>The specification as a kernel: <see cref="IQuantBlock{TSelf}.Decode"/> of a block struct behind the signature of all kernels.</summary>
+/// <summary>
+/// The specification as a kernel: <see cref="IQuantBlock{TSelf}.Decode"/> of a block struct behind the signature of all kernels.
+/// </summary>
 internal static unsafe class ScalarDecoders
 {
     public static void Decode<TBlock>(byte* source, float* destination, nint blocks)

@@ -10,7 +10,9 @@ internal static unsafe class SuperBlockScales
     private const ulong BitPairs = 0x0303_0303_0303_0303;
 
     /// <summary>q4_K, q5_K: the eight 6-bit scales (bytes 0 to 7) and minimums (bytes 8 to 15) of twelve packed bytes.</summary>
-    /// <remarks>The first eight bytes hold the low six bits of the first four of each, and above them the high two bits of the last four.</remarks>
+    /// <remarks>
+    /// The first eight bytes hold the low six bits of the first four of each, and above them the high two bits of the last four.
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> UnpackQ4(byte* packed)
     {
@@ -24,7 +26,9 @@ internal static unsafe class SuperBlockScales
     }
 
     /// <summary>q3_K: the sixteen signed 6-bit scales of twelve packed bytes.</summary>
-    /// <remarks>Low nibbles of the first eight bytes, then their high nibbles; the last four bytes hold a pair of high bits for each, by pair.</remarks>
+    /// <remarks>
+    /// Low nibbles of the first eight bytes, then their high nibbles; the last four bytes hold a pair of high bits for each, by pair.
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<sbyte> UnpackQ3(byte* packed)
     {

@@ -6,7 +6,9 @@ namespace KQuant.Codecs.Decoding;
 /// <summary>Sixteen codes as bytes, and their conversion to weights with portable 128-bit vectors.</summary>
 internal static unsafe class Vector128Codes
 {
-    /// <summary>A code is converted at the top of its 32-bit lane, where a signed byte needs no extension; scales make up for the 2^24.</summary>
+    /// <summary>
+    /// A code is converted at the top of its 32-bit lane, where a signed byte needs no extension; scales make up for the 2^24.
+    /// </summary>
     public const float Unit = 1f / (1 << 24);
 
     /// <summary><c>w = scale * code</c>, the scale in <see cref="Unit"/>s.</summary>
@@ -20,7 +22,9 @@ internal static unsafe class Vector128Codes
         (Convert(codes, 3) * factor).Store(w + 12);
     }
 
-    /// <summary><c>w = scale * code + offset</c>, the scale in <see cref="Unit"/>s; the product is exact, so it does not matter if it is rounded.</summary>
+    /// <summary>
+    /// <c>w = scale * code + offset</c>, the scale in <see cref="Unit"/>s; the product is exact, so it does not matter if it is rounded.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Scale16(Vector128<byte> codes, float scale, float offset, float* w)
     {

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>
-/// The K-quants with portable 128-bit vectors. Runs of sixteen codes are put together as bytes and converted; the scales of a block are made
-/// the same way beforehand.
+/// The K-quants with portable 128-bit vectors. Runs of sixteen codes are put together as bytes and converted; the scales of a block are
+/// made the same way beforehand.
 /// </summary>
 internal static unsafe class Vector128KDecoders
 {

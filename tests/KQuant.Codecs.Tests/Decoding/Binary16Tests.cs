@@ -12,7 +12,8 @@ public class Binary16Tests
         {
             float expected = (float)BitConverter.UInt16BitsToHalf((ushort)bits);
             float actual = Binary16.ToSingle((ushort)bits);
-            if (BitConverter.SingleToInt32Bits(actual) != BitConverter.SingleToInt32Bits(expected) && !(float.IsNaN(actual) && float.IsNaN(expected)))
+            if (BitConverter.SingleToInt32Bits(actual) != BitConverter.SingleToInt32Bits(expected)
+                && !(float.IsNaN(actual) && float.IsNaN(expected)))
             {
                 Assert.Fail($"{bits:X4} became {actual:R}, not {expected:R}");
             }

@@ -7,7 +7,9 @@ namespace KQuant.Codecs.Tests.Decoding;
 /// <summary>Every decoder in the table gives the bits of the scalar one and touches no byte that is not its own.</summary>
 public unsafe class DecodeKernelTests
 {
-    /// <summary>Numbers whose scale makes a difference: zeros, subnormals, the smallest and largest normal ones, infinities, NaNs.</summary>
+    /// <summary>
+    /// Numbers whose scale makes a difference: zeros, subnormals, the smallest and largest normal ones, infinities, NaNs.
+    /// </summary>
     private static readonly ushort[] NotableHalves =
     [
         0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x83FF, 0x0400, 0x8400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF,

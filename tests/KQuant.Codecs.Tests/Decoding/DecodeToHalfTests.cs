@@ -43,11 +43,12 @@ public unsafe class DecodeToHalfTests
     public void RefusesADestinationOfAnotherLength(QuantCodec codec)
     {
         byte[] source = new byte[2 * codec.BytesPerBlock];
-        string expected = $"{2 * codec.WeightsPerBlock} was expected";
+        int weights = 2 * codec.WeightsPerBlock;
+        string expected = $"{weights} was expected";
         Assert.Multiple(() =>
         {
-            Assert.That(() => codec.Decode(source, new float[(2 * codec.WeightsPerBlock) + 1]), Throws.ArgumentException.With.Message.Contains(expected));
-            Assert.That(() => codec.Decode(source, new Half[(2 * codec.WeightsPerBlock) - 1]), Throws.ArgumentException.With.Message.Contains(expected));
+            Assert.That(() => codec.Decode(source, new float[weights + 1]), Throws.ArgumentException.With.Message.Contains(expected));
+            Assert.That(() => codec.Decode(source, new Half[weights - 1]), Throws.ArgumentException.With.Message.Contains(expected));
             Assert.That(() => codec.Decode(source, Array.Empty<BFloat16>()), Throws.ArgumentException.With.Message.Contains(expected));
         });
     }
@@ -57,7 +58,8 @@ public unsafe class DecodeToHalfTests
     {
         RoundKernel kernel = Supported(kernelObject);
 
-        // Every upper half meets lower halves around the tie and the ends; infinities, NaNs with payloads on either side, subnormals are among them.
+        // Every upper half meets lower halves around the tie and the ends; infinities, NaNs with payloads on either side, subnormals are
+        // among them.
         ushort[] lowerHalves = [0, 1, 0x7FFE, 0x7FFF, 0x8000, 0x8001, 0xFFFE, 0xFFFF, 0x1234];
         float[] values = new float[0x10000];
         ushort[] rounded = new ushort[values.Length];
@@ -124,7 +126,7 @@ public unsafe class DecodeToHalfTests
             if (actual[i] != round(weights[i]))
             {
                 uint bits = BitConverter.SingleToUInt32Bits(weights[i]);
-                Assert.Fail($"weight {i} of {weights.Length}, {weights[i]:R} ({bits:X8}), became {actual[i]:X4}, not {round(weights[i]):X4}");
+                Assert.Fail($"weight {i}, {weights[i]:R} ({bits:X8}), became {actual[i]:X4}, not {round(weights[i]):X4}");
             }
         }
     }

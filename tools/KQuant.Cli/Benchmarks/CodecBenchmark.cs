@@ -113,7 +113,7 @@ internal static unsafe class CodecBenchmark
             });
         }
 
-        double Speed(Contender contender) => weights.Length / contender.BestSeconds / 1e6;
+        double Speed(Contender contender) => Round(weights.Length / contender.BestSeconds / 1e6);
     }
 
     private static Contender Contend(DecodeKernel kernel, byte* source, float* destination, int weights)
@@ -128,11 +128,15 @@ internal static unsafe class CodecBenchmark
         });
     }
 
-    private static double GigabytesPerSecond(int weights, Contender contender) => weights * sizeof(float) / contender.BestSeconds / 1e9;
+    private static double GigabytesPerSecond(int weights, Contender contender) =>
+        Round(weights * (double)sizeof(float) / contender.BestSeconds / 1e9);
+
+    /// <summary>To the digits that a measurement can have.</summary>
+    private static double Round(double value) => Math.Round(value, 2);
 
     /// <summary>
-    /// Random bytes are blocks of any format. No 16-bit word of these is an infinity, a NaN or a subnormal, so no scale is one, wherever the
-    /// format has it.
+    /// Random bytes are blocks of any format. No 16-bit word of these is an infinity, a NaN or a subnormal, so no scale is one, wherever
+    /// the format has it.
     /// </summary>
     private static void FillWithFiniteNumbers(byte* bytes, nint length)
     {

@@ -7,6 +7,8 @@ namespace KQuant.Cli.Benchmarks;
 /// <param name="repeat">Does the work a number of times.</param>
 internal sealed class Contender(string name, Action<int> repeat)
 {
+    private double _warmUpSeconds = double.PositiveInfinity;
+
     public string Name { get; } = name;
 
     /// <summary>Seconds that the work took at its best.</summary>
@@ -16,15 +18,20 @@ internal sealed class Contender(string name, Action<int> repeat)
     public int Repetitions { get; private set; } = 1;
 
     /// <summary>Does the work until the runtime has counted enough calls to compile it anew, but not for long.</summary>
-    public void WarmUp()
+    /// <returns>Whether it got much faster since the last time.</returns>
+    public bool WarmUp()
     {
         const int CallsUntilOptimized = 40;
+        const double MuchFaster = 0.8;
         TimeSpan patience = TimeSpan.FromMilliseconds(50);
+        double before = _warmUpSeconds;
         long start = Stopwatch.GetTimestamp();
         for (int i = 0; i < CallsUntilOptimized && (i == 0 || Stopwatch.GetElapsedTime(start) < patience); i++)
         {
-            repeat(1);
+            _warmUpSeconds = Math.Min(_warmUpSeconds, Time());
         }
+
+        return _warmUpSeconds < MuchFaster * before;
     }
 
     /// <summary>Sets <see cref="Repetitions"/> so that they take about as long as asked.</summary>

@@ -8,7 +8,8 @@ namespace KQuant.Cli.Benchmarks;
 internal static partial class MachineName
 {
     /// <summary>The processor's own name, or its architecture if it has none.</summary>
-    public static string Processor { get; } = FromProcessor() ?? FromMacOS() ?? FromLinux() ?? $"{RuntimeInformation.ProcessArchitecture} processor";
+    public static string Processor { get; } =
+        FromProcessor() ?? FromMacOS() ?? FromLinux() ?? $"{RuntimeInformation.ProcessArchitecture} processor";
 
     /// <summary>The .NET runtime with its version.</summary>
     public static string Runtime => RuntimeInformation.FrameworkDescription;

@@ -30,7 +30,8 @@ internal static class BenchCodecsCommand
             }
         });
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("codecs", "Measure decoding in GB/s of float32 output, and encoding in millions of weights per second, on one thread.")
+        var command = new Command(
+            "codecs", "Measure decoding in GB/s of float32 output, and encoding in millions of weights per second, on one thread.")
         {
             codecs, tiers, encode, decode, rounds, json,
         };
