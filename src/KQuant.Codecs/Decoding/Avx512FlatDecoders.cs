@@ -38,21 +38,23 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q4_1(byte* source, float* destination, nint blocks)
     {
-        Vector512<float> codes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        Vector128<float> largest = Vector128<float>.Zero;
+        Vector512<float> codes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) * FiniteScale.Unscale;
+        Vector512<float> largest = Vector512<float>.Zero;
+        Vector512<float> largestMin = Vector512<float>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            (Vector512<float> d, Vector512<float> m) = FiniteScale.BroadcastPair(block, ref largest);
+            Vector512<float> d = FiniteScale.Broadcast(block, ref largest);
+            Vector512<float> m = FiniteScale.Broadcast(block + 2, ref largestMin) * FiniteScale.Unscale;
             LookUp16(block + 4, Avx512F.FusedMultiplyAdd(d, codes, m), w);
             block += 20;
             w += 32;
         }
         while (--left != 0);
 
-        if (!FiniteScale.All(largest))
+        if (!FiniteScale.All(largest) || !FiniteScale.All(largestMin))
         {
             ScalarDecoders.Decode<BlockQ4_1>(source, destination, blocks);
         }
@@ -85,22 +87,24 @@ internal static unsafe class Avx512FlatDecoders
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Q5_1(byte* source, float* destination, nint blocks)
     {
-        Vector512<float> lowCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        Vector512<float> highCodes = lowCodes + Vector512.Create(16f);
-        Vector128<float> largest = Vector128<float>.Zero;
+        Vector512<float> lowCodes = Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) * FiniteScale.Unscale;
+        Vector512<float> highCodes = lowCodes + Vector512.Create(16 * FiniteScale.Unscale);
+        Vector512<float> largest = Vector512<float>.Zero;
+        Vector512<float> largestMin = Vector512<float>.Zero;
         byte* block = source;
         float* w = destination;
         nint left = blocks;
         do
         {
-            (Vector512<float> d, Vector512<float> m) = FiniteScale.BroadcastPair(block, ref largest);
+            Vector512<float> d = FiniteScale.Broadcast(block, ref largest);
+            Vector512<float> m = FiniteScale.Broadcast(block + 2, ref largestMin) * FiniteScale.Unscale;
             LookUp32(block + 4, Avx512F.FusedMultiplyAdd(d, lowCodes, m), Avx512F.FusedMultiplyAdd(d, highCodes, m), w);
             block += 24;
             w += 32;
         }
         while (--left != 0);
 
-        if (!FiniteScale.All(largest))
+        if (!FiniteScale.All(largest) || !FiniteScale.All(largestMin))
         {
             ScalarDecoders.Decode<BlockQ5_1>(source, destination, blocks);
         }

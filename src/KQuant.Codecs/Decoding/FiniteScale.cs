@@ -56,20 +56,6 @@ internal static unsafe class FiniteScale
         return scaled.AsSingle();
     }
 
-    /// <summary>The two numbers at <paramref name="halves"/>, whole, each in every lane.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static (Vector512<float> First, Vector512<float> Second) BroadcastPair(byte* halves, ref Vector128<float> largest)
-    {
-        Vector128<short> pair = Vector128.CreateScalar(*(int*)halves).AsInt16();
-        Vector128<int> twice = Sse2.UnpackLow(pair, pair).AsInt32();
-        Vector128<float> scaled = ((twice >> 3) & Vector128.Create(Fields).AsInt32()).AsSingle();
-        largest = Avx512DQ.VL.Range(largest, scaled, LargerMagnitude);
-        Vector128<float> whole = scaled * Unscale;
-        return (
-            Avx512F.BroadcastScalarToVector512(whole),
-            Avx512F.PermuteVar16x32(whole.ToVector256Unsafe().ToVector512Unsafe(), Vector512<int>.One));
-    }
-
     /// <summary>Whether all numbers seen were finite.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool All(Vector512<float> largest) => largest.AsUInt32().ToScalar() < Exponent;
@@ -77,9 +63,4 @@ internal static unsafe class FiniteScale
     /// <inheritdoc cref="All(Vector512{float})"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool All(Vector256<uint> carries) => (carries.ToScalar() & Carry) == 0;
-
-    /// <inheritdoc cref="All(Vector512{float})"/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool All(Vector128<float> largest) =>
-        !Vector128.GreaterThanOrEqualAny(largest.AsUInt32(), Vector128.Create(Exponent));
 }
