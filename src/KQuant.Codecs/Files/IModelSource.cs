@@ -8,6 +8,12 @@ public interface IModelSource : IDisposable
     /// <summary>The path that was opened.</summary>
     string Path { get; }
 
+    /// <summary>
+    /// What kind of model it is, for <see cref="TensorNames.TryFor"/>: a GGUF's <c>general.architecture</c>, a checkpoint's
+    /// <c>model_type</c>; null when nothing tells.
+    /// </summary>
+    string? Architecture { get; }
+
     /// <summary>All tensors, in an order that reads the files from front to back.</summary>
     IReadOnlyList<IModelTensorSource> Tensors { get; }
 

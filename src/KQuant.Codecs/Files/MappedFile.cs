@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using CommunityToolkit.HighPerformance.Buffers;
 using Microsoft.Win32.SafeHandles;
 
 namespace KQuant.Codecs.Files;
@@ -8,13 +9,15 @@ namespace KQuant.Codecs.Files;
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
+    private readonly SafeFileHandle _handle;
     private readonly MemoryMappedViewAccessor? _view;
     private readonly byte* _pointer;
 
-    private MappedFile(string path, long length, MemoryMappedViewAccessor? view)
+    private MappedFile(string path, SafeFileHandle handle, long length, MemoryMappedViewAccessor? view)
     {
         Path = path;
         Length = length;
+        _handle = handle;
         _view = view;
         if (view is not null)
         {
@@ -37,16 +40,24 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <exception cref="IOException">The file cannot be opened (not found, a directory, no permission).</exception>
     public static MappedFile Open(string path)
     {
-        using SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        long length = RandomAccess.GetLength(handle);
-        if (length == 0)
+        SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        try
         {
-            return new MappedFile(path, 0, null);
-        }
+            long length = RandomAccess.GetLength(handle);
+            if (length == 0)
+            {
+                return new MappedFile(path, handle, 0, null);
+            }
 
-        using var map = MemoryMappedFile.CreateFromFile(
-            handle, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-        return new MappedFile(path, length, map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read));
+            using var map = MemoryMappedFile.CreateFromFile(
+                handle, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            return new MappedFile(path, handle, length, map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read));
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Whether <paramref name="count"/> bytes at <paramref name="offset"/> lie inside the file.</summary>
@@ -57,17 +68,53 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <exception cref="ObjectDisposedException">The file was closed.</exception>
     public byte* Pointer(long offset, long count)
     {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!Contains(offset, count))
-        {
-            throw new ArgumentOutOfRangeException(nameof(offset), $"{count} bytes at {offset} do not lie inside {Path} ({Length} bytes).");
-        }
-
+        CheckRange(offset, count);
         return _pointer + offset;
     }
 
     /// <summary>A byte range of at most 2 GiB that lies inside the file.</summary>
     public ReadOnlySpan<byte> Bytes(long offset, int count) => new(Pointer(offset, count), count);
+
+    /// <summary>
+    /// Copies bytes by reading the file. The mapping stays untouched, so that running through a file larger than memory leaves none of its
+    /// pages resident in this process.
+    /// </summary>
+    /// <exception cref="IOException">The file cannot be read, or became shorter.</exception>
+    public void Read(long offset, Span<byte> destination)
+    {
+        CheckRange(offset, destination.Length);
+        while (!destination.IsEmpty)
+        {
+            int count = RandomAccess.Read(_handle, destination, offset);
+            if (count == 0)
+            {
+                throw new IOException($"{Path} became shorter while it was read: it ends at byte {offset}, not at {Length}.");
+            }
+
+            destination = destination[count..];
+            offset += count;
+        }
+    }
+
+    /// <summary>Decodes weights by reading the file; see <see cref="Read"/>.</summary>
+    /// <param name="offset">Where the first block begins.</param>
+    /// <param name="codec">The codec of the bytes.</param>
+    /// <param name="destination">Filled completely; whole blocks.</param>
+    public void Decode(long offset, QuantCodec codec, Span<float> destination)
+    {
+        const int BufferBytes = 1 << 16;
+        using SpanOwner<byte> buffer = SpanOwner<byte>.Allocate((int)Math.Min(codec.GetByteCount(destination.Length), BufferBytes));
+        int weightsPerTurn = buffer.Length / codec.BytesPerBlock * codec.WeightsPerBlock;
+        while (!destination.IsEmpty)
+        {
+            int weights = Math.Min(weightsPerTurn, destination.Length);
+            Span<byte> bytes = buffer.Span[..(int)codec.GetByteCount(weights)];
+            Read(offset, bytes);
+            codec.Decode(bytes, destination[..weights]);
+            destination = destination[weights..];
+            offset += bytes.Length;
+        }
+    }
 
     public void Dispose()
     {
@@ -77,10 +124,20 @@ internal sealed unsafe class MappedFile : IDisposable
         }
 
         IsDisposed = true;
+        _handle.Dispose();
         if (_view is not null)
         {
             _view.SafeMemoryMappedViewHandle.ReleasePointer();
             _view.Dispose();
+        }
+    }
+
+    private void CheckRange(long offset, long count)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        if (!Contains(offset, count))
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), $"{count} bytes at {offset} do not lie inside {Path} ({Length} bytes).");
         }
     }
 }

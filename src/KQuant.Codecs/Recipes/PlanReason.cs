@@ -18,9 +18,12 @@ public enum PlanReason
     /// <summary>It stays: small and decisive (norm, router, convolution, position embedding), or of a tower that is kept whole.</summary>
     Role,
 
-    /// <summary>It stays: it holds no floats.</summary>
+    /// <summary>It stays: it holds no floats, or is in a format without a decoder here.</summary>
     NotFloat,
 
     /// <summary>It stays: it is quantized already, and requantizing was not asked for.</summary>
     AlreadyQuantized,
+
+    /// <summary>It stays: it holds floats already.</summary>
+    AlreadyFloat,
 }

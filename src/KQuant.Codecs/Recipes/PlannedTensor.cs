@@ -13,6 +13,9 @@ public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, Q
     /// <summary>Bytes after the plan was carried out.</summary>
     public long ByteCount => Codec is null ? Source.ByteCount : Codec.GetByteCount(Source.GetWeightCount());
 
+    /// <summary>The format after the plan was carried out: <c>q4_k</c>, <c>bf16</c>.</summary>
+    public string FormatName => Codec?.Name ?? Source.FormatName;
+
     /// <summary>The reason in words, for a table or a log.</summary>
     public string Explanation => Reason switch
     {
@@ -22,7 +25,7 @@ public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, Q
         PlanReason.NotAMatrix => $"{Source.Shape.Length} dimensions: no matrix and no stack of experts",
         PlanReason.NotAWeight => "no weight of a product",
         PlanReason.Role => $"{Role} stays {Source.FormatName}",
-        PlanReason.NotFloat => $"{Source.FormatName} holds no floats",
+        PlanReason.NotFloat => $"{Source.FormatName} is not decoded here",
         _ => $"already {Source.FormatName}",
     };
 }

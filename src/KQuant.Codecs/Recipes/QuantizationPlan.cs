@@ -5,7 +5,10 @@ namespace KQuant.Codecs.Recipes;
 /// <summary>Which tensor of a model gets which codec, decided before anything is read.</summary>
 public sealed class QuantizationPlan
 {
-    private QuantizationPlan(IReadOnlyList<PlannedTensor> tensors) => Tensors = tensors;
+    private QuantizationPlan(QuantCodec codec, IReadOnlyList<PlannedTensor> tensors) => (Codec, Tensors) = (codec, tensors);
+
+    /// <summary>The codec that the plan was made for.</summary>
+    public QuantCodec Codec { get; }
 
     /// <summary>All tensors in the order of the source.</summary>
     public IReadOnlyList<PlannedTensor> Tensors { get; }
@@ -34,7 +37,30 @@ public sealed class QuantizationPlan
             throw new ArgumentException($"{codec.Name} is no block codec.", nameof(codec));
         }
 
-        return new QuantizationPlan([.. tensors.Select(tensor => PlanUniform(tensor, codec, requantize))]);
+        return new QuantizationPlan(codec, [.. tensors.Select(tensor => PlanUniform(tensor, codec, requantize))]);
+    }
+
+    /// <summary>
+    /// Floats again: every weight that is quantized is decoded into a float format. Tensors that are floats already keep theirs, or change
+    /// to the new one as well.
+    /// </summary>
+    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="codec">f32, which holds every decoded weight exactly, or f16 or bf16.</param>
+    /// <param name="allFloats">
+    /// Whether tensors that are floats already change too, as fits a checkpoint, which has one type for all. In a GGUF norms stay f32.
+    /// </param>
+    /// <returns>The plan.</returns>
+    /// <exception cref="ArgumentException"><paramref name="codec"/> is a block codec.</exception>
+    public static QuantizationPlan Dequantize(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool allFloats = false)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        ArgumentNullException.ThrowIfNull(codec);
+        if (codec.IsQuantized)
+        {
+            throw new ArgumentException($"{codec.Name} is a block codec.", nameof(codec));
+        }
+
+        return new QuantizationPlan(codec, [.. tensors.Select(tensor => PlanFloats(tensor, codec, allFloats))]);
     }
 
     /// <summary>
@@ -75,6 +101,18 @@ public sealed class QuantizationPlan
 
         QuantCodec fitting = FitWidth(codec, tensor.Shape[^1]);
         return new PlannedTensor(tensor, role, fitting, fitting == codec ? PlanReason.Requested : PlanReason.WidthFallback, codec);
+    }
+
+    private static PlannedTensor PlanFloats(IModelTensorSource tensor, QuantCodec codec, bool allFloats)
+    {
+        TensorRole role = TensorRoles.Classify(tensor.Name);
+        return tensor.Codec switch
+        {
+            null => new PlannedTensor(tensor, role, null, PlanReason.NotFloat, codec),
+            { IsQuantized: true } => new PlannedTensor(tensor, role, codec, PlanReason.Requested, codec),
+            _ when allFloats && tensor.Codec != codec => new PlannedTensor(tensor, role, codec, PlanReason.Requested, codec),
+            _ => new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, codec),
+        };
     }
 
     private static PlanReason? FindReasonToStay(IModelTensorSource tensor, TensorRole role, bool requantize) => role switch

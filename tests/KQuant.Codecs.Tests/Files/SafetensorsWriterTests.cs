@@ -177,7 +177,7 @@ public class SafetensorsWriterTests
     [Test]
     public void ProgressEndsWithEveryByte()
     {
-        var reports = new List<WriteProgress>();
+        var reports = new List<ModelProgress>();
         var writer = new SafetensorsWriter();
         writer.Add("a", ElementType.U8, [9_000_000], stream =>
         {
@@ -190,8 +190,8 @@ public class SafetensorsWriterTests
         writer.Write(_folder["x.safetensors"], new Recorder(reports));
 
         Assert.That(reports, Has.Count.GreaterThan(3));
-        Assert.That(reports.Select(report => report.BytesWritten), Is.Ordered);
-        Assert.That(reports[^1], Is.EqualTo(new WriteProgress("b", 1, 2, 9_000_005, 9_000_005)));
+        Assert.That(reports.Select(report => report.BytesDone), Is.Ordered);
+        Assert.That(reports[^1], Is.EqualTo(new ModelProgress("b", 1, 2, 9_000_005, 9_000_005)));
     }
 
     [Test]
@@ -279,8 +279,8 @@ public class SafetensorsWriterTests
     private sealed record Model(
         (string Name, ElementType Type, long[] Shape, byte[] Data)[] Tensors, Dictionary<string, string> Metadata, int MaxShardBytes);
 
-    private sealed class Recorder(List<WriteProgress> reports) : IProgress<WriteProgress>
+    private sealed class Recorder(List<ModelProgress> reports) : IProgress<ModelProgress>
     {
-        public void Report(WriteProgress value) => reports.Add(value);
+        public void Report(ModelProgress value) => reports.Add(value);
     }
 }

@@ -66,7 +66,7 @@ internal sealed unsafe class CheckpointTensor : IModelTensorSource
         {
             (long part, long inPart) = Math.DivRem(offset, _bytesPerPart);
             int count = (int)Math.Min(destination.Length, _bytesPerPart - inPart);
-            _parts[part].Tensor.GetBytes(_parts[part].Offset + inPart, count).CopyTo(destination);
+            _parts[part].Tensor.ReadBytes(_parts[part].Offset + inPart, destination[..count]);
             destination = destination[count..];
             offset += count;
         }
@@ -76,25 +76,14 @@ internal sealed unsafe class CheckpointTensor : IModelTensorSource
     {
         QuantCodec codec = RequireCodec();
         int columns = this.GetQuantShape().Columns;
-        long rows = columns == 0 ? 0 : destination.Length / columns;
-        if (rows * columns != destination.Length)
-        {
-            Throw.NotWholeRows(Name, destination.Length, columns, nameof(destination));
-        }
-
-        if (firstRow < 0 || firstRow > _rows - rows)
-        {
-            Throw.RowsOutsideTensor(Name, firstRow, rows, _rows);
-        }
-
+        long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, _rows);
         long rowBytes = codec.GetByteCount(columns);
         long rowsPerPart = _rows / _parts.Length;
         while (rows > 0)
         {
             (long part, long inPart) = Math.DivRem(firstRow, rowsPerPart);
-            int run = (int)Math.Min(Math.Min(rows, rowsPerPart - inPart), int.MaxValue / rowBytes);
-            ReadOnlySpan<byte> bytes = _parts[part].Tensor.GetBytes(_parts[part].Offset + (inPart * rowBytes), (int)(run * rowBytes));
-            codec.Decode(bytes, destination[..(run * columns)]);
+            int run = (int)Math.Min(rows, rowsPerPart - inPart);
+            _parts[part].Tensor.Decode(_parts[part].Offset + (inPart * rowBytes), codec, destination[..(run * columns)]);
             destination = destination[(run * columns)..];
             firstRow += run;
             rows -= run;

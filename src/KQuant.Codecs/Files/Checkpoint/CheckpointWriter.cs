@@ -108,7 +108,7 @@ public sealed class CheckpointWriter
         string folder,
         AuxiliaryFiles? auxiliary = null,
         bool overwrite = false,
-        IProgress<WriteProgress>? progress = null,
+        IProgress<ModelProgress>? progress = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);

@@ -37,6 +37,8 @@ public sealed class ModelFolder : IModelSource
     /// <summary>The config's <c>model_type</c>, or null.</summary>
     public string? ModelType { get; }
 
+    string? IModelSource.Architecture => ModelType;
+
     /// <summary>
     /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
     /// name; null when it is a float checkpoint. Tensors of other schemes than kquant are listed as they are stored.

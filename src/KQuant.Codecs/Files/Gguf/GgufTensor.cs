@@ -82,6 +82,29 @@ public sealed unsafe class GgufTensor
     }
 
     /// <summary>
+    /// Copies part of the tensor's bytes by reading the file, not through the mapping: a run through a large file then leaves none of its
+    /// pages resident.
+    /// </summary>
+    /// <param name="offset">First byte, counted from the start of the tensor.</param>
+    /// <param name="destination">Filled completely.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
+    /// <exception cref="ModelFormatException">The type is not known, so its size is not either.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public void ReadBytes(long offset, Span<byte> destination)
+    {
+        long byteCount = KnownByteCount();
+        if (offset < 0 || offset > byteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Name, offset, destination.Length, byteCount);
+        }
+
+        if (!destination.IsEmpty)
+        {
+            File.Read(Offset + offset, destination);
+        }
+    }
+
+    /// <summary>
     /// The tensor as weights: dimensions <c>[K, N, E]</c> are E experts of N rows of K columns, a vector is one row, a fourth dimension is
     /// folded into the experts. A tensor without elements has no rows, whatever its other dimensions claim.
     /// </summary>

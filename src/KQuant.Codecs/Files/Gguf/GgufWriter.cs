@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using CommunityToolkit.HighPerformance.Buffers;
 
 namespace KQuant.Codecs.Files;
 
@@ -136,7 +137,7 @@ public sealed class GgufWriter
     /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
-    public void Write(string path, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
+    public void Write(string path, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         cancellationToken.ThrowIfCancellationRequested();
@@ -154,7 +155,7 @@ public sealed class GgufWriter
     /// </exception>
     /// <exception cref="ModelFormatException"><c>general.alignment</c> is no u32 or no power of two.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
-    public void Write(Stream stream, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
+    public void Write(Stream stream, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(stream);
         long alignment = Metadata.Alignment;
@@ -179,9 +180,12 @@ public sealed class GgufWriter
     private static void CopyBytes(GgufTensor tensor, Stream stream)
     {
         long byteCount = tensor.ByteCount!.Value;
+        using SpanOwner<byte> buffer = SpanOwner<byte>.Allocate((int)Math.Min(CopyChunkBytes, byteCount));
         for (long offset = 0; offset < byteCount; offset += CopyChunkBytes)
         {
-            stream.Write(tensor.GetBytes(offset, (int)Math.Min(CopyChunkBytes, byteCount - offset)));
+            Span<byte> chunk = buffer.Span[..(int)Math.Min(CopyChunkBytes, byteCount - offset)];
+            tensor.ReadBytes(offset, chunk);
+            stream.Write(chunk);
         }
     }
 
@@ -330,14 +334,14 @@ public sealed class GgufWriter
     private sealed record Entry(string Name, ImmutableArray<long> Dimensions, GgmlType Type, long ByteCount, Action<Stream> Write);
 
     /// <summary>Turns bytes of one tensor into the progress of the whole.</summary>
-    private sealed class Reporter(GgufWriter writer, int index, long written, IProgress<WriteProgress>? progress) : IProgress<long>
+    private sealed class Reporter(GgufWriter writer, int index, long written, IProgress<ModelProgress>? progress) : IProgress<long>
     {
         private long _written = written;
 
         public void Report(long value)
         {
             _written += value;
-            progress?.Report(new WriteProgress(writer._entries[index].Name, index, writer.Count, _written, writer.TotalBytes));
+            progress?.Report(new ModelProgress(writer._entries[index].Name, index, writer.Count, _written, writer.TotalBytes));
         }
     }
 }

@@ -24,6 +24,9 @@ public sealed class ImportanceMatrix : IDisposable
 
     internal ImportanceMatrix(IDisposable file, ImportanceFormat format) => (_file, Format) = (file, format);
 
+    /// <summary>The path as given to <see cref="Open"/>; null for a new matrix.</summary>
+    public string? Path { get; private set; }
+
     /// <summary>The format of the file that was opened; null for a new matrix.</summary>
     public ImportanceFormat? Format { get; }
 
@@ -50,7 +53,9 @@ public sealed class ImportanceMatrix : IDisposable
     public static ImportanceMatrix Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        return GgufFile.HasMagic(path) ? GgufImatrix.Open(path) : LegacyImatrix.Open(path);
+        ImportanceMatrix matrix = GgufFile.HasMagic(path) ? GgufImatrix.Open(path) : LegacyImatrix.Open(path);
+        matrix.Path = path;
+        return matrix;
     }
 
     /// <summary>Adds an entry.</summary>

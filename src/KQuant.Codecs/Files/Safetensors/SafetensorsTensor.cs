@@ -94,6 +94,13 @@ public sealed unsafe class SafetensorsTensor
         return QuantizedTensor.FromPointer(codec, shape, _shard.File.Pointer(Offset + offset, count), count, _shard.File);
     }
 
+    /// <summary>Copies bytes of the tensor without touching the mapping; the range was checked.</summary>
+    internal void ReadBytes(long offset, Span<byte> destination) => _shard.File.Read(Offset + offset, destination);
+
+    /// <summary>Decodes bytes of the tensor without touching the mapping; the range was checked.</summary>
+    internal void Decode(long offset, QuantCodec codec, Span<float> destination) =>
+        _shard.File.Decode(Offset + offset, codec, destination);
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {ElementType} [{string.Join(", ", Shape)}]";
 }

@@ -108,7 +108,7 @@ public sealed class SafetensorsWriter
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
-    public void Write(string path, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
+    public void Write(string path, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using var output = new OutputFile(path);
@@ -128,7 +128,7 @@ public sealed class SafetensorsWriter
     /// <exception cref="IOException">The folder has content and may not, or a file cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The write was cancelled.</exception>
     public void WriteFolder(
-        string folder, bool overwrite = false, IProgress<WriteProgress>? progress = null, CancellationToken cancellationToken = default)
+        string folder, bool overwrite = false, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         using var output = new OutputFolder(folder, overwrite);
@@ -136,7 +136,7 @@ public sealed class SafetensorsWriter
         output.Commit();
     }
 
-    internal void WriteTo(OutputFolder folder, IProgress<WriteProgress>? progress, CancellationToken cancellationToken)
+    internal void WriteTo(OutputFolder folder, IProgress<ModelProgress>? progress, CancellationToken cancellationToken)
     {
         List<List<Entry>> shards = Split();
         var reporter = new Reporter(this, progress);
@@ -290,7 +290,7 @@ public sealed class SafetensorsWriter
     private sealed record Entry(string Name, ElementType Type, ImmutableArray<long> Shape, long ByteCount, Action<Stream> Write);
 
     /// <summary>Turns bytes of single tensors into the progress of the whole.</summary>
-    private sealed class Reporter(SafetensorsWriter writer, IProgress<WriteProgress>? progress) : IProgress<long>
+    private sealed class Reporter(SafetensorsWriter writer, IProgress<ModelProgress>? progress) : IProgress<long>
     {
         private int _index = -1;
         private string _name = "";
@@ -306,7 +306,7 @@ public sealed class SafetensorsWriter
         public void Report(long value)
         {
             _written += value;
-            progress?.Report(new WriteProgress(_name, _index, writer.Count, _written, writer.TotalBytes));
+            progress?.Report(new ModelProgress(_name, _index, writer.Count, _written, writer.TotalBytes));
         }
     }
 }

@@ -86,14 +86,14 @@ public class GgufWriterTests
     [Test]
     public void ProgressEndsAtTheTotal()
     {
-        var reports = new List<WriteProgress>();
+        var reports = new List<ModelProgress>();
         using var folder = new TemporaryFolder();
         var writer = new GgufWriter();
         writer.Add("a", [8], GgmlType.Of(QuantFormat.F32), new byte[32]);
         writer.Add("b", [2], GgmlType.Of(QuantFormat.F32), new byte[8]);
         writer.Write(folder["out.gguf"], new SynchronousProgress(reports.Add));
 
-        Assert.That(reports, Is.EqualTo((WriteProgress[])[new("a", 0, 2, 32, 40), new("b", 1, 2, 40, 40)]));
+        Assert.That(reports, Is.EqualTo((ModelProgress[])[new("a", 0, 2, 32, 40), new("b", 1, 2, 40, 40)]));
     }
 
     [Test]
@@ -195,8 +195,8 @@ public class GgufWriterTests
         Assert.That(File.ReadAllText(folder["out.gguf"]), Is.EqualTo("old"));
     }
 
-    private sealed class SynchronousProgress(Action<WriteProgress> report) : IProgress<WriteProgress>
+    private sealed class SynchronousProgress(Action<ModelProgress> report) : IProgress<ModelProgress>
     {
-        public void Report(WriteProgress value) => report(value);
+        public void Report(ModelProgress value) => report(value);
     }
 }

@@ -1,0 +1,66 @@
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>One conversion: what it was asked to do, and what it has found out.</summary>
+internal sealed class ConversionJob(
+    QuantizationPlan plan,
+    string output,
+    ConversionOptions options,
+    IProgress<ModelProgress>? progress,
+    CancellationToken cancellationToken)
+{
+    private readonly Dictionary<PlannedTensor, TensorEncoding> _encodings = [];
+
+    public QuantizationPlan Plan => plan;
+
+    public string Output => output;
+
+    public ConversionOptions Options => options;
+
+    public IProgress<ModelProgress>? Progress => progress;
+
+    public CancellationToken CancellationToken => cancellationToken;
+
+    /// <summary>What a user should know; one sentence each.</summary>
+    public List<string> Notes { get; } = [];
+
+    /// <summary>Refuses to write over what is being read, through whatever links.</summary>
+    /// <param name="sources">The files and folders of the source.</param>
+    public void CheckOutput(IEnumerable<string> sources)
+    {
+        string target = LinkResolver.RealPath(output);
+        foreach (string source in sources)
+        {
+            string real = LinkResolver.RealPath(source);
+            if (target == real)
+            {
+                throw new IOException($"{output} is the model that is read; the output must be another place.");
+            }
+
+            if (LinkResolver.IsBelow(real, target))
+            {
+                throw new IOException($"{output} lies inside {source}, which is read; the output must be another place.");
+            }
+        }
+    }
+
+    /// <summary>The way of a tensor through its new codec; its error is part of the report.</summary>
+    public TensorEncoding Encode(PlannedTensor planned, QuantCodec codec)
+    {
+        var encoding = new TensorEncoding(planned.Source, codec, () => LoadImportance(planned), options, cancellationToken);
+        _encodings.Add(planned, encoding);
+        return encoding;
+    }
+
+    public ConversionReport Report() => new(
+        output,
+        [.. plan.Tensors.Select(tensor => new ConvertedTensor(tensor, _encodings.GetValueOrDefault(tensor)?.Error))],
+        Notes);
+
+    private float[]? LoadImportance(PlannedTensor planned) =>
+        options.Importance is ImportanceMap map && map.TryGet(planned.Source.Name, out ImportanceEntry? entry)
+            ? entry.GetImportance(planned.Source.GetQuantShape())
+            : null;
+}

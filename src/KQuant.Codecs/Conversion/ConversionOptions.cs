@@ -1,0 +1,36 @@
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>Settings of <see cref="ModelConverter"/>. The default value is ggml's reference encoding on all processors.</summary>
+public sealed record ConversionOptions
+{
+    /// <summary>Which encoder; <see cref="EncodeMode.Reference"/> by default.</summary>
+    public EncodeMode Mode { get; init; }
+
+    /// <summary>What happens to a scale beyond binary16; an error by default.</summary>
+    public ScaleOverflow Overflow { get; init; }
+
+    /// <summary>Which columns matter; null for none. See <see cref="ImportanceMap.Create"/>.</summary>
+    public ImportanceMap? Importance { get; init; }
+
+    /// <summary>Threads that read and encode: 0 or 1 for the calling thread alone, -1 for one per processor. The result does not depend on it.</summary>
+    public int MaxThreads { get; init; } = -1;
+
+    /// <summary>
+    /// Whether what was encoded is decoded again at once and compared with the source. Costs a small part of the time that encoding takes.
+    /// </summary>
+    public bool MeasureError { get; init; } = true;
+
+    /// <summary>Whether an output that exists is replaced; otherwise it is an error.</summary>
+    public bool Overwrite { get; init; }
+
+    /// <summary>Bytes after which a checkpoint begins a new shard.</summary>
+    public long MaxShardBytes { get; init; } = SafetensorsWriter.DefaultMaxShardBytes;
+
+    /// <summary>
+    /// Whether a checkpoint stores experts one by one under their Hugging Face names instead of stacked as mlx-lm does. Only for float
+    /// weights of architectures whose names are known; others stay stacked.
+    /// </summary>
+    public bool SplitExperts { get; init; }
+}

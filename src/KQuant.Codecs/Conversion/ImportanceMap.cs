@@ -1,0 +1,105 @@
+using System.Diagnostics.CodeAnalysis;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>Which entry of an importance matrix steers which weight of a plan.</summary>
+public sealed class ImportanceMap
+{
+    private const string WeightSuffix = ".weight";
+
+    private readonly Dictionary<string, ImportanceEntry> _byTensor = [];
+    private readonly List<string> _missing = [];
+    private readonly List<string> _unused = [];
+
+    private ImportanceMap(ImportanceMatrix matrix) => Matrix = matrix;
+
+    /// <summary>The importance matrix.</summary>
+    public ImportanceMatrix Matrix { get; }
+
+    /// <summary>The number of weights that have an entry.</summary>
+    public int Count => _byTensor.Count;
+
+    /// <summary>Names of the weights that will be quantized without importance because there is no entry for them.</summary>
+    public IReadOnlyList<string> Missing => _missing;
+
+    /// <summary>Names of the entries that belong to no weight that is quantized.</summary>
+    public IReadOnlyList<string> Unused => _unused;
+
+    /// <summary>Finds the entry of every weight that a plan quantizes, by its name in the model or by its GGUF or checkpoint name.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="matrix">The importance matrix; it must stay open as long as the map is used.</param>
+    /// <param name="architecture">What names the model's weights have; see <see cref="IModelSource.Architecture"/>.</param>
+    /// <returns>The map.</returns>
+    /// <exception cref="ModelFormatException">
+    /// An entry has another number of values than its weight takes, or no entry names any of the weights: it is that of another model.
+    /// </exception>
+    public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, string? architecture)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(matrix);
+        TensorNames.TryFor(architecture, out TensorNames? names);
+        var map = new ImportanceMap(matrix);
+        foreach (PlannedTensor planned in plan.Tensors)
+        {
+            if (planned.Codec is not { IsQuantized: true })
+            {
+                continue;
+            }
+
+            string name = planned.Source.Name;
+            if (map.Find(name, names) is not ImportanceEntry entry)
+            {
+                map._missing.Add(name);
+                continue;
+            }
+
+            QuantShape shape = planned.Source.GetQuantShape();
+            if (!entry.Fits(shape))
+            {
+                throw new ModelFormatException(
+                    matrix.Path ?? "importance matrix",
+                    $"there are {entry.ValueCount} values for a weight of shape {shape}, which takes {shape.Columns}"
+                    + (shape.Experts > 1 ? $" or {shape.Experts * shape.Columns}" : "") + "; the file belongs to another model",
+                    entry.Name);
+            }
+
+            map._byTensor.Add(name, entry);
+        }
+
+        if (map.Count == 0 && map._missing.Count > 0)
+        {
+            string example = matrix.Entries.Count > 0 ? $" (the first is '{Printable.Shorten(matrix.Entries[0].Name)}')" : "";
+            throw new ModelFormatException(
+                matrix.Path ?? "importance matrix",
+                $"none of the {matrix.Entries.Count} entries{example} names a weight of the model; the file belongs to another one");
+        }
+
+        HashSet<ImportanceEntry> used = [.. map._byTensor.Values];
+        map._unused.AddRange(matrix.Entries.Where(entry => !used.Contains(entry)).Select(entry => entry.Name));
+        return map;
+    }
+
+    /// <summary>The entry of a weight.</summary>
+    /// <param name="tensorName">The name of the weight in its model.</param>
+    /// <param name="entry">The entry, or null.</param>
+    /// <returns>Whether there is one.</returns>
+    public bool TryGet(string tensorName, [NotNullWhen(true)] out ImportanceEntry? entry) => _byTensor.TryGetValue(tensorName, out entry);
+
+    /// <summary>Looks for a name as it is, in the spelling of the other kind of file, and as a module path without <c>.weight</c>.</summary>
+    private ImportanceEntry? Find(string name, TensorNames? names)
+    {
+        string module = name.EndsWith(WeightSuffix, StringComparison.Ordinal) ? name[..^WeightSuffix.Length] : name;
+        foreach (string spelling in (string[])[name, module])
+        {
+            if (Matrix.TryGet(spelling, out ImportanceEntry? entry)
+                || (names is not null && Matrix.TryGet(spelling, names, out entry)))
+            {
+                return entry;
+            }
+        }
+
+        return null;
+    }
+}

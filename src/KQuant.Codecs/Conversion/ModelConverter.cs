@@ -1,0 +1,50 @@
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>
+/// Carries a plan out: reads a model, encodes each tensor with the codec that the plan has for it, and writes the result. Everything goes
+/// through in slices that several threads work on; the memory needed is a few dozen megabytes, and more only where a single row has more than
+/// some hundred thousand weights.
+/// </summary>
+public static class ModelConverter
+{
+    /// <summary>
+    /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file to a GGUF file. The kind of file
+    /// stays; converting one into the other is not possible yet.
+    /// </summary>
+    /// <param name="source">A <see cref="ModelFolder"/> or a <see cref="GgufModel"/>.</param>
+    /// <param name="plan">What to do with each of its tensors.</param>
+    /// <param name="output">The folder or file to write. It appears when it is complete.</param>
+    /// <param name="options">Mode, importance, threads; null for the default.</param>
+    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="cancellationToken">Cancels within a fraction of a second; nothing is left behind.</param>
+    /// <returns>What became of each tensor, with its error.</returns>
+    /// <exception cref="NotSupportedException">The source is another kind of model, or a checkpoint of another quantization scheme.</exception>
+    /// <exception cref="InvalidWeightException">A weight cannot be encoded; the message has tensor, row and column.</exception>
+    /// <exception cref="ModelFormatException">A value of the importance matrix is negative or not finite.</exception>
+    /// <exception cref="IOException">
+    /// The output exists and may not, or is the source itself, or a file cannot be read or written.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">The conversion was cancelled.</exception>
+    public static ConversionReport Convert(
+        IModelSource source,
+        QuantizationPlan plan,
+        string output,
+        ConversionOptions? options = null,
+        IProgress<ModelProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentException.ThrowIfNullOrEmpty(output);
+        var job = new ConversionJob(plan, output, options ?? new ConversionOptions(), progress, cancellationToken);
+        return source switch
+        {
+            ModelFolder folder => CheckpointConversion.Run(folder, job),
+            GgufModel gguf => GgufConversion.Run(gguf, job),
+            _ => throw new NotSupportedException($"{source.Path}: only checkpoint folders and GGUF files are converted."),
+        };
+    }
+}

@@ -1,0 +1,98 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// A GGUF file as a model: its tensors under their GGUF names, with dimensions outermost first as everywhere else. Use <see cref="File"/>
+/// for metadata and raw types.
+/// </summary>
+public sealed class GgufModel : IModelSource
+{
+    private readonly IModelTensorSource[] _tensors;
+    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+
+    /// <summary>Wraps an open file.</summary>
+    /// <param name="file">The file; it is disposed with the model.</param>
+    public GgufModel(GgufFile file)
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        File = file;
+        _tensors = [.. file.Tensors.Select(tensor => new Source(tensor))];
+        foreach (IModelTensorSource tensor in _tensors)
+        {
+            _byName.Add(tensor.Name, tensor);
+        }
+    }
+
+    /// <summary>The file.</summary>
+    public GgufFile File { get; }
+
+    /// <inheritdoc/>
+    public string Path => File.Path;
+
+    /// <inheritdoc/>
+    public string? Architecture =>
+        File.Metadata.TryGetValue("general.architecture", out GgufValue? value) && value.TryGet(out string name) ? name : null;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+
+    /// <summary>Opens a GGUF file; with the first part of a split model, all of its parts.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The model; dispose it to close the file.</returns>
+    /// <exception cref="ModelFormatException">The file is not well-formed; see <see cref="GgufFile.Open"/>.</exception>
+    /// <exception cref="IOException">A file cannot be opened.</exception>
+    public static GgufModel Open(string path) => new(GgufFile.Open(path));
+
+    /// <inheritdoc/>
+    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+
+    /// <inheritdoc/>
+    public void Dispose() => File.Dispose();
+
+    private sealed class Source : IModelTensorSource
+    {
+        private readonly GgufTensor _tensor;
+        private readonly long _rows;
+
+        public Source(GgufTensor tensor)
+        {
+            _tensor = tensor;
+            Shape = [.. tensor.Dimensions.Reverse()];
+            _rows = Shape.IsEmpty ? 1 : tensor.ElementCount == 0 ? 0 : tensor.ElementCount / Shape[^1];
+        }
+
+        public string Name => _tensor.Name;
+
+        public ImmutableArray<long> Shape { get; }
+
+        public QuantCodec? Codec => _tensor.Codec;
+
+        public string FormatName => _tensor.TypeName;
+
+        // Of a type that nobody knows, only the dimensions are known.
+        public long ByteCount => _tensor.ByteCount ?? 0;
+
+        public void ReadBytes(long offset, Span<byte> destination) => _tensor.ReadBytes(offset, destination);
+
+        public void ReadRows(long firstRow, Span<float> destination)
+        {
+            QuantCodec? codec = Codec;
+            if (codec is null)
+            {
+                Throw.NotWeights(_tensor.FilePath, Name, $"{FormatName} (GGML type {_tensor.TypeId})");
+            }
+
+            int columns = this.GetQuantShape().Columns;
+            if (TensorRows.CountRows(Name, firstRow, destination.Length, columns, _rows) > 0)
+            {
+                _tensor.File.Decode(_tensor.Offset + (firstRow * codec.GetByteCount(columns)), codec, destination);
+            }
+        }
+
+        public QuantizedTensor Load() => _tensor.AsWeights();
+
+        public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+    }
+}
