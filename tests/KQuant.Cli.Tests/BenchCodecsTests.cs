@@ -26,8 +26,8 @@ public class BenchCodecsTests
         Assert.Multiple(() =>
         {
             Assert.That(decode.Select(entry => $"{entry.GetProperty("codec")} {entry.GetProperty("tier")}"), Is.EqualTo(expected));
-            Assert.That(decode.Select(entry => entry.GetProperty("cachedGBps").GetDouble()), Is.All.Positive);
-            Assert.That(decode.Select(entry => entry.GetProperty("streamingGBps").GetDouble()), Is.All.Positive);
+            Assert.That(decode.Select(entry => entry.GetProperty("cached_gbps").GetDouble()), Is.All.Positive);
+            Assert.That(decode.Select(entry => entry.GetProperty("streaming_gbps").GetDouble()), Is.All.Positive);
             Assert.That(report.RootElement.GetProperty("processor").GetString(), Is.Not.Empty);
             Assert.That(report.RootElement.GetProperty("encode").ValueKind, Is.EqualTo(JsonValueKind.Null));
         });
@@ -63,7 +63,7 @@ public class BenchCodecsTests
         using JsonDocument report = JsonDocument.Parse(output);
         Assert.That(
             from entry in report.RootElement.GetProperty("decode").EnumerateArray()
-            where entry.GetProperty("inUse").GetBoolean()
+            where entry.GetProperty("in_use").GetBoolean()
             select entry.GetProperty("tier").GetString(),
             Is.EqualTo(["Scalar"]));
     }

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using System.Reflection;
 using KQuant.Cli.Commands;
 
 namespace KQuant.Cli;
@@ -7,6 +9,30 @@ namespace KQuant.Cli;
 /// <summary>Puts the verbs together and turns what becomes of them into exit codes.</summary>
 internal static class CommandLine
 {
+    /// <summary>How long an interrupted command may take to remove what it has half written.</summary>
+    private static readonly TimeSpan CleanUpTime = TimeSpan.FromSeconds(30);
+
+    /// <summary>The version of the tool.</summary>
+    public static string Version { get; } =
+        typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+
+    /// <summary>All verbs.</summary>
+    public static RootCommand CreateRoot()
+    {
+        var root = new RootCommand("Quantize, inspect, verify and run GGUF and MLX models in pure managed code.")
+        {
+            QuantizeCommand.Create(),
+            DequantizeCommand.Create(),
+            InspectCommand.Create(),
+            VerifyCommand.Create(),
+            TensorCommand.Create(),
+            CodecsCommand.Create(),
+            BenchCommand.Create(),
+        };
+        root.Options.OfType<VersionOption>().Single().Action = new VersionAction();
+        return root;
+    }
+
     /// <summary>Parses and runs a command line.</summary>
     /// <param name="args">The arguments of the process.</param>
     /// <param name="output">Where results go; the console if null.</param>
@@ -16,25 +42,29 @@ internal static class CommandLine
     public static async Task<int> RunAsync(
         string[] args, TextWriter? output = null, TextWriter? error = null, CancellationToken cancellationToken = default)
     {
-        var root = new RootCommand("Quantize, inspect, verify and run GGUF and MLX models in pure managed code.")
+        ParseResult command = CreateRoot().Parse(args);
+        var configuration = new InvocationConfiguration
         {
-            BenchCommand.Create(),
+            EnableDefaultExceptionHandler = false,
+            ProcessTerminationTimeout = CleanUpTime,
         };
-
-        ParseResult command = root.Parse(args);
-        if (command.Action is ParseErrorAction parseError)
-        {
-            parseError.ShowHelp = false;
-            parseError.ShowTypoCorrections = false;
-        }
-
-        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
         configuration.Output = output ?? configuration.Output;
         configuration.Error = error ?? configuration.Error;
+        if (args.Length == 0)
+        {
+            await CreateRoot().Parse("--help").InvokeAsync(configuration, cancellationToken).ConfigureAwait(false);
+            return ExitCode.WrongUsage;
+        }
+
+        if (command.Action is ParseErrorAction)
+        {
+            WriteUsageErrors(command, configuration.Error);
+            return ExitCode.WrongUsage;
+        }
+
         try
         {
-            int exitCode = await command.InvokeAsync(configuration, cancellationToken).ConfigureAwait(false);
-            return command.Errors.Count > 0 ? ExitCode.WrongUsage : exitCode;
+            return await command.InvokeAsync(configuration, cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -43,7 +73,7 @@ internal static class CommandLine
         }
         catch (Exception exception)
         {
-            await configuration.Error.WriteLineAsync(exception.Message).ConfigureAwait(false);
+            await configuration.Error.WriteLineAsync($"error: {Describe(exception)}").ConfigureAwait(false);
             return ExitCode.Failed;
         }
     }
@@ -59,4 +89,37 @@ internal static class CommandLine
             await Task.Run(() => work(parsed, cancellationToken), cancellationToken).ConfigureAwait(false);
             return ExitCode.Done;
         });
+
+    private static void WriteUsageErrors(ParseResult command, TextWriter error)
+    {
+        foreach (string message in command.Errors.Select(problem => problem.Message).Distinct())
+        {
+            error.WriteLine($"error: {OnOneLine(message)}");
+        }
+
+        var path = new List<string>();
+        for (SymbolResult? at = command.CommandResult; at is CommandResult { Command: not RootCommand } part; at = part.Parent)
+        {
+            path.Insert(0, part.Command.Name);
+        }
+
+        error.WriteLine($"'{string.Join(' ', ["kquant", .. path])} --help' shows what is possible.");
+    }
+
+    /// <summary>The message of an exception as one line, without the parameter names that only programmers want.</summary>
+    private static string Describe(Exception exception) => OnOneLine(exception is ArgumentException { ParamName: string parameter }
+        ? exception.Message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal)
+        : exception.Message);
+
+    private static string OnOneLine(string text) =>
+        string.Join(' ', text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+
+    private sealed class VersionAction : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            parseResult.InvocationConfiguration.Output.WriteLine($"kquant {Version}");
+            return ExitCode.Done;
+        }
+    }
 }

@@ -17,7 +17,6 @@ internal static class CheckpointConversion
             throw new NotSupportedException($"{source.Path} is quantized with mode '{mode}', which is not read here.");
         }
 
-        job.CheckOutput([source.Path]);
         AuxiliaryFiles auxiliary = AuxiliaryFiles.Find(source.Path);
         AddNotes(source, auxiliary, job);
         var writer = new CheckpointWriter(ConfigOf(source, job), job.Options.MaxShardBytes);

@@ -26,26 +26,6 @@ internal sealed class ConversionJob(
     /// <summary>What a user should know; one sentence each.</summary>
     public List<string> Notes { get; } = [];
 
-    /// <summary>Refuses to write over what is being read, through whatever links.</summary>
-    /// <param name="sources">The files and folders of the source.</param>
-    public void CheckOutput(IEnumerable<string> sources)
-    {
-        string target = LinkResolver.RealPath(output);
-        foreach (string source in sources)
-        {
-            string real = LinkResolver.RealPath(source);
-            if (target == real)
-            {
-                throw new IOException($"{output} is the model that is read; the output must be another place.");
-            }
-
-            if (LinkResolver.IsBelow(real, target))
-            {
-                throw new IOException($"{output} lies inside {source}, which is read; the output must be another place.");
-            }
-        }
-    }
-
     /// <summary>The way of a tensor through its new codec; its error is part of the report.</summary>
     public TensorEncoding Encode(PlannedTensor planned, QuantCodec codec)
     {

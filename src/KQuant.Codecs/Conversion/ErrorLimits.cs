@@ -1,8 +1,8 @@
 namespace KQuant.Codecs.Conversion;
 
 /// <summary>
-/// The largest <see cref="WeightError.Nmse"/> that a weight may have in each format before something is wrong with it. The defaults are two
-/// to three times what the reference encoders reach on the weights of language models.
+/// The largest <see cref="WeightError.Nmse"/> that a weight may have in each format before something is wrong with it. The defaults are three
+/// to four times what the reference encoders reach on the weights of a trained language model.
 /// </summary>
 public sealed class ErrorLimits
 {
@@ -14,8 +14,8 @@ public sealed class ErrorLimits
         [QuantFormat.F32] = 0,
         [QuantFormat.F16] = 1e-5,
         [QuantFormat.BF16] = 1e-5,
-        [QuantFormat.Q8_0] = 2e-4,
-        [QuantFormat.Q6_K] = 1.5e-3,
+        [QuantFormat.Q8_0] = 1e-4,
+        [QuantFormat.Q6_K] = 1.2e-3,
         [QuantFormat.Q5_K] = 5e-3,
         [QuantFormat.Q5_1] = 5e-3,
         [QuantFormat.Q5_0] = 6e-3,

@@ -13,7 +13,6 @@ internal static class GgufConversion
 
     public static ConversionReport Run(GgufModel source, ConversionJob job)
     {
-        job.CheckOutput(source.File.Files);
         if (Directory.Exists(job.Output))
         {
             throw new IOException($"{job.Output} is a folder; a file is to be written.");

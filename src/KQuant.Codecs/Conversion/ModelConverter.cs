@@ -38,7 +38,7 @@ public static class ModelConverter
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(plan);
-        ArgumentException.ThrowIfNullOrEmpty(output);
+        CheckOutput(source, output);
         var job = new ConversionJob(plan, output, options ?? new ConversionOptions(), progress, cancellationToken);
         return source switch
         {
@@ -46,5 +46,29 @@ public static class ModelConverter
             GgufModel gguf => GgufConversion.Run(gguf, job),
             _ => throw new NotSupportedException($"{source.Path}: only checkpoint folders and GGUF files are converted."),
         };
+    }
+
+    /// <summary>Refuses to write over what is read, through whatever links. <see cref="Convert"/> does so too.</summary>
+    /// <param name="source">The model that is read.</param>
+    /// <param name="output">The folder or file to write.</param>
+    /// <exception cref="IOException">The output is the model, one of its files, or lies inside its folder.</exception>
+    public static void CheckOutput(IModelSource source, string output)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentException.ThrowIfNullOrEmpty(output);
+        string target = LinkResolver.RealPath(output);
+        foreach (string input in source is GgufModel gguf ? gguf.File.Files : [source.Path])
+        {
+            string real = LinkResolver.RealPath(input);
+            if (Path.TrimEndingDirectorySeparator(target) == Path.TrimEndingDirectorySeparator(real))
+            {
+                throw new IOException($"{output} is the model that is read; the output must be another place.");
+            }
+
+            if (LinkResolver.IsBelow(real, target))
+            {
+                throw new IOException($"{output} lies inside {input}, which is read; the output must be another place.");
+            }
+        }
     }
 }

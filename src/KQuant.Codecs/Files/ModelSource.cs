@@ -5,7 +5,7 @@ public static class ModelSource
 {
     /// <summary>
     /// Opens what a path shows: a checkpoint folder as <see cref="ModelFolder"/>, safetensors files or a folder of them without
-    /// <c>config.json</c> as <see cref="SafetensorsModel"/>, a GGUF file as <see cref="GgufModel"/>. Files are told apart by their content.
+    /// <c>config.json</c> as <see cref="SafetensorsModel"/>, a GGUF file as <see cref="GgufModel"/>, a NumPy array as <see cref="NpyModel"/>.
     /// </summary>
     /// <param name="path">A file or a folder.</param>
     /// <returns>The model; dispose it to close its files.</returns>
@@ -31,9 +31,14 @@ public static class ModelSource
             return GgufModel.Open(path);
         }
 
+        if (HasExtension(path, ".npy"))
+        {
+            return NpyModel.Open(path);
+        }
+
         return HasExtension(path, ".safetensors") || HasExtension(path, ".json")
             ? SafetensorsModel.Open(path)
-            : throw new ModelFormatException(path, "this is neither a GGUF file nor .safetensors nor a checkpoint folder");
+            : throw new ModelFormatException(path, "this is neither a GGUF file nor .safetensors nor .npy nor a checkpoint folder");
     }
 
     private static bool HasExtension(string path, string extension) =>

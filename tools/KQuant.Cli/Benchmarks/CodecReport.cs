@@ -17,7 +17,8 @@ internal sealed record CodecReport(
 /// <param name="CachedGBps">GB/s of float32 written, one 16 KB row over and over.</param>
 /// <param name="StreamingGBps">The same over 128 MB, which no cache holds.</param>
 internal sealed record DecodeSpeed(
-    string Codec, string Tier, bool InUse, [property: JsonPropertyName("cachedGBps")] double CachedGBps, double StreamingGBps);
+    string Codec, string Tier, bool InUse, [property: JsonPropertyName("cached_gbps")] double CachedGBps,
+    [property: JsonPropertyName("streaming_gbps")] double StreamingGBps);
 
 /// <summary>How fast a codec encodes on one thread, in millions of weights per second.</summary>
 /// <param name="Codec">Its name.</param>
@@ -25,7 +26,3 @@ internal sealed record DecodeSpeed(
 /// <param name="Importance">ggml's bytes with importance.</param>
 /// <param name="Best">The lowest error.</param>
 internal sealed record EncodeSpeed(string Codec, double Reference, double Importance, double Best);
-
-[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
-[JsonSerializable(typeof(CodecReport))]
-internal sealed partial class ReportJson : JsonSerializerContext;

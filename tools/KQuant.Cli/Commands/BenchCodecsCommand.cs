@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
 using KQuant.Cli.Benchmarks;
 using KQuant.Cli.Rendering;
+using KQuant.Cli.Reports;
 using KQuant.Codecs;
 
 namespace KQuant.Cli.Commands;
@@ -48,7 +48,7 @@ internal static class BenchCodecsCommand
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
-                output.WriteLine(JsonSerializer.Serialize(report, ReportJson.Default.CodecReport));
+                ReportJson.Write(output, report, ReportJson.Default.CodecReport);
             }
             else
             {

@@ -7,8 +7,98 @@ namespace KQuant.Cli.Commands;
 /// <summary>Options that several verbs share.</summary>
 internal static class CommonOptions
 {
+    /// <summary>The block codecs, then the pass-through formats.</summary>
+    public static IEnumerable<QuantCodec> AllCodecs => QuantCodec.All.Concat(QuantCodec.Floats);
+
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON." };
+
+    /// <summary><c>--overwrite</c>.</summary>
+    public static Option<bool> Overwrite() => new("--overwrite") { Description = "Replace an output that exists." };
+
+    /// <summary><c>--model PATH</c>, required.</summary>
+    public static Option<string> Model(string description) => new("--model")
+    {
+        Description = description,
+        HelpName = "path",
+        Required = true,
+    };
+
+    /// <summary><c>--threads N</c>; -1 when it is not given.</summary>
+    public static Option<int> Threads()
+    {
+        const int Most = 1024;
+        var option = new Option<int>("--threads")
+        {
+            Description = "Threads to use; one per processor if not given.",
+            HelpName = "n",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > Most)
+            {
+                result.AddError($"--threads is a number from 1 to {Most}.");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>The value of <see cref="Threads"/> as the library takes it.</summary>
+    public static int GetThreads(this ParseResult parsed, Option<int> threads) => parsed.GetResult(threads) is null ? -1 : parsed.GetValue(threads);
+
+    /// <summary><c>--encode reference|best</c>.</summary>
+    public static Option<EncodeMode> Encode() => Choice(
+        "--encode",
+        "ggml's own bytes, or the lowest error that the format allows; 'reference' if not given.",
+        ("reference", EncodeMode.Reference),
+        ("best", EncodeMode.Best));
+
+    /// <summary><c>--on-overflow error|keep</c>.</summary>
+    public static Option<ScaleOverflow> OnOverflow() => Choice(
+        "--on-overflow",
+        "What to do with a block whose scale is beyond binary16: stop, or store infinity as ggml does; 'error' if not given.",
+        ("error", ScaleOverflow.Error),
+        ("keep", ScaleOverflow.Keep));
+
+    /// <summary>An option that takes one of a few words; the first is what counts when it is not given, if it is the type's default.</summary>
+    public static Option<T> Choice<T>(string name, string description, params (string Word, T Value)[] choices) => new(name)
+    {
+        Description = description,
+        HelpName = string.Join('|', choices.Select(choice => choice.Word)),
+        CustomParser = result =>
+        {
+            string token = result.Tokens[0].Value;
+            foreach ((string word, T value) in choices)
+            {
+                if (word.Equals(token, StringComparison.OrdinalIgnoreCase))
+                {
+                    return value;
+                }
+            }
+
+            result.AddError($"{name} is {string.Join(" or ", choices.Select(choice => $"'{choice.Word}'"))}, not '{token}'.");
+            return default;
+        },
+    };
+
+    /// <summary>An option that takes one codec.</summary>
+    public static Option<QuantCodec> Codec(string name, string description, IEnumerable<QuantCodec> codecs) => new(name)
+    {
+        Description = $"{description} One of {string.Join(", ", codecs.Select(codec => codec.Name))}.",
+        HelpName = "codec",
+        Required = true,
+        CustomParser = result =>
+        {
+            string token = result.Tokens[0].Value;
+            QuantCodec? codec = codecs.FirstOrDefault(codec => codec.Name.Equals(token, StringComparison.OrdinalIgnoreCase));
+            if (codec is null)
+            {
+                result.AddError($"'{token}' is no codec for {name}; the codecs are {string.Join(", ", codecs.Select(codec => codec.Name))}.");
+            }
+
+            return codec;
+        },
+    };
 
     /// <summary><c>--codec NAME</c>, as often as one likes.</summary>
     public static Option<QuantCodec[]> Codecs(string description) => new("--codec")
@@ -34,9 +124,6 @@ internal static class CommonOptions
             token => $"'{token}' is no tier; the tiers are {string.Join(", ", KernelTiers.All.ToArray())}.")
             ?.Select(tier => tier!.Value).ToArray(),
     };
-
-    /// <summary>The block codecs, then the pass-through formats.</summary>
-    public static IEnumerable<QuantCodec> AllCodecs => QuantCodec.All.Concat(QuantCodec.Floats);
 
     private static T[]? ParseAll<T>(ArgumentResult result, Func<string, T?> parse, Func<string, string> complaint)
     {

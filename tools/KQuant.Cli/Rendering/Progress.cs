@@ -15,7 +15,6 @@ internal static class Progress
             return;
         }
 
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
-        console.Status().Start("", context => work(text => context.Status(Markup.Escape(text))));
+        Terminal.CreateErrorConsole().Status().Start("", context => work(text => context.Status(Markup.Escape(text))));
     }
 }

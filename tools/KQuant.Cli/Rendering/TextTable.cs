@@ -1,9 +1,8 @@
 using System.Text;
-using Spectre.Console;
 
 namespace KQuant.Cli.Rendering;
 
-/// <summary>A table that looks like one on a terminal and is plain aligned text everywhere else.</summary>
+/// <summary>Aligned text, which survives being copied and being piped; on a terminal the headers stand out.</summary>
 internal sealed class TextTable(params string[] headers)
 {
     private readonly List<string[]> _rows = [];
@@ -11,52 +10,38 @@ internal sealed class TextTable(params string[] headers)
     /// <summary>Columns, counted from the left, that hold text; all others hold numbers and are aligned to the right.</summary>
     public int TextColumns { get; init; } = 1;
 
-    public void Add(params string[] cells) => _rows.Add(cells);
+    /// <summary>Adds a row.</summary>
+    /// <param name="cells">One per column. Names from files are no commands to the terminal: control characters become blanks.</param>
+    public void Add(params string[] cells) => _rows.Add([.. cells.Select(OneLine)]);
 
-    /// <summary>Writes the table.</summary>
-    /// <param name="output">The writer of the command; drawn when it is the console and a person looks at it.</param>
+    /// <summary>Writes the table; without its headers if these are empty.</summary>
+    /// <param name="output">The writer of the command.</param>
     public void Write(TextWriter output)
     {
-        if (ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected)
+        int[] widths = [.. headers.Select((header, column) => _rows.Select(row => row[column].Length).Append(header.Length).Max())];
+        if (headers.Any(header => header.Length > 0))
         {
-            AnsiConsole.Write(Draw());
-        }
-        else
-        {
-            WritePlain(output);
-        }
-    }
-
-    private Table Draw()
-    {
-        var table = new Table { Border = TableBorder.Rounded };
-        for (int column = 0; column < headers.Length; column++)
-        {
-            var header = new TableColumn(Markup.Escape(headers[column]));
-            table.AddColumn(column < TextColumns ? header : header.RightAligned());
+            string line = Align(headers, widths);
+            output.WriteLine(Terminal.ShowsColors(output) ? $"\e[1m{line}\e[0m" : line);
         }
 
         foreach (string[] row in _rows)
         {
-            table.AddRow([.. row.Select(cell => new Text(cell))]);
+            output.WriteLine(Align(row, widths));
         }
-
-        return table;
     }
 
-    private void WritePlain(TextWriter output)
-    {
-        int[] widths = [.. headers.Select((header, column) => _rows.Select(row => row[column].Length).Append(header.Length).Max())];
-        var line = new StringBuilder();
-        foreach (string[] row in _rows.Prepend(headers))
-        {
-            line.Clear();
-            for (int column = 0; column < row.Length; column++)
-            {
-                line.Append(column < TextColumns ? row[column].PadRight(widths[column]) : row[column].PadLeft(widths[column])).Append("  ");
-            }
+    private static string OneLine(string cell) =>
+        cell.Any(char.IsControl) ? string.Concat(cell.Select(c => char.IsControl(c) ? ' ' : c)) : cell;
 
-            output.WriteLine(line.ToString().TrimEnd());
+    private string Align(string[] cells, int[] widths)
+    {
+        var line = new StringBuilder();
+        for (int column = 0; column < cells.Length; column++)
+        {
+            line.Append(column < TextColumns ? cells[column].PadRight(widths[column]) : cells[column].PadLeft(widths[column])).Append("  ");
         }
+
+        return line.ToString().TrimEnd();
     }
 }

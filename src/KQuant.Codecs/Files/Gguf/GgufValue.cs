@@ -211,26 +211,21 @@ public sealed class GgufValue
     /// <returns>Whether this is an array of arrays.</returns>
     public bool TryGetArrays([NotNullWhen(true)] out GgufValue[]? values)
     {
-        if (ElementType != GgufValueType.Array)
-        {
-            values = null;
-            return false;
-        }
+        values = ElementType == GgufValueType.Array ? [.. GetElements()] : null;
+        return values is not null;
+    }
 
-        values = new GgufValue[Count];
-        ReadOnlySpan<byte> raw = RawBytes;
+    /// <summary>The elements of an array of any type, one by one; nothing if this is no array.</summary>
+    /// <returns>Views of the elements.</returns>
+    public IEnumerable<GgufValue> GetElements()
+    {
         int at = GgufWire.ArrayHeaderBytes;
-        for (int i = 0; i < values.Length; i++)
+        for (int i = 0; i < Count && ElementType is GgufValueType type; i++)
         {
-            ReadOnlySpan<byte> inner = raw[at..];
-            int length = GgufWire.SizeAt(inner, GgufValueType.Array);
-            var element = (GgufValueType)BinaryPrimitives.ReadUInt32LittleEndian(inner);
-            int count = (int)BinaryPrimitives.ReadUInt64LittleEndian(inner[sizeof(uint)..]);
-            values[i] = new GgufValue(this, at, length, GgufValueType.Array, element, count);
-            at += length;
+            GgufValue element = ElementAt(at, type);
+            at += element._length;
+            yield return element;
         }
-
-        return true;
     }
 
     /// <summary>The value of any integer type.</summary>
@@ -309,17 +304,26 @@ public sealed class GgufValue
     {
         const int shown = 8;
         var builder = new StringBuilder("[");
-        ReadOnlySpan<byte> rest = Elements;
-        for (int i = 0; i < Math.Min(Count, shown); i++)
+        foreach (GgufValue element in GetElements().Take(shown))
         {
-            int length = GgufWire.SizeAt(rest, ElementType!.Value);
-            string text = ElementType == GgufValueType.Array
-                ? "[...]"
-                : new GgufValue(this, RawBytes.Length - rest.Length, length, ElementType.Value, null, 1).ToString();
-            builder.Append(i == 0 ? "" : ", ").Append(text);
-            rest = rest[length..];
+            builder.Append(builder.Length == 1 ? "" : ", ").Append(element.Type == GgufValueType.Array ? "[...]" : element.ToString());
         }
 
         return builder.Append(Count > shown ? $", ... {Count - shown} more]" : "]").ToString();
+    }
+
+    private GgufValue ElementAt(int at, GgufValueType type)
+    {
+        ReadOnlySpan<byte> rest = RawBytes[at..];
+        int length = GgufWire.SizeAt(rest, type);
+        return type == GgufValueType.Array
+            ? new GgufValue(
+                this,
+                at,
+                length,
+                type,
+                (GgufValueType)BinaryPrimitives.ReadUInt32LittleEndian(rest),
+                (int)BinaryPrimitives.ReadUInt64LittleEndian(rest[sizeof(uint)..]))
+            : new GgufValue(this, at, length, type, null, 1);
     }
 }

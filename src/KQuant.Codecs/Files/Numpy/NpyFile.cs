@@ -143,6 +143,21 @@ public sealed unsafe class NpyFile : IDisposable
     /// <summary>Releases the mapping. Views of the array must not be used any more.</summary>
     public void Dispose() => _file.Dispose();
 
+    internal void ReadBytes(long offset, Span<byte> destination)
+    {
+        if (offset < 0 || offset > ByteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Path, offset, destination.Length, ByteCount);
+        }
+
+        if (!destination.IsEmpty)
+        {
+            _file.Read(_dataStart + offset, destination);
+        }
+    }
+
+    internal void Decode(long offset, QuantCodec codec, Span<float> destination) => _file.Decode(_dataStart + offset, codec, destination);
+
     private static NpyFile Parse(MappedFile file)
     {
         if (file.Length < PreambleLength + 2 || file.Bytes(0, 1)[0] != 0x93 || !file.Bytes(1, 5).SequenceEqual("NUMPY"u8))

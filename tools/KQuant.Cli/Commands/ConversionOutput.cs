@@ -1,0 +1,134 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using KQuant.Cli.Rendering;
+using KQuant.Cli.Reports;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using static System.FormattableString;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary>Runs a conversion and shows what became of the tensors.</summary>
+internal static class ConversionOutput
+{
+    public static void Run(
+        ParseResult parsed,
+        IModelSource source,
+        QuantizationPlan plan,
+        string target,
+        ConversionOptions options,
+        bool dryRun,
+        bool json,
+        CancellationToken cancellationToken)
+    {
+        TextWriter output = parsed.InvocationConfiguration.Output, error = parsed.InvocationConfiguration.Error;
+        ModelConverter.CheckOutput(source, target);
+        if (!dryRun && !options.Overwrite)
+        {
+            CheckFree(target);
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        ConversionReport report = dryRun
+            ? new ConversionReport(target, [.. plan.Tensors.Select(tensor => new ConvertedTensor(tensor, null))], [])
+            : ProgressBar.Show(
+                error, json, progress => ModelConverter.Convert(source, plan, target, options, progress, cancellationToken));
+        if (json)
+        {
+            var result = ConversionResult.Of(source, report, plan.Codec.Name, options.Importance, dryRun);
+            ReportJson.Write(output, result, ReportJson.Default.ConversionResult);
+            return;
+        }
+
+        if (dryRun)
+        {
+            WritePlan(plan, output);
+            output.WriteLine();
+        }
+
+        WriteSummary(report, output);
+        WriteNotes(plan, report, options, output);
+        output.WriteLine(dryRun
+            ? $"Nothing was written to {target}."
+            : Invariant($"Wrote {target} in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s."));
+    }
+
+    /// <summary>The same refusal as the library's, but with the way out.</summary>
+    private static void CheckFree(string target)
+    {
+        if (File.Exists(target) || (Directory.Exists(target) && Directory.EnumerateFileSystemEntries(target).Any()))
+        {
+            throw new CommandException($"{target} exists; --overwrite replaces it.");
+        }
+    }
+
+    private static void WritePlan(QuantizationPlan plan, TextWriter output)
+    {
+        var table = new TextTable("tensor", "shape", "from", "to", "why", "before", "after") { TextColumns = 5 };
+        foreach (PlannedTensor tensor in plan.Tensors)
+        {
+            table.Add(
+                tensor.Source.Name,
+                Amounts.Shape(tensor.Source.Shape),
+                tensor.Source.FormatName,
+                tensor.FormatName,
+                tensor.Explanation,
+                Amounts.Bytes(tensor.Source.ByteCount),
+                Amounts.Bytes(tensor.ByteCount));
+        }
+
+        table.Write(output);
+    }
+
+    private static void WriteSummary(ConversionReport report, TextWriter output)
+    {
+        var table = new TextTable("format", "tensors", "before", "after", "bits/weight", "RMSE", "NMSE", "cosine", "max error");
+        foreach (FormatSummary summary in report.Summarize())
+        {
+            Add(summary.FormatName, summary.TensorCount, summary.WeightCount, summary.SourceBytes, summary.Bytes, summary.Error);
+        }
+
+        Add("all", report.Tensors.Count, report.WeightCount, report.SourceBytes, report.Bytes, null);
+        table.Write(output);
+
+        void Add(string name, int tensors, long weights, long before, long after, WeightError? error) => table.Add(
+            name,
+            tensors.ToString(CultureInfo.InvariantCulture),
+            Amounts.Bytes(before),
+            Amounts.Bytes(after),
+            Amounts.Bits(weights == 0 ? 0 : 8.0 * after / weights),
+            Amounts.Small(error?.Rmse),
+            Amounts.Small(error?.Nmse),
+            Amounts.Cosine(error?.Cosine),
+            Amounts.Small(error?.MaxAbsolute));
+    }
+
+    private static void WriteNotes(QuantizationPlan plan, ConversionReport report, ConversionOptions options, TextWriter output)
+    {
+        foreach (var group in plan.Tensors.Where(tensor => tensor.Reason == PlanReason.WidthFallback).GroupBy(tensor => tensor.Explanation))
+        {
+            output.WriteLine($"{group.Count()} {(group.Count() == 1 ? "tensor" : "tensors")}: {group.Key}.");
+        }
+
+        if (options.Importance is ImportanceMap map)
+        {
+            output.WriteLine(
+                $"Importance for {map.Count} of {map.Count + map.Missing.Count} weights"
+                + (map.Missing.Count > 0 ? $", none for {Names(map.Missing)}" : "")
+                + (map.Unused.Count > 0 ? $"; {map.Unused.Count} entries are not used, {Names(map.Unused)}" : "") + ".");
+        }
+
+        foreach (string note in report.Notes)
+        {
+            output.WriteLine(note);
+        }
+    }
+
+    private static string Names(IReadOnlyList<string> names)
+    {
+        const int Shown = 3;
+        return string.Join(", ", names.Take(Shown)) + (names.Count > Shown ? $" and {names.Count - Shown} more" : "");
+    }
+}

@@ -1,0 +1,70 @@
+using System.CommandLine;
+using KQuant.Codecs;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary><c>kquant dequantize</c>: a float model again.</summary>
+internal static class DequantizeCommand
+{
+    internal static Command Create()
+    {
+        Option<string> model = CommonOptions.Model("A K-quant checkpoint folder, or a GGUF file.");
+        var output = new Option<string>("--output")
+        {
+            Description = "The folder or .gguf file to write.",
+            HelpName = "path",
+            Required = true,
+        };
+        Option<QuantCodec> type = CommonOptions.Choice(
+            "--dtype",
+            "The type of the decoded weights: f32 holds them as they are, the others round; 'f32' if not given.",
+            [.. QuantCodec.Floats.Select(codec => (codec.Name, codec))]);
+        Option<int> threads = CommonOptions.Threads();
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command(
+            "dequantize", "Decode a quantized model: a checkpoint to a Hugging Face checkpoint of floats, or GGUF to GGUF.")
+        {
+            model, output, type, threads, overwrite, json,
+        };
+        command.SetWork((parsed, cancellationToken) =>
+        {
+            string target = parsed.GetValue(output)!;
+            QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
+            using IModelSource source = Models.Open(parsed.GetValue(model)!);
+            Models.CheckFormat(source, target, Models.FormatOf(target));
+            CheckQuantized(source);
+            QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
+            var options = new ConversionOptions
+            {
+                MaxThreads = parsed.GetThreads(threads),
+                Overwrite = parsed.GetValue(overwrite),
+                MeasureError = codec.Format != QuantFormat.F32,
+                SplitExperts = true,
+            };
+            ConversionOutput.Run(parsed, source, plan, target, options, dryRun: false, parsed.GetValue(json), cancellationToken);
+        });
+        return command;
+    }
+
+    private static void CheckQuantized(IModelSource source)
+    {
+        if (source is ModelFolder { QuantizationMode: not (null or "kquant") } folder)
+        {
+            throw new CommandException($"{source.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
+        }
+
+        if (source.Tensors.FirstOrDefault(Models.IsUndecodable) is IModelTensorSource tensor)
+        {
+            throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
+        }
+
+        if (!source.Tensors.Any(tensor => tensor.Codec is { IsQuantized: true }))
+        {
+            throw new CommandException($"{source.Path} holds no quantized weights; there is nothing to decode.");
+        }
+    }
+}

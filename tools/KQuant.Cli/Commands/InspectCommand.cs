@@ -1,0 +1,79 @@
+using System.CommandLine;
+using System.Globalization;
+using KQuant.Cli.Rendering;
+using KQuant.Cli.Reports;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary><c>kquant inspect</c>: what is in a model, without reading its weights.</summary>
+internal static class InspectCommand
+{
+    internal static Command Create()
+    {
+        Option<string> model = CommonOptions.Model("A checkpoint folder, or a .gguf, .safetensors or .npy file.");
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("inspect", "Show architecture, formats, metadata and tensors of a model.") { model, json };
+        command.SetWork((parsed, _) =>
+        {
+            using IModelSource source = Models.Open(parsed.GetValue(model)!);
+            InspectReport report = ModelInspection.Inspect(source);
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            if (parsed.GetValue(json))
+            {
+                ReportJson.Write(output, report, ReportJson.Default.InspectReport);
+            }
+            else
+            {
+                Write(report, source, output);
+            }
+        });
+        return command;
+    }
+
+    private static void Write(InspectReport report, IModelSource source, TextWriter output)
+    {
+        string quantization = report.Quantization is null ? "" : $", quantized with mode '{report.Quantization}'";
+        output.WriteLine($"{report.Model}: {report.Kind}, {report.ModelType ?? "unknown architecture"}, {report.NumHiddenLayers} layers{quantization}");
+        output.WriteLine(
+            $"{report.NumTensors} tensors, {report.NumQuantized} of them quantized, {Amounts.Count(report.Parameters)} weights, "
+            + $"{Amounts.Bytes(report.TensorBytes)}, {Amounts.Bits(report.BitsPerWeight)} bits per weight");
+        foreach (IGrouping<string, DroppedTensor> dropped in (source as ModelFolder)?.Dropped.GroupBy(tensor => tensor.Reason) ?? [])
+        {
+            output.WriteLine($"{dropped.Count()} stored tensors are not listed, {dropped.Key}");
+        }
+
+        output.WriteLine();
+        var formats = new TextTable("format", "tensors", "weights", "bytes", "bits/weight");
+        foreach (FormatReport format in report.Formats)
+        {
+            formats.Add(
+                format.Format, format.Tensors.ToString(CultureInfo.InvariantCulture), Amounts.Count(format.Weights),
+                Amounts.Bytes(format.Bytes), Amounts.Bits(format.BitsPerWeight));
+        }
+
+        formats.Write(output);
+        if (report.Metadata.Count > 0)
+        {
+            output.WriteLine();
+            var metadata = new TextTable("key", "value") { TextColumns = 2 };
+            foreach ((string key, string value) in ModelInspection.DescribeMetadata(source))
+            {
+                metadata.Add(key, value);
+            }
+
+            metadata.Write(output);
+        }
+
+        output.WriteLine();
+        var tensors = new TextTable("tensor", "kind", "format", "shape", "bytes") { TextColumns = 4 };
+        foreach (InspectedTensor tensor in report.Tensors)
+        {
+            tensors.Add(
+                tensor.Name, tensor.Kind, tensor.Codec, Amounts.Shape(tensor.LogicalShape),
+                tensor.Bytes is long bytes ? Amounts.Bytes(bytes) : "?");
+        }
+
+        tensors.Write(output);
+    }
+}

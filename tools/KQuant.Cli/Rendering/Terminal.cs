@@ -1,0 +1,19 @@
+using Spectre.Console;
+
+namespace KQuant.Cli.Rendering;
+
+/// <summary>Whether a person looks at a stream, and how.</summary>
+internal static class Terminal
+{
+    /// <summary>Whether a writer is the console's error stream, on a terminal.</summary>
+    public static bool IsError(TextWriter error) => ReferenceEquals(error, Console.Error) && !Console.IsErrorRedirected;
+
+    /// <summary>Whether a writer is the console's output stream, on a terminal that shows colours and is not asked to go without.</summary>
+    public static bool ShowsColors(TextWriter output) =>
+        ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected
+        && AnsiConsole.Profile.Capabilities is { Ansi: true, ColorSystem: not ColorSystem.NoColors };
+
+    /// <summary>A console on the error stream.</summary>
+    public static IAnsiConsole CreateErrorConsole() =>
+        AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+}

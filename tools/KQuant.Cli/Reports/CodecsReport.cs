@@ -1,0 +1,24 @@
+using KQuant.Codecs;
+
+namespace KQuant.Cli.Reports;
+
+/// <summary>What <c>kquant codecs --json</c> prints.</summary>
+/// <param name="Codecs">The table.</param>
+/// <param name="Hardware">What the machine has; null unless asked for.</param>
+internal sealed record CodecsReport(IReadOnlyList<CodecEntry> Codecs, HardwareReport? Hardware);
+
+/// <summary>One codec.</summary>
+internal sealed record CodecEntry(
+    string Name, int GgmlType, bool Quantized, int WeightsPerBlock, int BytesPerBlock, double BitsPerWeight, string DecodeTier)
+{
+    public static CodecEntry Of(QuantCodec codec) => new(
+        codec.Name, (int)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
+        codec.DecodeTier.ToString());
+}
+
+/// <summary>What the machine has.</summary>
+internal sealed record HardwareReport(
+    string Processor, int Processors, string Architecture, string Runtime, string MaxTier, IReadOnlyList<TierEntry> Tiers);
+
+/// <summary>One tier, and whether the machine runs it.</summary>
+internal sealed record TierEntry(string Name, bool Supported, bool Allowed);
