@@ -92,7 +92,7 @@ public class BenchCodecsTests
         Assert.Multiple(() =>
         {
             Assert.That(exitCode, Is.EqualTo(1));
-            Assert.That(error.TrimEnd(), Is.EqualTo($"This machine, as configured, does not run {missing}."));
+            Assert.That(error.TrimEnd(), Is.EqualTo($"error: This machine, as configured, does not run {missing}."));
         });
     }
 
@@ -108,7 +108,7 @@ public class BenchCodecsTests
         Assert.Multiple(() =>
         {
             Assert.That(exitCode, Is.EqualTo(1));
-            Assert.That(error.TrimEnd(), Is.EqualTo("No decoder of q4_0 is written for AvxVnni."));
+            Assert.That(error.TrimEnd(), Is.EqualTo("error: No decoder of q4_0 is written for AvxVnni."));
         });
     }
 

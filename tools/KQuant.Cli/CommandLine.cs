@@ -3,6 +3,7 @@ using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using System.Reflection;
 using KQuant.Cli.Commands;
+using KQuant.Cli.Rendering;
 
 namespace KQuant.Cli;
 
@@ -111,8 +112,8 @@ internal static class CommandLine
         ? exception.Message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal)
         : exception.Message);
 
-    private static string OnOneLine(string text) =>
-        string.Join(' ', text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+    private static string OnOneLine(string text) => PlainText.OneLine(
+        string.Join(' ', text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)));
 
     private sealed class VersionAction : SynchronousCommandLineAction
     {

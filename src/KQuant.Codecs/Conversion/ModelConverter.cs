@@ -18,7 +18,7 @@ public static class ModelConverter
     /// <param name="plan">What to do with each of its tensors.</param>
     /// <param name="output">The folder or file to write. It appears when it is complete.</param>
     /// <param name="options">Mode, importance, threads; null for the default.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels within a fraction of a second; nothing is left behind.</param>
     /// <returns>What became of each tensor, with its error.</returns>
     /// <exception cref="NotSupportedException">The source is another kind of model, or a checkpoint of another quantization scheme.</exception>

@@ -13,7 +13,7 @@ public static class ModelVerifier
     /// <param name="model">The model to check.</param>
     /// <param name="against">The model to compare it with, tensor by tensor; null for none. Both are files of one kind.</param>
     /// <param name="options">Limits and threads; null for the default.</param>
-    /// <param name="progress">Told about every few megabytes of <paramref name="model"/>, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte of <paramref name="model"/>, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels within a fraction of a second.</param>
     /// <returns>What was found; problems are no exceptions.</returns>
     /// <exception cref="NotSupportedException">One of the models is a GGUF file and the other is not.</exception>

@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Files;
 internal sealed class TensorStream(
     Stream output, string name, long length, IProgress<long>? progress, CancellationToken cancellationToken) : Stream
 {
-    private const int ReportEvery = 4 << 20;
+    private const int ReportEvery = 1 << 18;
 
     private long _reported;
     private long _written;

@@ -122,7 +122,7 @@ internal static class ConversionOutput
 
         foreach (string note in report.Notes)
         {
-            output.WriteLine(note);
+            output.WriteLine(PlainText.OneLine(note));
         }
     }
 

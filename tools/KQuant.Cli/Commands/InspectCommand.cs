@@ -34,7 +34,8 @@ internal static class InspectCommand
     private static void Write(InspectReport report, IModelSource source, TextWriter output)
     {
         string quantization = report.Quantization is null ? "" : $", quantized with mode '{report.Quantization}'";
-        output.WriteLine($"{report.Model}: {report.Kind}, {report.ModelType ?? "unknown architecture"}, {report.NumHiddenLayers} layers{quantization}");
+        output.WriteLine(PlainText.OneLine(
+            $"{report.Model}: {report.Kind}, {report.ModelType ?? "unknown architecture"}, {report.NumHiddenLayers} layers{quantization}"));
         output.WriteLine(
             $"{report.NumTensors} tensors, {report.NumQuantized} of them quantized, {Amounts.Count(report.Parameters)} weights, "
             + $"{Amounts.Bytes(report.TensorBytes)}, {Amounts.Bits(report.BitsPerWeight)} bits per weight");

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
@@ -162,11 +163,11 @@ internal static partial class ModelInspection
         _ => JsonValue.Create(value.ToString()),
     };
 
-    /// <summary>Text of a file on one line, without control characters, which a terminal would obey.</summary>
+    /// <summary>The beginning of a text, on one line.</summary>
     private static string Shorten(string text)
     {
         const int MaxLength = 100;
-        string line = string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
+        string line = PlainText.OneLine(text);
         return line.Length <= MaxLength ? line : line[..(MaxLength - 3)] + "...";
     }
 }

@@ -139,7 +139,7 @@ internal static class VerifyCommand
 
         foreach (string problem in report.Problems)
         {
-            output.WriteLine(problem);
+            output.WriteLine(PlainText.OneLine(problem));
         }
 
         if (report.Passed)

@@ -47,7 +47,7 @@ internal static class ProgressBar
     private static string Shorten(string name)
     {
         const int Longest = 36;
-        string line = string.Concat(name.Select(c => char.IsControl(c) ? ' ' : c));
+        string line = PlainText.OneLine(name);
         return line.Length <= Longest ? line : $"\u2026{line[^(Longest - 1)..]}";
     }
 
@@ -62,7 +62,7 @@ internal static class ProgressBar
             {
                 _tenths = tenths;
                 error.WriteLine(
-                    $"{10 * tenths,3} %  {Amounts.Bytes(value.BytesDone)} of {Amounts.Bytes(value.TotalBytes)}  {value.TensorName}");
+                    $"{10 * tenths,3} %  {Amounts.Bytes(value.BytesDone)} of {Amounts.Bytes(value.TotalBytes)}  {PlainText.OneLine(value.TensorName)}");
             }
         }
     }

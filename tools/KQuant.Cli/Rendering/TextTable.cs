@@ -12,7 +12,7 @@ internal sealed class TextTable(params string[] headers)
 
     /// <summary>Adds a row.</summary>
     /// <param name="cells">One per column. Names from files are no commands to the terminal: control characters become blanks.</param>
-    public void Add(params string[] cells) => _rows.Add([.. cells.Select(OneLine)]);
+    public void Add(params string[] cells) => _rows.Add([.. cells.Select(PlainText.OneLine)]);
 
     /// <summary>Writes the table; without its headers if these are empty.</summary>
     /// <param name="output">The writer of the command.</param>
@@ -30,9 +30,6 @@ internal sealed class TextTable(params string[] headers)
             output.WriteLine(Align(row, widths));
         }
     }
-
-    private static string OneLine(string cell) =>
-        cell.Any(char.IsControl) ? string.Concat(cell.Select(c => char.IsControl(c) ? ' ' : c)) : cell;
 
     private string Align(string[] cells, int[] widths)
     {

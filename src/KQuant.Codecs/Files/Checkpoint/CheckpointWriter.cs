@@ -99,7 +99,7 @@ public sealed class CheckpointWriter
     /// <param name="folder">The folder; it is created when missing.</param>
     /// <param name="auxiliary">Files of the source to copy, see <see cref="AuxiliaryFiles.Find"/>; null for none.</param>
     /// <param name="overwrite">Whether the folder may have content; weights of an older model are removed from it.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>
     /// <exception cref="IOException">The folder has content and may not, or a file cannot be read or written.</exception>

@@ -129,7 +129,7 @@ public sealed class GgufWriter
 
     /// <summary>Writes the file.</summary>
     /// <param name="path">The file; one that exists is replaced when the new one is complete.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">
     /// A callback wrote another number of bytes than its tensor has, or a key is too long.
@@ -148,7 +148,7 @@ public sealed class GgufWriter
 
     /// <summary>Writes the file's bytes to a stream, from front to back.</summary>
     /// <param name="stream">Where they go. What was written before an error stays there.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback.</param>
     /// <exception cref="InvalidOperationException">
     /// A callback wrote another number of bytes than its tensor has, or a key is too long.

@@ -103,7 +103,7 @@ public sealed class SafetensorsWriter
 
     /// <summary>Writes all tensors into one file, whatever its size.</summary>
     /// <param name="path">The file; one that exists is replaced when the new one is complete.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
@@ -122,7 +122,7 @@ public sealed class SafetensorsWriter
     /// </summary>
     /// <param name="folder">The folder; it is created when missing.</param>
     /// <param name="overwrite">Whether the folder may have content; weights of an older model are removed from it.</param>
-    /// <param name="progress">Told about every few megabytes, on the calling thread.</param>
+    /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>
     /// <exception cref="IOException">The folder has content and may not, or a file cannot be written.</exception>

@@ -1,0 +1,92 @@
+using System.Text.Json.Nodes;
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
+using KQuant.TestKit;
+
+namespace KQuant.Cli.Tests.Commands;
+
+/// <summary><c>kquant dequantize</c> from folder to folder.</summary>
+public class DequantizeCommandTests
+{
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void SetUp() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [TestCase("tiny-dense", "q4_k")]
+    [TestCase("tiny-moe", "q2_k")]
+    public void GivesTheStoredTensorsBackAsFloats(string model, string codec)
+    {
+        string source = RepositoryFiles.Fixture("models", model);
+        Cli.Run("quantize", "--model", source, "--kquant-type", codec, "--output", _folder["q"]).MustSucceed();
+        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"]).MustSucceed();
+
+        using SafetensorsFile original = SafetensorsFile.Open(source), floats = SafetensorsFile.Open(_folder["f"]);
+        JsonObject config = JsonNode.Parse(File.ReadAllText(_folder["f/config.json"]))!.AsObject();
+        Assert.Multiple(() =>
+        {
+            Assert.That(
+                floats.Tensors.Select(Describe).Order(StringComparer.Ordinal),
+                Is.EqualTo(original.Tensors.Select(tensor => Describe(tensor).Replace("BF16", "F32", StringComparison.Ordinal)).Order(StringComparer.Ordinal)));
+            Assert.That(config.ContainsKey("quantization"), Is.False);
+            Assert.That(config.ContainsKey("quantization_config"), Is.False);
+            Assert.That(config["torch_dtype"]!.GetValue<string>(), Is.EqualTo("float32"));
+            Assert.That(_folder.Files("f"), Is.EqualTo(_folder.Files("q")));
+        });
+
+        // Exactly the decoded weights: the same model, opened either way.
+        using ModelFolder quantized = ModelFolder.Open(_folder["q"]), decoded = ModelFolder.Open(_folder["f"]);
+        foreach (IModelTensorSource tensor in quantized.Tensors)
+        {
+            Assert.That(decoded.TryGetTensor(tensor.Name, out IModelTensorSource? other));
+            float[] expected = new float[tensor.GetWeightCount()], actual = new float[tensor.GetWeightCount()];
+            tensor.ReadRows(0, expected);
+            other!.ReadRows(0, actual);
+            Assert.That(actual.AsSpan().SequenceEqual(expected), tensor.Name);
+        }
+    }
+
+    [TestCase("f16", "float16", QuantFormat.F16)]
+    [TestCase("bf16", "bfloat16", QuantFormat.BF16)]
+    public void RoundsToSixteenBits(string type, string name, QuantFormat format)
+    {
+        Cli.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q8_0", "--output", _folder["q"]).MustSucceed();
+        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"], "--dtype", type).MustSucceed();
+        using ModelFolder quantized = ModelFolder.Open(_folder["q"]), decoded = ModelFolder.Open(_folder["f"]);
+        const string Name = "model.layers.2.mlp.up_proj.weight";
+        IModelTensorSource before = quantized.Tensors.Single(tensor => tensor.Name == Name);
+        IModelTensorSource after = decoded.Tensors.Single(tensor => tensor.Name == Name);
+        var weights = new float[before.GetWeightCount()];
+        before.ReadRows(0, weights);
+        var bytes = new byte[after.ByteCount];
+        after.ReadBytes(0, bytes);
+        Assert.Multiple(() =>
+        {
+            Assert.That(bytes, Is.EqualTo(TestModels.Encode(format, weights)));
+            Assert.That(decoded.Tensors.Select(tensor => tensor.FormatName), Is.All.EqualTo(type));
+            Assert.That(decoded.Config["torch_dtype"]!.GetValue<string>(), Is.EqualTo(name));
+        });
+    }
+
+    [Test]
+    public void QuantizingTheFloatsAgainGivesTheSameBytes()
+    {
+        // q8_0 stores its largest weight as 127 steps, so that the decoded weights lead to the same scale again.
+        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q8_0", "--output", _folder["q"]).MustSucceed();
+        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"]).MustSucceed();
+        Cli.Run("quantize", "--model", _folder["f"], "--kquant-type", "q8_0", "--output", _folder["q2"]).MustSucceed();
+        using SafetensorsFile first = SafetensorsFile.Open(_folder["q"]), second = SafetensorsFile.Open(_folder["q2"]);
+        Assert.That(
+            second.Tensors.Where(tensor => tensor.ElementType == ElementType.U8).Select(tensor => (tensor.Name, Convert.ToHexString(tensor.GetBytes(0, (int)tensor.ByteCount)))),
+            Is.EquivalentTo(first.Tensors.Where(tensor => tensor.ElementType == ElementType.U8).Select(tensor => (tensor.Name, Convert.ToHexString(tensor.GetBytes(0, (int)tensor.ByteCount))))));
+    }
+
+    [Test]
+    public void AFloatFolderHasNothingToDecode() =>
+        Cli.Run("dequantize", "--model", TestModels.TinyDense, "--output", _folder["f"]).MustFail("holds no quantized weights");
+
+    private static string Describe(SafetensorsTensor tensor) => $"{tensor.Name} {tensor.ElementType} [{string.Join(", ", tensor.Shape)}]";
+}

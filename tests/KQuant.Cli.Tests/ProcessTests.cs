@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Globalization;
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
+using KQuant.TestKit;
+
+namespace KQuant.Cli.Tests;
+
+/// <summary>What only the real process shows: exit codes, streams, signals, memory.</summary>
+public class ProcessTests
+{
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void SetUp() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [Test]
+    public void PrintsItsVersion()
+    {
+        CliResult result = CliProcess.Run("--version");
+        Assert.That(result.ExitCode, Is.Zero);
+        Assert.That(result.Output.Trim(), Does.Match(@"^kquant \d+\.\d+\.\d+$"));
+    }
+
+    [Test]
+    public void WithoutAVerbItShowsThem()
+    {
+        CliResult result = CliProcess.Run();
+        Assert.That(result.ExitCode, Is.EqualTo(2));
+        Assert.That(result.Output, Does.Contain("quantize").And.Contain("dequantize").And.Contain("inspect").And.Contain("verify"));
+    }
+
+    [Test]
+    public void ResultsGoToOneStreamAndTheRestToTheOther()
+    {
+        CliResult result = CliProcess.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_0", "--output", _folder["out"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(result.ExitCode, Is.Zero);
+            Assert.That(result.Output, Does.Match(@"(?m)^q4_0 +43 +10\.0 MiB +2\.81 MiB +4\.50 ").And.Contain($"Wrote {_folder["out"]} in "));
+            Assert.That(result.Output + result.Error, Does.Not.Contain("\e"));
+            Assert.That(result.Error, Does.Match(@"(?m)^ 50 %  \d\.\d\d MiB of 2\.82 MiB  model\.layers\.\d\."));
+            Assert.That(result.Error, Does.Contain("100 %  2.82 MiB of 2.82 MiB  "));
+        });
+    }
+
+    [Test]
+    public void FailuresAreOneSentenceAndOne()
+    {
+        CliResult result = CliProcess.Run("inspect", "--model", RepositoryFiles.Fixture("malformed", "gguf", "dim_huge-00.gguf"));
+        Assert.That((result.ExitCode, result.Output), Is.EqualTo((1, "")));
+        Assert.That(result.Error, Does.Match(@"^error: .*dim_huge-00\.gguf.*\n$").And.Not.Contain("   at "));
+        Assert.That(CliProcess.Run("quantize", "--everything").ExitCode, Is.EqualTo(2));
+    }
+
+    [TestCase("-INT", "folder")]
+    [TestCase("-INT", "file")]
+    [TestCase("-TERM", "folder")]
+    public void AnInterruptionLeavesNothingBehind(string signal, string kind)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Ignore("Windows has no signals that a test could send.");
+        }
+
+        string model, output;
+        if (kind == "folder")
+        {
+            const int Rows = 1 << 15, Columns = 256;
+            byte[] weights = TestModels.Encode(QuantFormat.BF16, TestModels.Weights(1, 1 << 16));
+            model = TestModels.WriteFolder(_folder["model"], Rows, Columns, stream =>
+            {
+                for (int i = 0; i < Rows * Columns; i += 1 << 16)
+                {
+                    stream.Write(weights);
+                }
+            });
+            output = _folder["out"];
+        }
+        else
+        {
+            byte[] weights = TestModels.Encode(QuantFormat.F16, TestModels.Weights(1, 1 << 16));
+            model = TestModels.WriteGguf(_folder["model"], QuantFormat.F16, writer => writer.Add(
+                "output.weight", [256, 1 << 15], GgmlType.Of(QuantFormat.F16), stream =>
+                {
+                    for (int i = 0; i < 1 << 23; i += 1 << 16)
+                    {
+                        stream.Write(weights);
+                    }
+                }));
+            output = _folder["out.gguf"];
+        }
+
+        using Process process = CliProcess.Start(
+            null, "quantize", "--model", model, "--kquant-type", "q6_k", "--encode", "best", "--threads", "1", "--output", output);
+        Assert.That(process.StandardError.ReadLine(), Does.StartWith(" 10 %"));
+        Assert.That(Directory.GetFileSystemEntries(_folder.Path), Has.Length.EqualTo(2), "something is being written");
+        using (Process kill = Process.Start("kill", [signal, process.Id.ToString(CultureInfo.InvariantCulture)]))
+        {
+            kill.WaitForExit();
+        }
+
+        CliResult result = CliProcess.Finish(process);
+        Assert.Multiple(() =>
+        {
+            Assert.That(result.ExitCode, Is.EqualTo(130));
+            Assert.That(result.Messages, Is.EqualTo(["Interrupted."]));
+            Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.EqualTo([model]));
+        });
+    }
+
+    [TestCase("folder")]
+    [TestCase("file")]
+    public void MemoryDoesNotGrowWithTheModel(string kind)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Ignore("Only Linux tells the peak memory of another process.");
+        }
+
+        const int Rows = 1 << 15, Columns = 8192, SourceBytes = 2;
+        string model, output;
+        if (kind == "folder")
+        {
+            model = TestModels.WriteFolder(_folder["model"], Rows, Columns, WriteZeros);
+            output = _folder["out"];
+        }
+        else
+        {
+            model = TestModels.WriteGguf(_folder["model.gguf"], QuantFormat.F16, writer =>
+                writer.Add("output.weight", [Columns, Rows], GgmlType.Of(QuantFormat.F16), WriteZeros));
+            output = _folder["out.gguf"];
+        }
+
+        using Process process = CliProcess.Start(null, "quantize", "--model", model, "--kquant-type", "q4_0", "--output", output);
+        long peak = 0;
+        while (process.StandardError.ReadLine() is string line)
+        {
+            Assert.That(line, Does.Contain(" %  "));
+            peak = Math.Max(peak, ReadPeak(process.Id));
+        }
+
+        Assert.That(CliProcess.Finish(process).ExitCode, Is.Zero);
+        TestContext.Out.WriteLine($"{kind}: {peak >> 20} MiB for a tensor of {(long)Rows * Columns * SourceBytes >> 20} MiB");
+        Assert.That(peak, Is.InRange(20L << 20, 200L << 20));
+
+        static void WriteZeros(Stream stream)
+        {
+            var zeros = new byte[1 << 20];
+            for (long i = 0; i < (long)Rows * Columns * SourceBytes; i += zeros.Length)
+            {
+                stream.Write(zeros);
+            }
+        }
+    }
+
+    private static long ReadPeak(int process)
+    {
+        try
+        {
+            string line = File.ReadLines($"/proc/{process}/status").FirstOrDefault(line => line.StartsWith("VmHWM:", StringComparison.Ordinal)) ?? "VmHWM: 0 kB";
+            return 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // It ended meanwhile.
+            return 0;
+        }
+    }
+}
