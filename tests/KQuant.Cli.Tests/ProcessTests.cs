@@ -121,7 +121,7 @@ public class ProcessTests
             Assert.Ignore("Only Linux tells the peak memory of another process.");
         }
 
-        const int Rows = 1 << 15, Columns = 8192, SourceBytes = 2;
+        const int Rows = 1 << 14, Columns = 8192, SourceBytes = 2;
         string model, output;
         if (kind == "folder")
         {

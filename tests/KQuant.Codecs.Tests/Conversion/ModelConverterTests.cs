@@ -1,0 +1,129 @@
+using System.Runtime.InteropServices;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.TestKit;
+
+namespace KQuant.Codecs.Tests.Conversion;
+
+/// <summary><see cref="ModelConverter"/> as a library caller sees it; what it writes is tested with the command line.</summary>
+public class ModelConverterTests
+{
+    private static readonly QuantCodec Q4 = QuantCodec.Get(QuantFormat.Q4_0);
+
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void SetUp() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [Test]
+    public void ReportsProgressOnTheCallingThread()
+    {
+        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
+        int thread = Environment.CurrentManagedThreadId;
+        var seen = new List<ModelProgress>();
+        var progress = new Recorder(value =>
+        {
+            Assert.That(Environment.CurrentManagedThreadId, Is.EqualTo(thread));
+            seen.Add(value);
+        });
+        ConversionReport report = ModelConverter.Convert(
+            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MaxThreads = 3 }, progress);
+        Assert.Multiple(() =>
+        {
+            Assert.That(seen.Select(value => value.BytesDone), Is.Ordered);
+            Assert.That(seen[^1].BytesDone, Is.EqualTo(seen[^1].TotalBytes));
+            Assert.That(seen[^1].TotalBytes, Is.EqualTo(report.Bytes + report.Tensors.Count(tensor => tensor.Planned.Codec is not null)));
+            Assert.That(report.Tensors.Where(tensor => tensor.Planned.Codec is not null).Select(tensor => tensor.Error), Has.None.Null);
+            Assert.That(report.Tensors.Where(tensor => tensor.Planned.Codec is null).Select(tensor => tensor.Error), Is.All.Null);
+            Assert.That(report.Summarize().Sum(format => format.TensorCount), Is.EqualTo(model.Tensors.Count));
+        });
+    }
+
+    [Test]
+    public void MeasuresOnlyWhenAskedTo()
+    {
+        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
+        ConversionReport report = ModelConverter.Convert(
+            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MeasureError = false });
+        Assert.That(report.Tensors.Select(tensor => tensor.Error), Is.All.Null);
+    }
+
+    [Test]
+    public void ACancelledConversionLeavesNothing()
+    {
+        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
+        using var source = new CancellationTokenSource();
+        Assert.That(
+            () => ModelConverter.Convert(
+                model,
+                QuantizationPlan.Uniform(model.Tensors, Q4),
+                _folder["out"],
+                progress: new Recorder(_ => source.Cancel()),
+                cancellationToken: source.Token),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.Empty);
+    }
+
+    [Test]
+    public void AnExistingOutputIsRefused()
+    {
+        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
+        _folder.Write("out/file", "text");
+        Assert.That(
+            () => ModelConverter.Convert(model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"]),
+            Throws.InstanceOf<IOException>().With.Message.Contains("exists and is not empty"));
+        Assert.That(_folder.Files(), Is.EqualTo(["out/file"]));
+    }
+
+    [Test]
+    public void OnlyModelsAreConverted()
+    {
+        NpyFile.Write(_folder["a.npy"], [1, 32], new float[32]);
+        using IModelSource array = ModelSource.Open(_folder["a.npy"]);
+        Assert.That(
+            () => ModelConverter.Convert(array, QuantizationPlan.Uniform(array.Tensors, Q4), _folder["out"]),
+            Throws.InstanceOf<NotSupportedException>().With.Message.Contains("only checkpoint folders and GGUF files"));
+    }
+
+    [Test]
+    public void AGgufReadsLikeAnyModel()
+    {
+        float[] weights = [.. Enumerable.Range(0, 2 * 3 * 32).Select(i => i / 7f)];
+        var writer = new GgufWriter();
+        writer.Metadata.Set("general.architecture", "test");
+        writer.Add("stack", [32, 3, 2], GgmlType.Of(QuantFormat.F32), MemoryMarshal.AsBytes<float>(weights).ToArray());
+        writer.Add("scalar", [], GgmlType.Of(QuantFormat.F32), BitConverter.GetBytes(5f));
+        writer.Add("empty", [32, 0], GgmlType.Of(QuantFormat.F32), ReadOnlyMemory<byte>.Empty);
+        writer.Write(_folder["model.gguf"]);
+        using IModelSource model = ModelSource.Open(_folder["model.gguf"]);
+        Assert.That(model.TryGetTensor("stack", out IModelTensorSource? stack));
+        float[] rows = new float[2 * 32], scalar = new float[1];
+        stack!.ReadRows(2, rows);
+        model.Tensors[1].ReadRows(0, scalar);
+        model.Tensors[2].ReadRows(0, []);
+        var bytes = new byte[8];
+        stack.ReadBytes(4, bytes);
+        Assert.Multiple(() =>
+        {
+            Assert.That(model.Architecture, Is.EqualTo("test"));
+            Assert.That(stack.Shape, Is.EqualTo([2, 3, 32]));
+            Assert.That(rows, Is.EqualTo(weights[64..128]));
+            Assert.That(scalar, Is.EqualTo([5f]));
+            Assert.That(bytes, Is.EqualTo(MemoryMarshal.AsBytes<float>(weights.AsSpan(1, 2)).ToArray()));
+            Assert.That(() => stack.ReadRows(5, rows), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("2 rows from row 5"));
+            Assert.That(() => stack.ReadRows(0, new float[33]), Throws.ArgumentException.With.Message.Contains("33 values"));
+            Assert.That(() => stack.ReadBytes(2 * 3 * 32 * 4, bytes), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        });
+        model.Dispose();
+        Assert.That(() => stack.ReadRows(0, rows), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    private sealed class Recorder(Action<ModelProgress> report) : IProgress<ModelProgress>
+    {
+        public void Report(ModelProgress value) => report(value);
+    }
+}
