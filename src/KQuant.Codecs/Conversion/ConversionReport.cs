@@ -1,3 +1,4 @@
+using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 
 namespace KQuant.Codecs.Conversion;
@@ -34,7 +35,7 @@ public sealed record ConversionReport(string Output, IReadOnlyList<ConvertedTens
     public long Bytes => Tensors.Sum(tensor => tensor.Planned.ByteCount);
 
     /// <summary>Weights of all tensors.</summary>
-    public long WeightCount => Tensors.Sum(tensor => Files.ModelTensorSources.GetWeightCount(tensor.Planned.Source));
+    public long WeightCount => Tensors.Sum(tensor => tensor.Planned.Source.GetWeightCount());
 
     /// <summary>Sums by format, the one with the most bytes first.</summary>
     /// <returns>One summary for each format that occurs.</returns>
@@ -45,7 +46,7 @@ public sealed record ConversionReport(string Output, IReadOnlyList<ConvertedTens
             .Select(group => new FormatSummary(
                 group.Key,
                 group.Count(),
-                group.Sum(tensor => Files.ModelTensorSources.GetWeightCount(tensor.Planned.Source)),
+                group.Sum(tensor => tensor.Planned.Source.GetWeightCount()),
                 group.Sum(tensor => tensor.Planned.Source.ByteCount),
                 group.Sum(tensor => tensor.Planned.ByteCount),
                 group.Aggregate((WeightError?)null, (sum, tensor) => tensor.Error is WeightError error ? (sum ?? default) + error : sum)))

@@ -36,13 +36,11 @@ internal sealed record CliResult(int ExitCode, string Output, string Error)
 /// <summary>Runs command lines inside the test process: the same as the real thing but for the process around it.</summary>
 internal static class Cli
 {
-    public static CliResult Run(params string[] args) => Run(CancellationToken.None, args);
-
-    public static CliResult Run(CancellationToken cancellationToken, params string[] args)
+    public static CliResult Run(params string[] args)
     {
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
-        int exitCode = CommandLine.RunAsync(args, output, error, cancellationToken).GetAwaiter().GetResult();
+        int exitCode = CommandLine.RunAsync(args, output, error).GetAwaiter().GetResult();
         return new CliResult(exitCode, output.ToString(), error.ToString());
     }
 }

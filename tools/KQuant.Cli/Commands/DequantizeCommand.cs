@@ -34,7 +34,7 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = Models.Open(parsed.GetValue(model)!);
+            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
             Models.CheckFormat(source, target, Models.FormatOf(target));
             CheckQuantized(source);
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);

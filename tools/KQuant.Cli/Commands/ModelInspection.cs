@@ -101,7 +101,7 @@ internal static partial class ModelInspection
             return stored.Type is GgmlType type ? (type.WeightsPerBlock, type.BytesPerBlock) : null;
         }
 
-        return Enum.TryParse(tensor.FormatName, ignoreCase: true, out ElementType element) && element.GetBits() % 8 == 0
+        return ElementTypes.TryParse(tensor.FormatName, out ElementType element) && element.GetBits() % 8 == 0
             ? (1, element.GetBits() / 8)
             : null;
     }

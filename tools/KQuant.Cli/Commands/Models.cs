@@ -12,9 +12,6 @@ internal enum ModelFormat
 /// <summary>What several verbs ask about a model.</summary>
 internal static class Models
 {
-    /// <summary>Opens a model of any kind.</summary>
-    public static IModelSource Open(string path) => ModelSource.Open(path);
-
     /// <summary>The kind of model that an output's name asks for.</summary>
     public static ModelFormat FormatOf(string path) =>
         path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? ModelFormat.Gguf : ModelFormat.Mlx;
@@ -39,5 +36,5 @@ internal static class Models
 
     /// <summary>Whether a tensor holds weights in a format that nobody here decodes, rather than integers.</summary>
     public static bool IsUndecodable(IModelTensorSource tensor) =>
-        tensor.Codec is null && !Enum.TryParse(tensor.FormatName, ignoreCase: true, out ElementType _);
+        tensor.Codec is null && !ElementTypes.TryParse(tensor.FormatName, out _);
 }

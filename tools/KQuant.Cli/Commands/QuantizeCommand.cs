@@ -37,7 +37,7 @@ internal static class QuantizeCommand
         {
             string target = parsed.GetValue(output)!;
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
-            using IModelSource source = Models.Open(parsed.GetValue(model)!);
+            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
             Models.CheckFormat(source, target, parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format));
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec)!, parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, source.Architecture);

@@ -13,7 +13,7 @@ internal static class TensorDecodeCommand
 
     internal static Command Create()
     {
-        Argument<string> input = TensorFile.Argument("tensor", "The tensor; its name may be left out if the file has only one.");
+        Argument<string> input = TensorFile.Argument("tensor", "The tensor:");
         var output = new Option<string>("-o", "--output")
         {
             Description = "The .npy, .safetensors or .gguf file to write; replaced if it exists.",

@@ -10,8 +10,8 @@ internal static class TensorDiffCommand
 {
     internal static Command Create()
     {
-        Argument<string> first = TensorFile.Argument("a", "The tensor that errors are relative to.");
-        Argument<string> second = TensorFile.Argument("b", "The tensor to compare with it, of the same shape.");
+        Argument<string> first = TensorFile.Argument("a", "The tensor that errors are relative to:");
+        Argument<string> second = TensorFile.Argument("b", "The tensor to compare with it, of the same shape:");
         Option<int> threads = CommonOptions.Threads();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("diff", "Compare two tensors: their bytes, and the weights they decode to.") { first, second, threads, json };

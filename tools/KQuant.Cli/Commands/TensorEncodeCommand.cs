@@ -12,7 +12,7 @@ internal static class TensorEncodeCommand
 {
     internal static Command Create()
     {
-        Argument<string> input = TensorFile.Argument("tensor", "The tensor; its name may be left out if the file has only one.");
+        Argument<string> input = TensorFile.Argument("tensor", "The tensor:");
         Option<QuantCodec> codec = CommonOptions.Codec("--codec", "The codec.", CommonOptions.AllCodecs);
         var imatrix = new Option<string>("--imatrix")
         {

@@ -13,7 +13,10 @@ internal sealed class TensorFile : IDisposable
     public IModelTensorSource Tensor { get; }
 
     /// <summary>An argument that names a tensor.</summary>
-    public static Argument<string> Argument(string name, string description) => new(name) { Description = description, HelpName = "file[:name]" };
+    public static Argument<string> Argument(string name, string description) => new(name)
+    {
+        Description = $"{description} FILE:NAME, or FILE if it has only one.",
+    };
 
     /// <summary>Opens a tensor.</summary>
     /// <param name="reference"><c>FILE</c> if the file has one tensor, else <c>FILE:NAME</c>.</param>
@@ -21,7 +24,7 @@ internal sealed class TensorFile : IDisposable
     public static TensorFile Open(string reference)
     {
         (string path, string? name) = Split(reference);
-        IModelSource source = Models.Open(path);
+        IModelSource source = ModelSource.Open(path);
         try
         {
             return new TensorFile(source, Find(source, name));

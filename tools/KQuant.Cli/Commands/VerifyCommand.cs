@@ -27,8 +27,8 @@ internal static class VerifyCommand
         };
         command.SetWork((parsed, cancellationToken) =>
         {
-            using IModelSource source = Models.Open(parsed.GetValue(model)!);
-            using IModelSource? reference = parsed.GetValue(against) is string path ? Models.Open(path) : null;
+            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
+            using IModelSource? reference = parsed.GetValue(against) is string path ? ModelSource.Open(path) : null;
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),

@@ -1,0 +1,28 @@
+using System.Reflection;
+using KQuant.Codecs;
+
+namespace KQuant.Cli.Tests.Repository;
+
+/// <summary>What the packages offer is written down in <c>docs/api/</c>.</summary>
+public class PublicApiTests
+{
+    [TestCase("KQuant.Codecs")]
+    [TestCase("KQuant.Matmul")]
+    public void IsAsWrittenDown(string name) => KeptText.Check($"docs/api/{name}.txt", PublicApi.Describe(Assembly.Load(name)));
+
+    [Test]
+    public void TheListingSeesWhatItShould()
+    {
+        string listing = PublicApi.Describe(typeof(QuantCodec).Assembly);
+        Assert.Multiple(() =>
+        {
+            Assert.That(listing, Does.Contain("\n  enum QuantFormat : "));
+            Assert.That(listing, Does.Contain("\n    static bool TryParse(string? name, out QuantCodec? codec)\n"));
+            Assert.That(listing, Does.Contain("\n  readonly ref struct EncodeOptions\n"));
+            Assert.That(listing, Does.Contain("\n    int MaxThreads { get; init; }\n"));
+            Assert.That(listing, Does.Contain("\n  interface IQuantBlock<TSelf>\n"));
+            Assert.That(listing, Does.Contain("\n  readonly record struct QuantShape\n"));
+            Assert.That(listing, Does.Not.Contain("<Clone>"));
+        });
+    }
+}

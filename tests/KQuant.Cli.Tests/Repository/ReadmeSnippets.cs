@@ -1,0 +1,120 @@
+using KQuant.Codecs;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.TestKit;
+
+namespace KQuant.Cli.Tests.Repository;
+
+/// <summary>The C# of the README, compiled and run. <see cref="ReadmeTests"/> compares the regions with its code blocks.</summary>
+public class ReadmeSnippets
+{
+    private TemporaryFolder _folder = null!;
+    private string _previousFolder = "";
+    private TextWriter _previousOutput = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _folder = new TemporaryFolder();
+        _previousFolder = Environment.CurrentDirectory;
+        Environment.CurrentDirectory = _folder.Path;
+        _previousOutput = Console.Out;
+        Console.SetOut(TextWriter.Null);
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        Console.SetOut(_previousOutput);
+        Environment.CurrentDirectory = _previousFolder;
+        _folder.Dispose();
+    }
+
+    [Test]
+    public void EncodeAndDecode()
+    {
+        float[] weights = TestModels.Weights(1, 512), importance = [.. TestModels.Weights(2, 512).Select(Math.Abs)];
+        #region encode
+        QuantCodec q4k = QuantCodec.Get(QuantFormat.Q4_K);                  // or QuantCodec.TryParse("q4_k", out ...)
+        byte[] wire = new byte[q4k.GetByteCount(weights.Length)];          // 144 bytes for every 256 weights
+        q4k.Encode(weights, wire);                                         // the bytes ggml writes
+
+        float[] decoded = new float[weights.Length];
+        q4k.Decode(wire, decoded);
+        Console.WriteLine($"NMSE {WeightError.Measure(weights, decoded).Nmse:G3}");
+
+        q4k.Encode(weights, wire, new EncodeOptions { Importance = importance });       // llama.cpp's bytes with an imatrix
+        q4k.Encode(weights, wire, new EncodeOptions { Mode = EncodeMode.Best });        // the lowest error in the same format
+        #endregion
+        Assert.That(wire, Has.Some.Not.Zero);
+        Assert.That(WeightError.Measure(weights, decoded).Nmse, Is.InRange(1e-4, 1e-2));
+    }
+
+    [Test]
+    public void ReadModels()
+    {
+        TestModels.WriteGguf("model.gguf");
+        #region read
+        using IModelSource model = ModelSource.Open("model.gguf");         // or a checkpoint folder, or model.safetensors
+        foreach (IModelTensorSource tensor in model.Tensors)
+        {
+            Console.WriteLine($"{tensor.Name} {tensor.FormatName} [{string.Join(", ", tensor.Shape)}]");
+        }
+
+        if (model.TryGetTensor("blk.0.attn_q.weight", out IModelTensorSource? query))
+        {
+            float[] row = new float[query.Shape[^1]];
+            query.ReadRows(firstRow: 7, row);                              // decodes one row; the rest stays on the disk
+        }
+        #endregion
+        Assert.That(query, Is.Not.Null);
+    }
+
+    [Test]
+    public void QuantizeAModel()
+    {
+        CopyModel("Qwen3-0.6B");
+        #region quantize
+        using IModelSource source = ModelSource.Open("Qwen3-0.6B");
+        var plan = QuantizationPlan.Uniform(source.Tensors, QuantCodec.Get(QuantFormat.Q5_K));
+        ConversionReport report = ModelConverter.Convert(
+            source,
+            plan,
+            "Qwen3-0.6B-q5_k",
+            new ConversionOptions { Mode = EncodeMode.Best },
+            new Progress<ModelProgress>(p => Console.Write($"\r{100.0 * p.BytesDone / p.TotalBytes:F0} % {p.TensorName}")));
+        foreach (FormatSummary format in report.Summarize())
+        {
+            Console.WriteLine($"{format.FormatName}: {format.TensorCount} tensors, {format.Bytes} bytes, RMSE {format.Error?.Rmse:G3}");
+        }
+        #endregion
+        Assert.That(report.Tensors.Count(tensor => tensor.Planned.FormatName == "q5_k"), Is.EqualTo(22));
+    }
+
+    [Test]
+    public void WriteAGguf()
+    {
+        float[] weights = TestModels.Weights(1, 4096 * 32);
+        #region write
+        using var matrix = QuantizedTensor.Encode(
+            QuantCodec.Get(QuantFormat.Q6_K), new QuantShape(32, 4096), weights, new EncodeOptions { MaxThreads = -1 });
+        var writer = new GgufWriter();
+        writer.Metadata.Set("general.architecture", "my-model");
+        writer.Metadata.SetFileType(QuantFormat.Q6_K);
+        writer.Add("blk.0.ffn_down.weight", matrix);
+        writer.Write("my-model.gguf");                                     // appears when it is complete
+        #endregion
+        using GgufFile file = GgufFile.Open("my-model.gguf");
+        Assert.That(file.GetTensor("blk.0.ffn_down.weight").GetRowBytes(31).SequenceEqual(matrix.GetRowBytes(31)));
+    }
+
+    private static void CopyModel(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        foreach (string file in Directory.GetFiles(TestModels.TinyMoe))
+        {
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+    }
+}
