@@ -15,7 +15,7 @@ public class BenchCodecsTests
 
         Assert.That(exitCode, Is.Zero, error);
         using JsonDocument report = JsonDocument.Parse(output);
-        JsonElement[] decode = [.. report.RootElement.GetProperty("decode").EnumerateArray()];
+        JsonElement[] decode = report.RootElement.Items("decode");
         string[] expected =
         [
             .. from tier in (KernelTier[])[KernelTier.Scalar, KernelTier.Vector128, KernelTier.Avx2, KernelTier.Avx512]
@@ -26,10 +26,10 @@ public class BenchCodecsTests
         Assert.Multiple(() =>
         {
             Assert.That(decode.Select(entry => $"{entry.GetProperty("codec")} {entry.GetProperty("tier")}"), Is.EqualTo(expected));
-            Assert.That(decode.Select(entry => entry.GetProperty("cached_gbps").GetDouble()), Is.All.Positive);
-            Assert.That(decode.Select(entry => entry.GetProperty("streaming_gbps").GetDouble()), Is.All.Positive);
-            Assert.That(report.RootElement.GetProperty("processor").GetString(), Is.Not.Empty);
-            Assert.That(report.RootElement.GetProperty("encode").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(decode.Select(entry => entry.Number("cached_gbps")), Is.All.Positive);
+            Assert.That(decode.Select(entry => entry.Number("streaming_gbps")), Is.All.Positive);
+            Assert.That(report.RootElement.Text("processor"), Is.Not.Empty);
+            Assert.That(report.RootElement.IsNull("encode"));
         });
     }
 
@@ -62,9 +62,9 @@ public class BenchCodecsTests
         Assert.That(process.ExitCode, Is.Zero);
         using JsonDocument report = JsonDocument.Parse(output);
         Assert.That(
-            from entry in report.RootElement.GetProperty("decode").EnumerateArray()
-            where entry.GetProperty("in_use").GetBoolean()
-            select entry.GetProperty("tier").GetString(),
+            from entry in report.RootElement.Items("decode")
+            where entry.Flag("in_use")
+            select entry.Text("tier"),
             Is.EqualTo(["Scalar"]));
     }
 

@@ -11,16 +11,16 @@ public class CodecsCommandTests
     [Test]
     public void ListsEveryCodecWithItsGeometry()
     {
-        JsonElement[] entries = [.. Cli.Run("codecs", "--json").MustSucceed().Json.GetProperty("codecs").EnumerateArray()];
+        JsonElement[] entries = Cli.Run("codecs", "--json").MustSucceed().Json.Items("codecs");
         Assert.That(
             entries.Select(entry => (
-                entry.GetProperty("name").GetString(),
-                entry.GetProperty("ggml_type").GetInt32(),
-                entry.GetProperty("quantized").GetBoolean(),
-                entry.GetProperty("weights_per_block").GetInt32(),
-                entry.GetProperty("bytes_per_block").GetInt32(),
-                entry.GetProperty("bits_per_weight").GetDouble(),
-                entry.GetProperty("decode_tier").GetString())),
+                entry.Text("name"),
+                entry.Int("ggml_type"),
+                entry.Flag("quantized"),
+                entry.Int("weights_per_block"),
+                entry.Int("bytes_per_block"),
+                entry.Number("bits_per_weight"),
+                entry.Text("decode_tier"))),
             Is.EqualTo(Codecs.Select(codec => (
                 codec.Name, (int)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
                 codec.DecodeTier.ToString()))));
@@ -40,9 +40,9 @@ public class CodecsCommandTests
     {
         JsonElement hardware = Cli.Run("codecs", "--hardware", "--json").MustSucceed().Json.GetProperty("hardware");
         Assert.That(
-            hardware.GetProperty("tiers").EnumerateArray().Select(tier => (tier.GetProperty("name").GetString(), tier.GetProperty("supported").GetBoolean())),
+            hardware.Items("tiers").Select(tier => (tier.Text("name"), tier.Flag("supported"))),
             Is.EqualTo(KernelTiers.All.ToArray().Select(tier => (tier.ToString(), KernelTiers.IsSupported(tier)))));
-        Assert.That(hardware.GetProperty("processors").GetInt32(), Is.EqualTo(Environment.ProcessorCount));
+        Assert.That(hardware.Int("processors"), Is.EqualTo(Environment.ProcessorCount));
         Assert.That(Cli.Run("codecs", "--hardware").MustSucceed().Output, Does.Match(@"(?m)^Scalar +yes"));
     }
 }

@@ -21,8 +21,8 @@ public class DequantizeCommandTests
     public void GivesTheStoredTensorsBackAsFloats(string model, string codec)
     {
         string source = RepositoryFiles.Fixture("models", model);
-        Cli.Run("quantize", "--model", source, "--kquant-type", codec, "--output", _folder["q"]).MustSucceed();
-        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"]).MustSucceed();
+        Cli.Quantize(source, codec, _folder["q"]).MustSucceed();
+        Cli.Dequantize(_folder["q"], _folder["f"]).MustSucceed();
 
         using SafetensorsFile original = SafetensorsFile.Open(source), floats = SafetensorsFile.Open(_folder["f"]);
         JsonObject config = JsonNode.Parse(File.ReadAllText(_folder["f/config.json"]))!.AsObject();
@@ -53,8 +53,8 @@ public class DequantizeCommandTests
     [TestCase("bf16", "bfloat16", QuantFormat.BF16)]
     public void RoundsToSixteenBits(string type, string name, QuantFormat format)
     {
-        Cli.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q8_0", "--output", _folder["q"]).MustSucceed();
-        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"], "--dtype", type).MustSucceed();
+        Cli.Quantize(TestModels.TinyDense, "q8_0", _folder["q"]).MustSucceed();
+        Cli.Dequantize(_folder["q"], _folder["f"], "--dtype", type).MustSucceed();
         using ModelFolder quantized = ModelFolder.Open(_folder["q"]), decoded = ModelFolder.Open(_folder["f"]);
         const string Name = "model.layers.2.mlp.up_proj.weight";
         IModelTensorSource before = quantized.Tensors.Single(tensor => tensor.Name == Name);
@@ -75,9 +75,9 @@ public class DequantizeCommandTests
     public void QuantizingTheFloatsAgainGivesTheSameBytes()
     {
         // q8_0 stores its largest weight as 127 steps, so that the decoded weights lead to the same scale again.
-        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q8_0", "--output", _folder["q"]).MustSucceed();
-        Cli.Run("dequantize", "--model", _folder["q"], "--output", _folder["f"]).MustSucceed();
-        Cli.Run("quantize", "--model", _folder["f"], "--kquant-type", "q8_0", "--output", _folder["q2"]).MustSucceed();
+        Cli.Quantize(TestModels.TinyMoe, "q8_0", _folder["q"]).MustSucceed();
+        Cli.Dequantize(_folder["q"], _folder["f"]).MustSucceed();
+        Cli.Quantize(_folder["f"], "q8_0", _folder["q2"]).MustSucceed();
         using SafetensorsFile first = SafetensorsFile.Open(_folder["q"]), second = SafetensorsFile.Open(_folder["q2"]);
         Assert.That(
             second.Tensors.Where(tensor => tensor.ElementType == ElementType.U8).Select(tensor => (tensor.Name, Convert.ToHexString(tensor.GetBytes(0, (int)tensor.ByteCount)))),
@@ -86,7 +86,7 @@ public class DequantizeCommandTests
 
     [Test]
     public void AFloatFolderHasNothingToDecode() =>
-        Cli.Run("dequantize", "--model", TestModels.TinyDense, "--output", _folder["f"]).MustFail("holds no quantized weights");
+        Cli.Dequantize(TestModels.TinyDense, _folder["f"]).MustFail("holds no quantized weights");
 
     private static string Describe(SafetensorsTensor tensor) => $"{tensor.Name} {tensor.ElementType} [{string.Join(", ", tensor.Shape)}]";
 }

@@ -22,7 +22,7 @@ public class GgufTests
     public void QuantizesEveryWeightAndKeepsTheRest(QuantFormat format)
     {
         string model = TestModels.WriteGguf(_folder["model.gguf"], format);
-        string output = Cli.Run("quantize", "--model", model, "--kquant-type", "q4_k", "--output", _folder["out.gguf"]).MustSucceed().Output;
+        string output = Cli.Quantize(model, "q4_k", _folder["out.gguf"]).MustSucceed().Output;
         using GgufFile before = GgufFile.Open(model), after = GgufFile.Open(_folder["out.gguf"]);
         Assert.Multiple(() =>
         {
@@ -51,7 +51,7 @@ public class GgufTests
     public void EncodesStackedExpertsRowByRow()
     {
         string model = TestModels.WriteGguf(_folder["model.gguf"], QuantFormat.F32);
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q3_k", "--output", _folder["out.gguf"]).MustSucceed();
+        Cli.Quantize(model, "q3_k", _folder["out.gguf"]).MustSucceed();
         using GgufFile before = GgufFile.Open(model), after = GgufFile.Open(_folder["out.gguf"]);
         foreach ((string name, QuantFormat expected) in ((string, QuantFormat)[])
             [("blk.1.ffn_up_exps.weight", QuantFormat.Q3_K), ("blk.1.ffn_down_exps.weight", QuantFormat.Q4_0)])
@@ -75,22 +75,22 @@ public class GgufTests
     {
         string model = TestModels.WriteGguf(_folder["model.gguf"], QuantFormat.F32);
         string quantized = _folder["q.gguf"], floats = _folder["f.gguf"];
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q6_k", "--output", quantized).MustSucceed();
-        JsonElement inspected = Cli.Run("inspect", "--model", quantized, "--json").MustSucceed().Json;
+        Cli.Quantize(model, "q6_k", quantized).MustSucceed();
+        JsonElement inspected = Cli.Inspect(quantized, "--json").MustSucceed().Json;
         Assert.Multiple(() =>
         {
-            Assert.That(inspected.GetProperty("kind").GetString(), Is.EqualTo("gguf"));
-            Assert.That(inspected.GetProperty("model_type").GetString(), Is.EqualTo("qwen3moe"));
-            Assert.That(inspected.GetProperty("num_hidden_layers").GetInt32(), Is.EqualTo(2));
-            Assert.That(inspected.GetProperty("num_quantized").GetInt32(), Is.EqualTo(7));
-            Assert.That(inspected.GetProperty("codec_histogram").GetProperty("q6_k").GetInt32(), Is.EqualTo(5));
-            Assert.That(inspected.GetProperty("codec_histogram").GetProperty("q8_0").GetInt32(), Is.EqualTo(2));
-            Assert.That(inspected.GetProperty("metadata").GetProperty("qwen3moe.block_count").GetInt32(), Is.EqualTo(2));
-            Assert.That(inspected.GetProperty("metadata").GetProperty("tokenizer.ggml.tokens").GetProperty("count").GetInt32(), Is.EqualTo(100));
+            Assert.That(inspected.Text("kind"), Is.EqualTo("gguf"));
+            Assert.That(inspected.Text("model_type"), Is.EqualTo("qwen3moe"));
+            Assert.That(inspected.Int("num_hidden_layers"), Is.EqualTo(2));
+            Assert.That(inspected.Int("num_quantized"), Is.EqualTo(7));
+            Assert.That(inspected.GetProperty("codec_histogram").Int("q6_k"), Is.EqualTo(5));
+            Assert.That(inspected.GetProperty("codec_histogram").Int("q8_0"), Is.EqualTo(2));
+            Assert.That(inspected.GetProperty("metadata").Int("qwen3moe.block_count"), Is.EqualTo(2));
+            Assert.That(inspected.GetProperty("metadata").GetProperty("tokenizer.ggml.tokens").Int("count"), Is.EqualTo(100));
         });
 
-        Cli.Run("verify", "--model", quantized, "--against", model).MustSucceed();
-        Cli.Run("dequantize", "--model", quantized, "--output", floats).MustSucceed();
+        Cli.Verify(quantized, "--against", model).MustSucceed();
+        Cli.Dequantize(quantized, floats).MustSucceed();
         using GgufFile before = GgufFile.Open(quantized), after = GgufFile.Open(floats);
         foreach (GgufTensor tensor in before.Tensors)
         {
@@ -114,11 +114,11 @@ public class GgufTests
     public void QuantizedWeightsAreEncodedAgainOnlyWhenAskedTo()
     {
         string model = TestModels.WriteGguf(_folder["model.gguf"], QuantFormat.F32);
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q8_0", "--output", _folder["q8.gguf"]).MustSucceed();
+        Cli.Quantize(model, "q8_0", _folder["q8.gguf"]).MustSucceed();
         string[] again = ["quantize", "--model", _folder["q8.gguf"], "--kquant-type", "q4_0", "--output", _folder["q4.gguf"]];
         Cli.Run(again).MustFail("is already quantized: 7 q8_0 tensors; --allow-requantize");
         Cli.Run([.. again, "--allow-requantize"]).MustSucceed();
-        Cli.Run("verify", "--model", _folder["q4.gguf"], "--against", model).MustSucceed();
+        Cli.Verify(_folder["q4.gguf"], "--against", model).MustSucceed();
     }
 
     [Test]
@@ -134,7 +134,7 @@ public class GgufTests
         Cli.Run(command).MustSucceed();
         using GgufFile file = GgufFile.Open(_folder["q4.gguf"]);
         Assert.That(file.TryGet("blk.0.odd.weight", out GgufTensor? kept) && kept.TypeName == "iq4_xs");
-        Cli.Run("dequantize", "--model", _folder["q4.gguf"], "--output", _folder["f.gguf"]).MustFail("is iq4_xs, which cannot be decoded here");
+        Cli.Dequantize(_folder["q4.gguf"], _folder["f.gguf"]).MustFail("is iq4_xs, which cannot be decoded here");
     }
 
     [Test]
@@ -146,14 +146,14 @@ public class GgufTests
         Cli.Run(command).MustFail("exists; --overwrite replaces it");
         Assert.That(File.ReadAllText(output), Is.EqualTo("old"));
         Cli.Run([.. command, "--overwrite"]).MustSucceed();
-        Cli.Run("verify", "--model", output, "--against", model).MustSucceed();
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q4_0", "--output", model, "--overwrite").MustFail("is the model that is read");
+        Cli.Verify(output, "--against", model).MustSucceed();
+        Cli.Quantize(model, "q4_0", model, "--overwrite").MustFail("is the model that is read");
         Assert.That(_folder.Files(), Is.EqualTo(["model.gguf", "sub/out.gguf"]));
     }
 
     [Test]
     public void AFloatFileHasNothingToDecode() =>
-        Cli.Run("dequantize", "--model", TestModels.WriteGguf(_folder["model.gguf"]), "--output", _folder["f.gguf"])
+        Cli.Dequantize(TestModels.WriteGguf(_folder["model.gguf"]), _folder["f.gguf"])
             .MustFail("holds no quantized weights");
 
     private static byte[] Bytes(GgufFile file, string name) => file.TryGet(name, out GgufTensor? tensor) ? tensor.GetBytes().ToArray() : [];

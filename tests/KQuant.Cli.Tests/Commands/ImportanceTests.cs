@@ -42,10 +42,10 @@ public class ImportanceTests
 
         Assert.Multiple(() =>
         {
-            Assert.That(report.GetProperty("weights").GetInt32(), Is.EqualTo(22));
-            Assert.That(report.GetProperty("covered_weights").GetInt32(), Is.EqualTo(1));
-            Assert.That(report.GetProperty("missing").GetArrayLength(), Is.EqualTo(21));
-            Assert.That(report.GetProperty("unused_entries").GetInt32(), Is.Zero);
+            Assert.That(report.Int("weights"), Is.EqualTo(22));
+            Assert.That(report.Int("covered_weights"), Is.EqualTo(1));
+            Assert.That(report.Items("missing").Length, Is.EqualTo(21));
+            Assert.That(report.Int("unused_entries"), Is.Zero);
         });
     }
 
@@ -70,7 +70,7 @@ public class ImportanceTests
 
     [Test]
     public void AMissingMatrixIsAnErrorBeforeAnythingElse() =>
-        Cli.Run("quantize", "--model", _folder["nothing"], "--kquant-type", "q4_k", "--output", _folder["out"], "--imatrix", _folder["no.gguf"])
+        Cli.Quantize(_folder["nothing"], "q4_k", _folder["out"], "--imatrix", _folder["no.gguf"])
             .MustFail("no.gguf: there is no such importance matrix");
 
     [Test]
@@ -78,7 +78,7 @@ public class ImportanceTests
     {
         string model = TestModels.WriteGguf(_folder["model.gguf"]);
         string path = WriteMatrix(ImportanceFormat.Gguf, ("blk.0.attn_q.weight", Ones(256), 1));
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q4_k", "--output", _folder["out.gguf"], "--imatrix", path).MustSucceed();
+        Cli.Quantize(model, "q4_k", _folder["out.gguf"], "--imatrix", path).MustSucceed();
         using GgufFile file = GgufFile.Open(_folder["out.gguf"]);
         Assert.Multiple(() =>
         {

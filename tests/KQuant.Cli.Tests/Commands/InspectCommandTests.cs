@@ -11,9 +11,9 @@ public class InspectCommandTests
     [Test]
     public void ShowsAFloatCheckpoint()
     {
-        JsonElement report = Cli.Run("inspect", "--model", TestModels.TinyMoe, "--json").MustSucceed().Json;
-        JsonElement stack = report.GetProperty("tensors").EnumerateArray()
-            .Single(tensor => tensor.GetProperty("path").GetString() == "model.layers.0.mlp.switch_mlp.down_proj");
+        JsonElement report = Cli.Inspect(TestModels.TinyMoe, "--json").MustSucceed().Json;
+        JsonElement stack = report.Items("tensors")
+            .Single(tensor => tensor.Text("path") == "model.layers.0.mlp.switch_mlp.down_proj");
         Assert.Multiple(() =>
         {
             Assert.That(
@@ -23,17 +23,17 @@ public class InspectCommandTests
                     "model", "kind", "model_type", "num_hidden_layers", "quantization", "file_bytes", "tensor_bytes", "parameters",
                     "bits_per_weight", "num_tensors", "num_quantized", "codec_histogram", "formats", "metadata", "tensors",
                 ]));
-            Assert.That(report.GetProperty("kind").GetString(), Is.EqualTo("checkpoint"));
-            Assert.That(report.GetProperty("model_type").GetString(), Is.EqualTo("qwen3_moe"));
-            Assert.That(report.GetProperty("num_hidden_layers").GetInt32(), Is.EqualTo(3));
-            Assert.That(report.GetProperty("quantization").ValueKind, Is.EqualTo(JsonValueKind.Null));
-            Assert.That(report.GetProperty("num_quantized").GetInt32(), Is.Zero);
-            Assert.That(report.GetProperty("bits_per_weight").GetDouble(), Is.EqualTo(16));
-            Assert.That(report.GetProperty("metadata").GetProperty("num_experts").GetInt32(), Is.EqualTo(8));
-            Assert.That(stack.GetProperty("kind").GetString(), Is.EqualTo("moe"));
-            Assert.That(stack.GetProperty("role").GetString(), Is.EqualTo("RoutedExpert"));
-            Assert.That(stack.GetProperty("logical_shape").EnumerateArray().Select(size => size.GetInt32()), Is.EqualTo([8, 256, 256]));
-            Assert.That(stack.GetProperty("packed_shape").EnumerateArray().Select(size => size.GetInt32()), Is.EqualTo([8, 256, 512]));
+            Assert.That(report.Text("kind"), Is.EqualTo("checkpoint"));
+            Assert.That(report.Text("model_type"), Is.EqualTo("qwen3_moe"));
+            Assert.That(report.Int("num_hidden_layers"), Is.EqualTo(3));
+            Assert.That(report.IsNull("quantization"));
+            Assert.That(report.Int("num_quantized"), Is.Zero);
+            Assert.That(report.Number("bits_per_weight"), Is.EqualTo(16));
+            Assert.That(report.GetProperty("metadata").Int("num_experts"), Is.EqualTo(8));
+            Assert.That(stack.Text("kind"), Is.EqualTo("moe"));
+            Assert.That(stack.Text("role"), Is.EqualTo("RoutedExpert"));
+            Assert.That(stack.Ints("logical_shape"), Is.EqualTo([8, 256, 256]));
+            Assert.That(stack.Ints("packed_shape"), Is.EqualTo([8, 256, 512]));
         });
     }
 
@@ -41,23 +41,23 @@ public class InspectCommandTests
     public void ShowsAQuantizedCheckpoint()
     {
         using var folder = new TemporaryFolder();
-        Cli.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--output", folder["q"]).MustSucceed();
-        JsonElement report = Cli.Run("inspect", "--model", folder["q"], "--json").MustSucceed().Json;
+        Cli.Quantize(TestModels.TinyDense, "q4_k", folder["q"]).MustSucceed();
+        JsonElement report = Cli.Inspect(folder["q"], "--json").MustSucceed().Json;
         JsonElement embedding = report.GetProperty("tensors")[0];
-        string text = Cli.Run("inspect", "--model", folder["q"]).MustSucceed().Output;
+        string text = Cli.Inspect(folder["q"]).MustSucceed().Output;
         Assert.Multiple(() =>
         {
-            Assert.That(report.GetProperty("quantization").GetString(), Is.EqualTo("kquant"));
-            Assert.That(report.GetProperty("num_quantized").GetInt32(), Is.EqualTo(43));
+            Assert.That(report.Text("quantization"), Is.EqualTo("kquant"));
+            Assert.That(report.Int("num_quantized"), Is.EqualTo(43));
             Assert.That(report.GetProperty("codec_histogram").EnumerateObject().Select(codec => (codec.Name, codec.Value.GetInt32())), Is.EqualTo([("q4_k", 43)]));
-            Assert.That(report.GetProperty("bits_per_weight").GetDouble(), Is.InRange(4.5, 4.52));
-            Assert.That(embedding.GetProperty("path").GetString(), Is.EqualTo("model.embed_tokens"));
-            Assert.That(embedding.GetProperty("kind").GetString(), Is.EqualTo("embedding"));
-            Assert.That(embedding.GetProperty("codec").GetString(), Is.EqualTo("q4_k"));
-            Assert.That(embedding.GetProperty("bits").GetInt32(), Is.EqualTo(4));
-            Assert.That(embedding.GetProperty("group_size").GetInt32(), Is.EqualTo(256));
-            Assert.That(embedding.GetProperty("bytes").GetInt32(), Is.EqualTo(2048 * 144));
-            Assert.That(embedding.GetProperty("packed_shape").EnumerateArray().Select(size => size.GetInt32()), Is.EqualTo([2048, 144]));
+            Assert.That(report.Number("bits_per_weight"), Is.InRange(4.5, 4.52));
+            Assert.That(embedding.Text("path"), Is.EqualTo("model.embed_tokens"));
+            Assert.That(embedding.Text("kind"), Is.EqualTo("embedding"));
+            Assert.That(embedding.Text("codec"), Is.EqualTo("q4_k"));
+            Assert.That(embedding.Int("bits"), Is.EqualTo(4));
+            Assert.That(embedding.Int("group_size"), Is.EqualTo(256));
+            Assert.That(embedding.Int("bytes"), Is.EqualTo(2048 * 144));
+            Assert.That(embedding.Ints("packed_shape"), Is.EqualTo([2048, 144]));
             Assert.That(text, Does.Contain("checkpoint, qwen3, 6 layers, quantized with mode 'kquant'"));
             Assert.That(text, Does.Match(@"(?m)^q4_k +43 +5\.24 M +2\.81 MiB +4\.50$"));
             Assert.That(text, Does.Match(@"(?m)^model\.embed_tokens\.weight +embedding +q4_k +\[2048, 256\] +288 KiB$"));
@@ -67,7 +67,7 @@ public class InspectCommandTests
     [TestCaseSource(nameof(Corpus))]
     public void TreatsEveryFileOfTheCorpusAsItsManifestSays(MalformedCase file)
     {
-        CliResult result = Cli.Run("inspect", "--model", file.Path);
+        CliResult result = Cli.Inspect(file.Path);
         bool isRefused = file.Expect switch
         {
             "accept" => false,
@@ -84,11 +84,11 @@ public class InspectCommandTests
         }
 
         result.MustSucceed();
-        JsonElement report = Cli.Run("inspect", "--model", file.Path, "--json").MustSucceed().Json;
-        Assert.That(report.GetProperty("tensors").GetArrayLength(), Is.EqualTo(report.GetProperty("num_tensors").GetInt32()));
+        JsonElement report = Cli.Inspect(file.Path, "--json").MustSucceed().Json;
+        Assert.That(report.Items("tensors").Length, Is.EqualTo(report.Int("num_tensors")));
         if (file.Category == "type_id" && file.Expect == "reject")
         {
-            Cli.Run("verify", "--model", file.Path).MustFail("GGML type");
+            Cli.Verify(file.Path).MustFail("GGML type");
         }
     }
 
@@ -97,16 +97,16 @@ public class InspectCommandTests
     {
         using var folder = new TemporaryFolder();
         string path = folder.Write("new.gguf", new GgufBytes().Key("general.architecture", "new").Tensor("strange", [32], 77, new byte[64]).ToArray());
-        JsonElement report = Cli.Run("inspect", "--model", path, "--json").MustSucceed().Json;
+        JsonElement report = Cli.Inspect(path, "--json").MustSucceed().Json;
         JsonElement tensor = report.GetProperty("tensors")[0];
         Assert.Multiple(() =>
         {
-            Assert.That(tensor.GetProperty("codec").GetString(), Is.EqualTo("type 77"));
-            Assert.That(tensor.GetProperty("bytes").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(tensor.Text("codec"), Is.EqualTo("type 77"));
+            Assert.That(tensor.IsNull("bytes"));
             Assert.That(report.GetProperty("codec_histogram").GetProperty("type 77").GetInt32(), Is.EqualTo(1));
         });
-        Assert.That(Cli.Run("inspect", "--model", path).MustSucceed().Output, Does.Match(@"(?m)^strange +other +type 77 +\[32\] +\?$"));
-        Cli.Run("verify", "--model", path).MustFail("strange has GGML type 77, which is not known");
+        Assert.That(Cli.Inspect(path).MustSucceed().Output, Does.Match(@"(?m)^strange +other +type 77 +\[32\] +\?$"));
+        Cli.Verify(path).MustFail("strange has GGML type 77, which is not known");
     }
 
     [Test]
@@ -115,6 +115,6 @@ public class InspectCommandTests
         using var folder = new TemporaryFolder();
         string path = folder.Write(
             "evil.gguf", new GgufBytes().Key("general.architecture", "a\u001b[2Jb").Key("evil\u001b]0;x\u0007", "c\u001b[31md").Tensor("t\u001b[1A", 1f).ToArray());
-        Assert.That(Cli.Run("inspect", "--model", path).MustSucceed().Output.Where(c => char.IsControl(c) && c != '\n'), Is.Empty);
+        Assert.That(Cli.Inspect(path).MustSucceed().Output.Where(c => char.IsControl(c) && c != '\n'), Is.Empty);
     }
 }

@@ -23,7 +23,7 @@ public class QuantizeCommandTests
     {
         QuantCodec codec = QuantCodec.Get(format);
         string source = RepositoryFiles.Fixture("models", model);
-        Cli.Run("quantize", "--model", source, "--kquant-type", codec.Name, "--output", _folder["out"]).MustSucceed();
+        Cli.Quantize(source, codec.Name, _folder["out"]).MustSucceed();
 
         var expected = new SortedDictionary<string, string>(StringComparer.Ordinal);
         var modules = new List<string>();
@@ -83,7 +83,7 @@ public class QuantizeCommandTests
     [TestCaseSource(typeof(TestCodecs), nameof(TestCodecs.All))]
     public void EncodesTheBytesOfTheLibrary(QuantCodec codec)
     {
-        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", codec.Name, "--output", _folder["out"]).MustSucceed();
+        Cli.Quantize(TestModels.TinyMoe, codec.Name, _folder["out"]).MustSucceed();
         FixtureModel source = FixtureModel.Load("tiny-moe");
         using SafetensorsFile written = SafetensorsFile.Open(_folder["out"]);
         foreach ((string name, string stored, int expert) in ((string, string, int)[])
@@ -105,7 +105,7 @@ public class QuantizeCommandTests
     {
         foreach (string threads in (string[])["1", "3"])
         {
-            Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q3_k", "--output", _folder[threads], "--threads", threads).MustSucceed();
+            Cli.Quantize(TestModels.TinyMoe, "q3_k", _folder[threads], "--threads", threads).MustSucceed();
         }
 
         Assert.That(File.ReadAllBytes(_folder["1/model.safetensors"]), Is.EqualTo(File.ReadAllBytes(_folder["3/model.safetensors"])));
@@ -116,43 +116,42 @@ public class QuantizeCommandTests
     {
         JsonElement report = Cli.Run(
             "quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--mlx-path", _folder["out"], "--json").MustSucceed().Json;
-        JsonElement[] formats = [.. report.GetProperty("formats").EnumerateArray()];
-        JsonElement embedding = report.GetProperty("tensors").EnumerateArray()
-            .Single(tensor => tensor.GetProperty("name").GetString() == "model.embed_tokens.weight");
+        JsonElement[] formats = report.Items("formats");
+        JsonElement embedding = report.Items("tensors")
+            .Single(tensor => tensor.Text("name") == "model.embed_tokens.weight");
         Assert.Multiple(() =>
         {
-            Assert.That(report.GetProperty("format").GetString(), Is.EqualTo("mlx"));
-            Assert.That(report.GetProperty("dry_run").GetBoolean(), Is.False);
-            Assert.That(formats.Select(format => format.GetProperty("format").GetString()), Is.EqualTo(["q4_k", "bf16"]));
-            Assert.That(formats.Select(format => format.GetProperty("tensors").GetInt32()), Is.EqualTo([43, 25]));
-            Assert.That(formats[0].GetProperty("bits_per_weight").GetDouble(), Is.EqualTo(4.5));
-            Assert.That(formats[0].GetProperty("error").GetProperty("nmse").GetDouble(), Is.InRange(0.003, 0.007));
-            Assert.That(formats[0].GetProperty("error").GetProperty("cosine").GetDouble(), Is.InRange(0.99, 0.9999));
-            Assert.That(formats[1].GetProperty("error").ValueKind, Is.EqualTo(JsonValueKind.Null));
-            Assert.That(embedding.GetProperty("source_format").GetString(), Is.EqualTo("bf16"));
-            Assert.That(embedding.GetProperty("format").GetString(), Is.EqualTo("q4_k"));
-            Assert.That(embedding.GetProperty("source_bytes").GetInt64(), Is.EqualTo(2048 * 256 * 2));
-            Assert.That(embedding.GetProperty("bytes").GetInt64(), Is.EqualTo(2048 * 144));
-            Assert.That(embedding.GetProperty("error").GetProperty("rmse").GetDouble(), Is.Positive);
-            Assert.That(embedding.GetProperty("role").GetString(), Is.EqualTo("Embedding"));
+            Assert.That(report.Text("format"), Is.EqualTo("mlx"));
+            Assert.That(report.Flag("dry_run"), Is.False);
+            Assert.That(formats.Select(format => format.Text("format")), Is.EqualTo(["q4_k", "bf16"]));
+            Assert.That(formats.Select(format => format.Int("tensors")), Is.EqualTo([43, 25]));
+            Assert.That(formats[0].Number("bits_per_weight"), Is.EqualTo(4.5));
+            Assert.That(formats[0].GetProperty("error").Number("nmse"), Is.InRange(0.003, 0.007));
+            Assert.That(formats[0].GetProperty("error").Number("cosine"), Is.InRange(0.99, 0.9999));
+            Assert.That(formats[1].IsNull("error"));
+            Assert.That(embedding.Text("source_format"), Is.EqualTo("bf16"));
+            Assert.That(embedding.Text("format"), Is.EqualTo("q4_k"));
+            Assert.That(embedding.Int("source_bytes"), Is.EqualTo(2048 * 256 * 2));
+            Assert.That(embedding.Int("bytes"), Is.EqualTo(2048 * 144));
+            Assert.That(embedding.GetProperty("error").Number("rmse"), Is.Positive);
+            Assert.That(embedding.Text("role"), Is.EqualTo("Embedding"));
         });
     }
 
     [Test]
     public void TheErrorIsThatOfTheDecodedWeights()
     {
-        JsonElement written = Cli.Run(
-            "quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q5_0", "--output", _folder["out"], "--json").MustSucceed().Json;
-        JsonElement verified = Cli.Run("verify", "--model", _folder["out"], "--against", TestModels.TinyMoe, "--json").MustSucceed().Json;
-        var errors = verified.GetProperty("tensors").EnumerateArray().ToDictionary(
-            tensor => tensor.GetProperty("name").GetString()!, tensor => tensor.GetProperty("error"));
-        foreach (JsonElement tensor in written.GetProperty("tensors").EnumerateArray().Where(tensor => tensor.GetProperty("format").GetString() == "q5_0"))
+        JsonElement written = Cli.Quantize(TestModels.TinyMoe, "q5_0", _folder["out"], "--json").MustSucceed().Json;
+        JsonElement verified = Cli.Verify(_folder["out"], "--against", TestModels.TinyMoe, "--json").MustSucceed().Json;
+        var errors = verified.Items("tensors").ToDictionary(
+            tensor => tensor.Text("name"), tensor => tensor.GetProperty("error"));
+        foreach (JsonElement tensor in written.Items("tensors").Where(tensor => tensor.Text("format") == "q5_0"))
         {
             foreach (string measure in (string[])["rmse", "nmse", "cosine", "max_abs"])
             {
                 Assert.That(
                     tensor.GetProperty("error").GetProperty(measure).GetDouble(),
-                    Is.EqualTo(errors[tensor.GetProperty("name").GetString()!].GetProperty(measure).GetDouble()).Within(1e-12).Percent);
+                    Is.EqualTo(errors[tensor.Text("name")].GetProperty(measure).GetDouble()).Within(1e-12).Percent);
             }
         }
     }
@@ -162,9 +161,8 @@ public class QuantizeCommandTests
     {
         double[] errors =
         [
-            .. ((string[])["reference", "best"]).Select(mode => Cli.Run(
-                    "quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q4_0", "--output", _folder[mode], "--encode", mode, "--json")
-                .MustSucceed().Json.GetProperty("formats")[0].GetProperty("error").GetProperty("nmse").GetDouble()),
+            .. ((string[])["reference", "best"]).Select(mode => Cli.Quantize(TestModels.TinyMoe, "q4_0", _folder[mode], "--encode", mode, "--json")
+                .MustSucceed().Json.GetProperty("formats")[0].GetProperty("error").Number("nmse")),
         ];
         Assert.That(errors[1], Is.LessThan(errors[0]));
     }
@@ -172,8 +170,7 @@ public class QuantizeCommandTests
     [Test]
     public void ADryRunWritesNothing()
     {
-        string output = Cli.Run(
-            "quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--output", _folder["out"], "--dry-run").MustSucceed().Output;
+        string output = Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out"], "--dry-run").MustSucceed().Output;
         Assert.Multiple(() =>
         {
             Assert.That(_folder.Files(), Is.Empty);
@@ -181,10 +178,9 @@ public class QuantizeCommandTests
             Assert.That(output, Does.Match(@"(?m)^model\.norm\.weight +\[256\] +bf16 +bf16 +Norm stays bf16 "));
             Assert.That(output, Does.Contain("Nothing was written"));
         });
-        JsonElement report = Cli.Run(
-            "quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--output", _folder["out"], "--dry-run", "--json").Json;
-        Assert.That(report.GetProperty("dry_run").GetBoolean());
-        Assert.That(report.GetProperty("bytes").GetInt64(), Is.InRange(2_900_000, 3_000_000));
+        JsonElement report = Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out"], "--dry-run", "--json").Json;
+        Assert.That(report.Flag("dry_run"));
+        Assert.That(report.Int("bytes"), Is.InRange(2_900_000, 3_000_000));
     }
 
     [Test]
@@ -196,7 +192,7 @@ public class QuantizeCommandTests
         Assert.That(_folder.Files("out"), Is.EqualTo(["model-00001-of-00002.safetensors"]));
         Cli.Run([.. command, "--overwrite"]).MustSucceed();
         Assert.That(_folder.Files("out"), Has.None.EqualTo("model-00001-of-00002.safetensors").And.Contains("model.safetensors"));
-        Cli.Run("verify", "--model", _folder["out"]).MustSucceed();
+        Cli.Verify(_folder["out"]).MustSucceed();
     }
 
     [Test]
@@ -210,19 +206,19 @@ public class QuantizeCommandTests
         Quantize(Path.Combine(model, "inside")).MustFail("lies inside");
         Assert.That(_folder.Files("model"), Is.EqualTo(["config.json", "model.safetensors"]));
 
-        CliResult Quantize(string output) => Cli.Run("quantize", "--model", model, "--kquant-type", "q8_0", "--output", output, "--overwrite");
+        CliResult Quantize(string output) => Cli.Quantize(model, "q8_0", output, "--overwrite");
     }
 
     [Test]
     public void WhatIsQuantizedAlreadyIsNamed()
     {
-        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q4_k", "--output", _folder["q4"]).MustSucceed();
+        Cli.Quantize(TestModels.TinyMoe, "q4_k", _folder["q4"]).MustSucceed();
         string[] again = ["quantize", "--model", _folder["q4"], "--kquant-type", "q8_0", "--output", _folder["q8"]];
         Cli.Run(again).MustFail("is already quantized (mode 'kquant': 22 q4_k tensors); --allow-requantize");
         Cli.Run([.. again, "--allow-requantize"]).MustSucceed();
 
         // 8 bits hold what 4 bits could tell apart, so the error is that of q8_0 alone.
-        Cli.Run("verify", "--model", _folder["q8"], "--against", _folder["q4"]).MustSucceed();
+        Cli.Verify(_folder["q8"], "--against", _folder["q4"]).MustSucceed();
 
         JsonNode config = JsonNode.Parse(File.ReadAllText(_folder["q4/config.json"]))!;
         config["quantization"] = JsonNode.Parse("""{"group_size": 64, "bits": 4}""");
@@ -236,7 +232,7 @@ public class QuantizeCommandTests
     {
         string model = TestModels.WriteFolder(
             _folder["model"], 3, 96, stream => stream.Write(TestModels.Encode(QuantFormat.BF16, TestModels.Weights(1, 3 * 96))));
-        CliResult result = Cli.Run("quantize", "--model", model, "--kquant-type", "q4_k", "--output", _folder["out"]).MustSucceed();
+        CliResult result = Cli.Quantize(model, "q4_k", _folder["out"]).MustSucceed();
         Assert.That(result.Output, Does.Contain("1 tensor: width 96 is no multiple of 256: q5_0 instead of q4_k."));
         using ModelFolder written = ModelFolder.Open(_folder["out"]);
         Assert.That(written.GetTensor("model.embed_tokens").Format, Is.EqualTo(QuantFormat.Q5_0));
@@ -248,7 +244,7 @@ public class QuantizeCommandTests
         float[] weights = TestModels.Weights(1, 4 * 256);
         weights[(2 * 256) + 17] = float.NaN;
         string model = TestModels.WriteFolder(_folder["model"], 4, 256, stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(weights)), ElementType.F32);
-        Cli.Run("quantize", "--model", model, "--kquant-type", "q4_k", "--output", _folder["out"])
+        Cli.Quantize(model, "q4_k", _folder["out"])
             .MustFail("model.embed_tokens.weight: q4_k: row 2, column 17: the weight is NaN");
         Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.EqualTo([_folder["model"]]));
     }
@@ -261,17 +257,17 @@ public class QuantizeCommandTests
         string[] command = ["quantize", "--model", model, "--kquant-type", "q8_0", "--output", _folder["out"]];
         Cli.Run(command).MustFail("model.embed_tokens.weight: q8_0: row 0");
         Cli.Run([.. command, "--on-overflow", "keep"]).MustSucceed();
-        Cli.Run("verify", "--model", _folder["out"]).MustFail("weights are not finite");
+        Cli.Verify(_folder["out"]).MustFail("weights are not finite");
     }
 
     [Test]
     public void CannotYetChangeTheKindOfFile()
     {
-        Cli.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--output", _folder["out.gguf"]).MustFail("not possible yet");
-        Cli.Run("quantize", "--model", TestModels.TinyDense, "--kquant-type", "q4_k", "--output", _folder["out"], "--format", "gguf")
+        Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out.gguf"]).MustFail("not possible yet");
+        Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out"], "--format", "gguf")
             .MustFail("not possible yet");
         string gguf = TestModels.WriteGguf(_folder["model.gguf"]);
-        Cli.Run("quantize", "--model", gguf, "--kquant-type", "q4_k", "--output", _folder["out"]).MustFail("not possible yet");
+        Cli.Quantize(gguf, "q4_k", _folder["out"]).MustFail("not possible yet");
         Assert.That(_folder.Files(), Is.EqualTo(["model.gguf"]));
     }
 

@@ -55,11 +55,11 @@ public class TensorCommandTests
             JsonElement difference = Cli.Run("tensor", "diff", fixture + ":deq", _folder["out." + extension], "--json").MustSucceed().Json;
             Assert.Multiple(() =>
             {
-                Assert.That(difference.GetProperty("differing_weights").GetInt64(), Is.Zero, extension);
-                Assert.That(difference.GetProperty("max_abs").GetDouble(), Is.Zero, extension);
-                Assert.That(difference.GetProperty("nmse").GetDouble(), Is.Zero, extension);
-                Assert.That(difference.GetProperty("cosine").GetDouble(), Is.EqualTo(1), extension);
-                Assert.That(difference.GetProperty("format_b").GetString(), Is.EqualTo("f32"), extension);
+                Assert.That(difference.Int("differing_weights"), Is.Zero, extension);
+                Assert.That(difference.Number("max_abs"), Is.Zero, extension);
+                Assert.That(difference.Number("nmse"), Is.Zero, extension);
+                Assert.That(difference.Number("cosine"), Is.EqualTo(1), extension);
+                Assert.That(difference.Text("format_b"), Is.EqualTo("f32"), extension);
             });
         }
     }
@@ -78,10 +78,10 @@ public class TensorCommandTests
         JsonElement other = Cli.Run("tensor", "diff", fixture + ":x", fixture + ":w", "--json").MustSucceed().Json;
         Assert.Multiple(() =>
         {
-            Assert.That(same.GetProperty("equal_bytes").GetBoolean());
-            Assert.That(decoded.GetProperty("equal_bytes").GetBoolean(), Is.False);
-            Assert.That(decoded.GetProperty("differing_weights").GetInt64(), Is.Zero);
-            Assert.That(other.GetProperty("differing_weights").GetInt64(), Is.Positive);
+            Assert.That(same.Flag("equal_bytes"));
+            Assert.That(decoded.Flag("equal_bytes"), Is.False);
+            Assert.That(decoded.Int("differing_weights"), Is.Zero);
+            Assert.That(other.Int("differing_weights"), Is.Positive);
             Assert.That(other.GetProperty("nmse").ValueKind, Is.EqualTo(JsonValueKind.Number).Or.EqualTo(JsonValueKind.Null));
         });
         Assert.That(Cli.Run("tensor", "diff", fixture + ":w", fixture + ":w").MustSucceed().Output, Does.Match(@"(?m)^equal bytes +yes$"));
@@ -96,11 +96,11 @@ public class TensorCommandTests
         JsonElement difference = Cli.Run("tensor", "diff", _folder["a.npy"], _folder["b.npy"], "--json").MustSucceed().Json;
         Assert.Multiple(() =>
         {
-            Assert.That(difference.GetProperty("differing_weights").GetInt64(), Is.EqualTo(1));
-            Assert.That(difference.GetProperty("max_abs").GetDouble(), Is.EqualTo(2));
-            Assert.That(difference.GetProperty("rmse").GetDouble(), Is.EqualTo(1));
-            Assert.That(difference.GetProperty("nmse").GetDouble(), Is.EqualTo(4.0 / 30).Within(1e-15));
-            Assert.That(difference.GetProperty("cosine").GetDouble(), Is.EqualTo(22 / Math.Sqrt(30.0 * 18)).Within(1e-15));
+            Assert.That(difference.Int("differing_weights"), Is.EqualTo(1));
+            Assert.That(difference.Number("max_abs"), Is.EqualTo(2));
+            Assert.That(difference.Number("rmse"), Is.EqualTo(1));
+            Assert.That(difference.Number("nmse"), Is.EqualTo(4.0 / 30).Within(1e-15));
+            Assert.That(difference.Number("cosine"), Is.EqualTo(22 / Math.Sqrt(30.0 * 18)).Within(1e-15));
         });
     }
 
@@ -158,7 +158,7 @@ public class TensorCommandTests
         [
             .. ((string[])["reference", "best"]).Select(mode =>
                 Cli.Run("tensor", "encode", tensor, "--codec", "q3_k", "-o", _folder["out.gguf"], "--encode", mode, "--json")
-                    .MustSucceed().Json.GetProperty("error").GetProperty("rmse").GetDouble()),
+                    .MustSucceed().Json.GetProperty("error").Number("rmse")),
         ];
         Assert.That(errors[1], Is.LessThan(errors[0]));
     }
@@ -166,7 +166,7 @@ public class TensorCommandTests
     [Test]
     public void ReadsTensorsOfModelFolders()
     {
-        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q5_1", "--output", _folder["q"]).MustSucceed();
+        Cli.Quantize(TestModels.TinyMoe, "q5_1", _folder["q"]).MustSucceed();
         Cli.Run("tensor", "diff", TestModels.TinyMoe + ":model.norm.weight", _folder["q"] + ":model.norm.weight", "--json").MustSucceed();
         Cli.Run("tensor", "decode", _folder["q"] + ":model.layers.0.mlp.switch_mlp.up_proj.weight", "-o", _folder["up.npy"]).MustSucceed();
         using NpyFile decoded = NpyFile.Open(_folder["up.npy"]);
@@ -220,9 +220,9 @@ public class TensorCommandTests
         JsonElement other = Cli.Run("tensor", "diff", _folder["a.npy"], _folder["b.npy"], "--json").MustSucceed().Json;
         Assert.Multiple(() =>
         {
-            Assert.That(same.GetProperty("equal_bytes").GetBoolean());
-            Assert.That(other.GetProperty("equal_bytes").GetBoolean(), Is.False);
-            Assert.That(other.GetProperty("nmse").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(same.Flag("equal_bytes"));
+            Assert.That(other.Flag("equal_bytes"), Is.False);
+            Assert.That(other.IsNull("nmse"));
         });
         Cli.Run("tensor", "decode", _folder["a.npy"], "-o", _folder["c.npy"]).MustFail("is i32, which cannot be decoded here");
     }

@@ -15,7 +15,7 @@ public class VerifyCommandTests
     public void SetUp()
     {
         _folder = new TemporaryFolder();
-        Cli.Run("quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q4_0", "--output", _folder["q"]).MustSucceed();
+        Cli.Quantize(TestModels.TinyMoe, "q4_0", _folder["q"]).MustSucceed();
     }
 
     [TearDown]
@@ -25,23 +25,23 @@ public class VerifyCommandTests
     public void FindsNothingWrongWithASoundModel()
     {
         Assert.That(
-            Cli.Run("verify", "--model", _folder["q"]).MustSucceed().Output,
+            Cli.Verify(_folder["q"]).MustSucceed().Output,
             Does.Contain("38 tensors, 22 of them quantized").And.Contain("No problems found."));
-        JsonElement report = Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyMoe, "--json").MustSucceed().Json;
-        JsonElement q4 = report.GetProperty("formats").EnumerateArray().Single(format => format.GetProperty("format").GetString() == "q4_0");
+        JsonElement report = Cli.Verify(_folder["q"], "--against", TestModels.TinyMoe, "--json").MustSucceed().Json;
+        JsonElement q4 = report.Items("formats").Single(format => format.Text("format") == "q4_0");
         Assert.Multiple(() =>
         {
-            Assert.That(report.GetProperty("passed").GetBoolean());
-            Assert.That(report.GetProperty("problems").GetArrayLength(), Is.Zero);
-            Assert.That(report.GetProperty("tensors").GetArrayLength(), Is.EqualTo(38));
-            Assert.That(q4.GetProperty("error").GetProperty("nmse").GetDouble(), Is.InRange(0.005, q4.GetProperty("max_nmse").GetDouble()));
+            Assert.That(report.Flag("passed"));
+            Assert.That(report.Items("problems").Length, Is.Zero);
+            Assert.That(report.Items("tensors").Length, Is.EqualTo(38));
+            Assert.That(q4.GetProperty("error").Number("nmse"), Is.InRange(0.005, q4.Number("max_nmse")));
         });
     }
 
     [Test]
     public void ShowsTheWorstTen()
     {
-        string[] lines = Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyMoe).MustSucceed().Output.Split('\n');
+        string[] lines = Cli.Verify(_folder["q"], "--against", TestModels.TinyMoe).MustSucceed().Output.Split('\n');
         int at = Array.FindIndex(lines, line => line.StartsWith("The 10 tensors", StringComparison.Ordinal));
         double[] errors =
         [
@@ -56,10 +56,10 @@ public class VerifyCommandTests
     [TestCase("q4_0=0.001")]
     public void ALimitThatIsExceededFails(string limit)
     {
-        CliResult result = Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyMoe, "--max-nmse", limit);
+        CliResult result = Cli.Verify(_folder["q"], "--against", TestModels.TinyMoe, "--max-nmse", limit);
         result.MustFail($"{_folder["q"]} has 22 problems; the first: model.embed_tokens.weight: NMSE 0.00");
         Assert.That(result.Output, Does.Contain("too large"));
-        Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyMoe, "--max-nmse", limit, "--max-nmse", "q4_0=1").MustSucceed();
+        Cli.Verify(_folder["q"], "--against", TestModels.TinyMoe, "--max-nmse", limit, "--max-nmse", "q4_0=1").MustSucceed();
     }
 
     [Test]
@@ -73,11 +73,11 @@ public class VerifyCommandTests
         }
 
         Patch("q/model.safetensors", offset, 0x00, 0x7C);
-        CliResult result = Cli.Run("verify", "--model", _folder["q"], "--json");
+        CliResult result = Cli.Verify(_folder["q"], "--json");
         result.MustFail("model.layers.1.self_attn.k_proj.weight: 32 weights are not finite, the first in row 5.");
-        JsonElement tensorReport = result.Json.GetProperty("tensors").EnumerateArray()
-            .Single(tensor => tensor.GetProperty("name").GetString() == "model.layers.1.self_attn.k_proj.weight");
-        Assert.That(tensorReport.GetProperty("non_finite").GetInt32(), Is.EqualTo(32));
+        JsonElement tensorReport = result.Json.Items("tensors")
+            .Single(tensor => tensor.Text("name") == "model.layers.1.self_attn.k_proj.weight");
+        Assert.That(tensorReport.Int("non_finite"), Is.EqualTo(32));
     }
 
     [Test]
@@ -99,8 +99,8 @@ public class VerifyCommandTests
         }
 
         Patch("q/model.safetensors", offset, bytes);
-        Cli.Run("verify", "--model", _folder["q"]).MustSucceed();
-        Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyMoe)
+        Cli.Verify(_folder["q"]).MustSucceed();
+        Cli.Verify(_folder["q"], "--against", TestModels.TinyMoe)
             .MustFail("model.layers.0.self_attn.q_proj.weight: NMSE 1.0");
     }
 
@@ -119,7 +119,7 @@ public class VerifyCommandTests
         }
 
         File.Copy(_folder["q/config.json"], _folder["q2/config.json"]);
-        Cli.Run("verify", "--model", _folder["q2"]).MustFail("model.embed_tokens has no scales of one byte beside its weight");
+        Cli.Verify(_folder["q2"]).MustFail("model.embed_tokens has no scales of one byte beside its weight");
     }
 
     [TestCase("""{"num_hidden_layers": 4}""", "Layer 3 has no tensors, but num_hidden_layers is 4.")]
@@ -135,15 +135,15 @@ public class VerifyCommandTests
         }
 
         File.WriteAllText(_folder["q/config.json"], config.ToJsonString());
-        Cli.Run("verify", "--model", _folder["q"]).MustFail(problem);
+        Cli.Verify(_folder["q"]).MustFail(problem);
     }
 
     [Test]
     public void ModelsThatAreNotTheSameAreNamed()
     {
-        Cli.Run("verify", "--model", _folder["q"], "--against", TestModels.TinyDense).MustFail("problems; the first: ");
+        Cli.Verify(_folder["q"], "--against", TestModels.TinyDense).MustFail("problems; the first: ");
         string gguf = TestModels.WriteGguf(_folder["model.gguf"]);
-        Cli.Run("verify", "--model", gguf, "--against", TestModels.TinyDense).MustFail("one is a GGUF file and the other is not");
+        Cli.Verify(gguf, "--against", TestModels.TinyDense).MustFail("one is a GGUF file and the other is not");
     }
 
     [Test]
@@ -154,13 +154,13 @@ public class VerifyCommandTests
             writer.Metadata.Set("qwen3moe.block_count", 3u);
             writer.Metadata.Set("qwen3moe.embedding_length", 128u);
         });
-        CliResult result = Cli.Run("verify", "--model", gguf, "--json");
+        CliResult result = Cli.Verify(gguf, "--json");
         result.MustFail("has 2 problems; the first: Layer 2 has no tensors, but qwen3moe.block_count is 3.");
         Assert.That(
             result.Json.GetProperty("problems")[1].GetString(),
             Is.EqualTo("token_embd.weight has 256 columns, but qwen3moe.embedding_length is 128."));
         string tensors = TestModels.WriteGguf(_folder["t.gguf"], QuantFormat.F16, writer => writer.Metadata.Remove("general.architecture"));
-        Cli.Run("verify", "--model", tensors).MustFail("general.architecture is missing");
+        Cli.Verify(tensors).MustFail("general.architecture is missing");
     }
 
     private void Patch(string name, long offset, params byte[] bytes)

@@ -43,4 +43,18 @@ internal static class Cli
         int exitCode = CommandLine.RunAsync(args, output, error).GetAwaiter().GetResult();
         return new CliResult(exitCode, output.ToString(), error.ToString());
     }
+
+    /// <summary><c>kquant quantize</c> with what it must be told, and more.</summary>
+    public static CliResult Quantize(string model, string codec, string output, params string[] more) =>
+        Run(["quantize", "--model", model, "--kquant-type", codec, "--output", output, .. more]);
+
+    /// <summary><c>kquant dequantize</c>.</summary>
+    public static CliResult Dequantize(string model, string output, params string[] more) =>
+        Run(["dequantize", "--model", model, "--output", output, .. more]);
+
+    /// <summary><c>kquant verify</c>.</summary>
+    public static CliResult Verify(string model, params string[] more) => Run(["verify", "--model", model, .. more]);
+
+    /// <summary><c>kquant inspect</c>.</summary>
+    public static CliResult Inspect(string model, params string[] more) => Run(["inspect", "--model", model, .. more]);
 }
