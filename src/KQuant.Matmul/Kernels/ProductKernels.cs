@@ -13,4 +13,26 @@ internal static class ProductKernels
         new ScalarKernel<UnitQ3_K>(QuantFormat.Q3_K), new ScalarKernel<UnitQ4_K>(QuantFormat.Q4_K),
         new ScalarKernel<UnitQ5_K>(QuantFormat.Q5_K), new ScalarKernel<UnitQ6_K>(QuantFormat.Q6_K),
     ];
+
+    /// <summary>The best kernel for a product, from the table.</summary>
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="rows">Activation rows; a kernel that takes fewer at once is given them in several goes.</param>
+    /// <param name="maxTier">The best instruction set allowed.</param>
+    /// <param name="canonical">Whether the canonical order of sums is asked for.</param>
+    /// <returns>The kernel.</returns>
+    public static ProductKernel Select(QuantFormat format, int rows, KernelTier maxTier, bool canonical)
+    {
+        ProductKernel? best = null;
+        for (int i = 0; i < All.Count; i++)
+        {
+            ProductKernel kernel = All[i];
+            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && (kernel.IsCanonical || !canonical)
+                && (best is null || (kernel.Tier == best.Tier && rows > best.MaxRows && kernel.MaxRows > best.MaxRows)))
+            {
+                best = kernel;
+            }
+        }
+
+        return best ?? throw new NotSupportedException($"{format} has no product kernel.");
+    }
 }

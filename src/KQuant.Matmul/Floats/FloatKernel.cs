@@ -1,0 +1,36 @@
+using KQuant.Codecs;
+
+namespace KQuant.Matmul.Floats;
+
+/// <summary>
+/// One way to multiply float32 activations by float weights. Every implementation gives the same bits, in the canonical order of
+/// <see cref="ScalarFloatKernel{TSource}"/>; so a result depends on neither machine, thread count nor batch.
+/// </summary>
+internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
+{
+    /// <summary>Columns that are summed together before the next ones are added.</summary>
+    public const int ColumnBlock = 1024;
+
+    /// <summary>Weight rows that a transposed product sums together before the next ones are added.</summary>
+    public const int RowBlock = 64;
+
+    /// <summary>Lanes of the canonical order.</summary>
+    public const int Lanes = 16;
+
+    /// <summary>Format of the weights: F32, F16 or BF16.</summary>
+    public QuantFormat Format { get; } = format;
+
+    /// <summary>Instruction set.</summary>
+    public KernelTier Tier { get; } = tier;
+
+    /// <summary>Whether this machine runs it.</summary>
+    public bool IsSupported => KernelTiers.IsSupported(Tier);
+
+    /// <summary>Multiplies by the transpose of the weights.</summary>
+    public abstract void Multiply(in FloatTask task);
+
+    /// <summary>Multiplies by the weights as they are; float32 only.</summary>
+    public abstract void MultiplyTransposed(in TransposedTask task);
+
+    public sealed override string ToString() => $"{QuantCodec.Get(Format).Name} {Tier} float";
+}

@@ -1,0 +1,138 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
+using KQuant.Matmul.Scheduling;
+
+namespace KQuant.Matmul;
+
+/// <summary>
+/// Owns what products need between calls: worker threads and scratch memory. Make one per process, or one per group of cores; making one
+/// per product defeats its purpose.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Any number of threads may multiply through one context at once. Each works on its own product, and workers that have nothing to do
+/// help; there are never more threads at work than <see cref="MatmulOptions.MaxThreads"/> plus the callers beyond that number.
+/// </para>
+/// <para>
+/// After the first product of a size nothing is allocated, neither by the calling thread nor by workers. The scratch memory kept is that
+/// of the largest products, for as many of them as ran at once.
+/// </para>
+/// </remarks>
+public sealed class MatmulContext : IDisposable
+{
+    private readonly WorkerPool _pool;
+    private readonly KernelSet _kernels;
+    private readonly Workspace?[] _idle;
+    private int _products;
+    private bool _disposed;
+
+    /// <summary>Starts the threads.</summary>
+    /// <param name="options">How to compute; null for the defaults.</param>
+    /// <exception cref="ArgumentException">
+    /// An option or an environment variable (<c>KQUANT_THREADS</c>, <c>KQUANT_MAX_TIER</c>) has an impossible value.
+    /// </exception>
+    public MatmulContext(MatmulOptions? options = null)
+    {
+        Options = options ?? new MatmulOptions();
+        _pool = new WorkerPool(Options.MaxThreads, Options.SpinBeforePark);
+        _kernels = new KernelSet(Options.MaxTier, Options.Deterministic);
+        _idle = new Workspace?[Math.Max(8, 2 * Options.MaxThreads)];
+    }
+
+    /// <summary>Lets the threads of a context that nobody disposed end.</summary>
+    ~MatmulContext() => _pool?.Stop();
+
+    /// <summary>How this context computes.</summary>
+    public MatmulOptions Options { get; }
+
+    /// <summary>The instruction set that single rows of activations are multiplied with.</summary>
+    /// <param name="format">Format of the weights.</param>
+    /// <returns>The tier.</returns>
+    /// <exception cref="NotSupportedException">The format has no codec.</exception>
+    public KernelTier GetTier(QuantFormat format) => GetKernel(format, 1).Tier;
+
+    /// <summary>The kernel that a product with so many rows of activations would run.</summary>
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="rows">Activation rows.</param>
+    /// <returns>The kernel.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
+    /// <exception cref="NotSupportedException">The format has no codec.</exception>
+    public MatmulKernel GetKernel(QuantFormat format, int rows)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        if (!QuantCodec.Get(format).IsQuantized || Options.Activations == ActivationPrecision.Float32)
+        {
+            return new MatmulKernel(format, _kernels.Float(QuantFormat.F32).Tier, "float");
+        }
+
+        ProductKernel kernel = _kernels.Integer(format, rows);
+        return new MatmulKernel(format, kernel.Tier, kernel.Name);
+    }
+
+    /// <summary>
+    /// Ends the threads and frees the scratch memory, when the products that are running have ended. Later ones throw
+    /// <see cref="ObjectDisposedException"/>.
+    /// </summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, true))
+        {
+            return;
+        }
+
+        var wait = default(SpinWait);
+        while (Volatile.Read(ref _products) != 0)
+        {
+            wait.SpinOnce();
+        }
+
+        _pool.Dispose();
+        foreach (Workspace? workspace in _idle)
+        {
+            workspace?.Dispose();
+        }
+
+        GC.SuppressFinalize(this);
+    }
+
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
+
+    /// <summary>A workspace for one product. Give it back, also after a failure.</summary>
+    internal Workspace Rent()
+    {
+        Interlocked.Increment(ref _products);
+        if (Volatile.Read(ref _disposed))
+        {
+            Interlocked.Decrement(ref _products);
+            ThrowIfDisposed();
+        }
+
+        for (int i = 0; i < _idle.Length; i++)
+        {
+            if (_idle[i] is not null && Interlocked.Exchange(ref _idle[i], null) is { } workspace)
+            {
+                return workspace;
+            }
+        }
+
+        return new Workspace(_pool, _kernels, Options.Activations);
+    }
+
+    /// <summary>Takes a workspace back.</summary>
+    internal void Return(Workspace workspace)
+    {
+        int i = 0;
+        while (i < _idle.Length && Interlocked.CompareExchange(ref _idle[i], workspace, null) is not null)
+        {
+            i++;
+        }
+
+        if (i == _idle.Length)
+        {
+            workspace.Dispose();
+        }
+
+        Interlocked.Decrement(ref _products);
+    }
+}

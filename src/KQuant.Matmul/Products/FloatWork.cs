@@ -1,0 +1,99 @@
+using KQuant.Codecs;
+using KQuant.Codecs.Decoding;
+using KQuant.Matmul.Floats;
+using KQuant.Matmul.Scheduling;
+
+namespace KQuant.Matmul.Products;
+
+/// <summary>Groups of float32 rows times the transposes of their matrices, which are decoded tile by tile.</summary>
+internal sealed unsafe class FloatWork : ParallelWork, IDisposable
+{
+    // Weight rows decoded together. With a block of 1024 columns they take 256 KiB, a quarter of a second-level cache, and a tile of
+    // activations is read from memory once per that many rows. A few activation rows are better served from the first level.
+    private const int ManyWeightRows = 64;
+    private const int FewWeightRows = 4;
+    private const int FewRows = 6;
+
+    // Up to so many rows F16 and BF16 weights are widened in registers, for every tile of rows again.
+    private const int RowsWorthWidening = 6;
+
+    private readonly PieceList _pieces = new();
+    private WeightStack _weights;
+    private RowPlan _plan = null!;
+    private float** _rows;
+    private FloatKernel _kernel = null!;
+    private FloatKernel? _direct;
+    private DecodeKernel _decoder = null!;
+
+    /// <summary>Multiplies every group of the plan.</summary>
+    public void Run(in WeightStack weights, float** rows, RowPlan plan, Workspace workspace, CancellationToken cancellation)
+    {
+        _weights = weights;
+        _plan = plan;
+        _rows = rows;
+        _kernel = workspace.Kernels.Float(QuantFormat.F32);
+        _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : workspace.Kernels.Float(weights.Codec.Format);
+        _decoder = workspace.Kernels.Decoder(weights.Codec.Format);
+        int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, workspace.MaxThreads);
+        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, workspace.MaxThreads);
+        workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+    }
+
+    public void Dispose() => _pieces.Dispose();
+
+    protected override void RunPiece(int piece, AlignedBuffer scratch)
+    {
+        ref readonly Piece range = ref _pieces[piece];
+        ref RowGroup group = ref _plan.Groups[range.Group];
+        var task = new FloatTask
+        {
+            Rows = _rows + group.First,
+            RowCount = group.Count,
+            Outputs = _plan.Outputs + group.First,
+        };
+        byte* weights = _weights.Matrix(group.Matrix) + (range.First * _weights.RowBytes);
+        if (_direct is not null && group.Count <= RowsWorthWidening)
+        {
+            task.Weights = weights;
+            task.WeightRowBytes = _weights.RowBytes;
+            task.WeightRows = range.Count;
+            task.Columns = _weights.Columns;
+            task.FirstOutput = range.First;
+            _direct.Multiply(task);
+            return;
+        }
+
+        int rowsAtOnce = group.Count <= FewRows ? FewWeightRows : ManyWeightRows;
+        nint stride = FloatKernel.ColumnBlock + FloatKernel.Lanes;
+        float* decoded = scratch.Get<float>(rowsAtOnce * stride);
+        task.Weights = (byte*)decoded;
+        task.WeightRowBytes = stride * sizeof(float);
+        for (int n = 0; n < range.Count; n += rowsAtOnce)
+        {
+            task.WeightRows = Math.Min(rowsAtOnce, range.Count - n);
+            task.FirstOutput = range.First + n;
+            task.Accumulate = false;
+            for (int k = 0; k < _weights.Columns; k += FloatKernel.ColumnBlock)
+            {
+                int columns = Math.Min(FloatKernel.ColumnBlock, _weights.Columns - k);
+                task.FirstColumn = k;
+                task.Columns = TileDecoder.Decode(
+                    _weights, _decoder, weights + (n * _weights.RowBytes), task.WeightRows, k, columns, decoded, stride);
+                _kernel.Multiply(task);
+                task.Accumulate = true;
+            }
+        }
+    }
+
+    // Fewer weight rows at once rather than idle threads.
+    private static int Granule(int weightRows, int threads)
+    {
+        int granule = ManyWeightRows;
+        while (granule > FewWeightRows && weightRows / granule < 2 * threads)
+        {
+            granule /= 2;
+        }
+
+        return granule;
+    }
+}

@@ -1,0 +1,33 @@
+using KQuant.Codecs;
+
+namespace KQuant.Matmul.Products;
+
+/// <summary>Pinned weights: matrices of wire bytes, one behind the other.</summary>
+internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer)
+{
+    /// <summary>The codec.</summary>
+    public readonly QuantCodec Codec = tensor.Codec;
+
+    /// <summary>Bytes from row to row.</summary>
+    public readonly nint RowBytes = (nint)tensor.RowByteCount;
+
+    /// <summary>Rows of one matrix.</summary>
+    public readonly int Rows = (int)tensor.Shape.Rows;
+
+    /// <summary>Columns.</summary>
+    public readonly int Columns = tensor.Shape.Columns;
+
+    private readonly byte* _pointer = pointer;
+
+    /// <summary>Units of 256 weights in a row; the last may be partial.</summary>
+    public int Units => (Columns + 255) / 256;
+
+    /// <summary>Blocks in the last unit of a row.</summary>
+    public int TailBlocks => ((Columns - 1) % 256 / Codec.WeightsPerBlock) + 1;
+
+    /// <summary>Bytes of one matrix.</summary>
+    public nint MatrixBytes => Rows * RowBytes;
+
+    /// <summary>The first row of a matrix.</summary>
+    public byte* Matrix(nint number) => _pointer + (number * MatrixBytes);
+}

@@ -1,0 +1,309 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Products;
+
+namespace KQuant.Matmul;
+
+public static unsafe partial class QuantizedMatmul
+{
+    private enum GatherKind
+    {
+        Forward,
+        Transposed,
+        ForwardInFloat,
+    }
+
+    /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]^T</c>: products with the experts that are asked for.</summary>
+    /// <param name="experts">W, [E, N, K].</param>
+    /// <param name="x">The values of x.</param>
+    /// <param name="shape">The shape of x: [batch..., M, K], at least two dimensions.</param>
+    /// <param name="lhs">Which matrix of x each entry takes; default for all of them in order.</param>
+    /// <param name="rhs">Which expert each entry takes; default for all of them in order.</param>
+    /// <param name="y">The results, [broadcast shape of lhs and rhs..., M, N]; must not overlap x or W.</param>
+    /// <param name="context">Threads, memory and options.</param>
+    /// <param name="sorted">The experts ascend from entry to entry.</param>
+    /// <param name="cancellationToken">Ends the product early; looked at about once per millisecond.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index is out of range; the message names the entry.</exception>
+    /// <exception cref="ArgumentException">Shapes or lengths do not fit, spans overlap, or neither index array is there for a stack.</exception>
+    /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
+    public static void GatherMultiply(
+        QuantizedTensor experts,
+        ReadOnlySpan<float> x,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> y,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+
+    /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
+    public static void GatherMultiply(
+        QuantizedTensor experts,
+        ReadOnlySpan<Half> x,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> y,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+
+    /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
+    public static void GatherMultiply(
+        QuantizedTensor experts,
+        ReadOnlySpan<BFloat16> x,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> y,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+
+    /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]</c>: the experts as they are, contracted over their rows. Always in float32.</summary>
+    /// <param name="experts">W, [E, N, K].</param>
+    /// <param name="x">The values of x.</param>
+    /// <param name="shape">The shape of x: [batch..., M, N], at least two dimensions.</param>
+    /// <param name="lhs">Which matrix of x each entry takes; default for all of them in order.</param>
+    /// <param name="rhs">Which expert each entry takes; default for all of them in order.</param>
+    /// <param name="y">The results, [broadcast shape of lhs and rhs..., M, K]; must not overlap x or W.</param>
+    /// <param name="context">Threads, memory and options.</param>
+    /// <param name="sorted">The experts ascend from entry to entry.</param>
+    /// <param name="cancellationToken">Ends the product early; looked at about once per millisecond.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index is out of range; the message names the entry.</exception>
+    /// <exception cref="ArgumentException">Shapes or lengths do not fit, spans overlap, or neither index array is there for a stack.</exception>
+    /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
+    public static void GatherMultiplyTransposed(
+        QuantizedTensor experts,
+        ReadOnlySpan<float> x,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> y,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gather(GatherKind.Transposed, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+
+    /// <summary>
+    /// The gradient of <see cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
+    /// with respect to x: <c>dx[i] = sum over the entries p with lhs[p] = i of dy[p] W[rhs[p]]</c>. Always in float32.
+    /// </summary>
+    /// <param name="experts">W, [E, N, K].</param>
+    /// <param name="dy">The gradient of the results, [broadcast shape of lhs and rhs..., M, N].</param>
+    /// <param name="shape">The shape of x: [batch..., M, K], at least two dimensions.</param>
+    /// <param name="lhs">As it was in the product.</param>
+    /// <param name="rhs">As it was in the product.</param>
+    /// <param name="dx">The gradient of x, in its shape; zero where no entry used it. Must not overlap dy or W.</param>
+    /// <param name="context">Threads, memory and options.</param>
+    /// <param name="sorted">The experts ascend from entry to entry.</param>
+    /// <param name="cancellationToken">Ends the product early; looked at about once per millisecond.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index is out of range; the message names the entry.</exception>
+    /// <exception cref="ArgumentException">Shapes or lengths do not fit, spans overlap, or neither index array is there for a stack.</exception>
+    /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; dx is undefined.</exception>
+    public static void GatherGradient(
+        QuantizedTensor experts,
+        ReadOnlySpan<float> dy,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> dx,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gradient(GatherKind.Transposed, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
+
+    /// <summary>
+    /// The gradient of <see cref="GatherMultiplyTransposed"/> with respect to x:
+    /// <c>dx[i] = sum over the entries p with lhs[p] = i of dy[p] W[rhs[p]]^T</c>. Always in float32.
+    /// </summary>
+    /// <param name="experts">W, [E, N, K].</param>
+    /// <param name="dy">The gradient of the results, [broadcast shape of lhs and rhs..., M, K].</param>
+    /// <param name="shape">The shape of x: [batch..., M, N], at least two dimensions.</param>
+    /// <param name="lhs">As it was in the product.</param>
+    /// <param name="rhs">As it was in the product.</param>
+    /// <param name="dx">The gradient of x, in its shape; zero where no entry used it. Must not overlap dy or W.</param>
+    /// <param name="context">Threads, memory and options.</param>
+    /// <param name="sorted">The experts ascend from entry to entry.</param>
+    /// <param name="cancellationToken">Ends the product early; looked at about once per millisecond.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index is out of range; the message names the entry.</exception>
+    /// <exception cref="ArgumentException">Shapes or lengths do not fit, spans overlap, or neither index array is there for a stack.</exception>
+    /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; dx is undefined.</exception>
+    public static void GatherTransposedGradient(
+        QuantizedTensor experts,
+        ReadOnlySpan<float> dy,
+        ReadOnlySpan<int> shape,
+        IndexArray lhs,
+        IndexArray rhs,
+        Span<float> dx,
+        MatmulContext context,
+        bool sorted = false,
+        CancellationToken cancellationToken = default) =>
+        Gradient(GatherKind.ForwardInFloat, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
+
+    private static void Gather<T>(
+        GatherKind kind,
+        QuantizedTensor experts,
+        ReadOnlySpan<T> x,
+        ReadOnlySpan<int> shape,
+        in IndexArray lhs,
+        in IndexArray rhs,
+        Span<float> y,
+        MatmulContext context,
+        bool sorted,
+        CancellationToken cancellation)
+        where T : unmanaged
+    {
+        ArgumentNullException.ThrowIfNull(experts);
+        ArgumentNullException.ThrowIfNull(context);
+        GatherSides sides = GatherSides.Of(kind, experts);
+        CheckGather(experts, context, shape, lhs, rhs, sides);
+        if (x.Length != IndexArray.Product(shape, nameof(shape)))
+        {
+            Throw.WrongShapeLength(nameof(x), x.Length, shape, IndexArray.Product(shape, nameof(shape)));
+        }
+
+        fixed (byte* w = experts)
+        fixed (T* input = x)
+        fixed (float* output = y)
+        {
+            CheckOverlap(input, x.Length, nameof(x), output, y.Length, nameof(y));
+            CheckOverlap(w, experts.ByteCount, nameof(experts), output, y.Length, nameof(y));
+            Workspace workspace = context.Rent();
+            try
+            {
+                GatherPairs pairs = workspace.Pairs;
+                pairs.Resolve(lhs, rhs, shape[..^2], experts.Shape.Experts);
+                int rows = shape[^2];
+                CheckEntries(y.Length, pairs.Count, rows, sides.Outer, nameof(y));
+                if (x.IsEmpty || y.IsEmpty)
+                {
+                    y.Clear();
+                    return;
+                }
+
+                workspace.Plan.SetGather(pairs, rows, sorted, output, (nint)sides.Outer);
+                Multiply(kind, workspace, new WeightStack(experts, w), new RowSource(input, FormatOf<T>(), shape[^1]), cancellation);
+            }
+            finally
+            {
+                context.Return(workspace);
+            }
+        }
+    }
+
+    // The entries of dy are multiplied, each by its expert, as items of their own; what belongs to the same matrix of x is added up.
+    private static void Gradient(
+        GatherKind kind,
+        QuantizedTensor experts,
+        ReadOnlySpan<float> dy,
+        ReadOnlySpan<int> shape,
+        in IndexArray lhs,
+        in IndexArray rhs,
+        Span<float> dx,
+        MatmulContext context,
+        bool sorted,
+        CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(experts);
+        ArgumentNullException.ThrowIfNull(context);
+        GatherSides sides = GatherSides.Of(kind, experts);
+        CheckGather(experts, context, shape, lhs, rhs, sides.Swapped);
+        if (dx.Length != IndexArray.Product(shape, nameof(shape)))
+        {
+            Throw.WrongShapeLength(nameof(dx), dx.Length, shape, IndexArray.Product(shape, nameof(shape)));
+        }
+
+        fixed (byte* w = experts)
+        fixed (float* input = dy)
+        fixed (float* output = dx)
+        {
+            CheckOverlap(input, dy.Length, nameof(dy), output, dx.Length, nameof(dx));
+            CheckOverlap(w, experts.ByteCount, nameof(experts), output, dx.Length, nameof(dx));
+            Workspace workspace = context.Rent();
+            try
+            {
+                GatherPairs pairs = workspace.Pairs;
+                pairs.Resolve(lhs, rhs, shape[..^2], experts.Shape.Experts);
+                int rows = shape[^2];
+                CheckEntries(dy.Length, pairs.Count, rows, sides.Inner, nameof(dy));
+                if (dy.IsEmpty || dx.IsEmpty)
+                {
+                    dx.Clear();
+                    return;
+                }
+
+                workspace.Plan.SetEntries(pairs, rows, sorted);
+                workspace.Scatter.Redirect(workspace.Plan, pairs, rows, output, shape[^1]);
+                Multiply(kind, workspace, new WeightStack(experts, w), new RowSource(input, QuantFormat.F32, (int)sides.Inner), cancellation);
+                workspace.Scatter.Run(workspace, cancellation);
+            }
+            finally
+            {
+                context.Return(workspace);
+            }
+        }
+    }
+
+    private static void Multiply(
+        GatherKind kind, Workspace workspace, in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    {
+        switch (kind)
+        {
+            case GatherKind.Forward: workspace.Multiply(weights, x, cancellation); break;
+            case GatherKind.ForwardInFloat: workspace.MultiplyInFloat(weights, x, cancellation); break;
+            default: workspace.MultiplyTransposed(weights, x, cancellation); break;
+        }
+    }
+
+    private static void CheckGather(
+        QuantizedTensor experts, MatmulContext context, ReadOnlySpan<int> shape, in IndexArray lhs, in IndexArray rhs, GatherSides sides)
+    {
+        context.ThrowIfDisposed();
+        if (lhs.IsMissing && rhs.IsMissing && experts.Shape.Experts != 1)
+        {
+            Throw.NoIndices(experts);
+        }
+
+        if (shape.Length < 2)
+        {
+            Throw.TooFewDimensions(shape);
+        }
+
+        if (shape[^1] != sides.Inner)
+        {
+            Throw.WrongInnerDimension(shape, experts, sides.InnerName, sides.Inner);
+        }
+    }
+
+    private static void CheckEntries(long length, int entries, int rows, long columns, string name)
+    {
+        if (length != (long)entries * rows * columns)
+        {
+            Throw.WrongEntryLength(name, length, entries, rows, columns);
+        }
+    }
+
+    /// <summary>Which dimension of the weights is summed over, and which one is left.</summary>
+    private readonly ref struct GatherSides(long inner, string innerName, long outer, string outerName)
+    {
+        public long Inner => inner;
+
+        public string InnerName => innerName;
+
+        public long Outer => outer;
+
+        public GatherSides Swapped => new(outer, outerName, inner, innerName);
+
+        public static GatherSides Of(GatherKind kind, QuantizedTensor experts) => kind == GatherKind.Transposed
+            ? new(experts.Shape.Rows, "rows", experts.Shape.Columns, "columns")
+            : new(experts.Shape.Columns, "columns", experts.Shape.Rows, "rows");
+    }
+}
