@@ -5,13 +5,6 @@ namespace KQuant.Matmul;
 
 public static unsafe partial class QuantizedMatmul
 {
-    private enum GatherKind
-    {
-        Forward,
-        Transposed,
-        ForwardInFloat,
-    }
-
     /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]^T</c>: products with the experts that are asked for.</summary>
     /// <param name="experts">W, [E, N, K].</param>
     /// <param name="x">The values of x.</param>
@@ -36,7 +29,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
     public static void GatherMultiply(
@@ -49,7 +42,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
     public static void GatherMultiply(
@@ -62,7 +55,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(GatherKind.Forward, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]</c>: the experts as they are, contracted over their rows. Always in float32.</summary>
     /// <param name="experts">W, [E, N, K].</param>
@@ -88,7 +81,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(GatherKind.Transposed, experts, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Transposed, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <summary>
     /// The gradient of <see cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
@@ -117,7 +110,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gradient(GatherKind.Transposed, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
+        Gradient(ProductKind.Transposed, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
 
     /// <summary>
     /// The gradient of <see cref="GatherMultiplyTransposed"/> with respect to x:
@@ -146,11 +139,13 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gradient(GatherKind.ForwardInFloat, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
+        Gradient(ProductKind.ForwardInFloat, experts, dy, shape, lhs, rhs, dx, context, sorted, cancellationToken);
 
-    private static void Gather<T>(
-        GatherKind kind,
+    /// <summary>A gather whose results get the bias of their expert, [E, N]; an empty span for none.</summary>
+    internal static void Gather<T>(
+        ProductKind kind,
         QuantizedTensor experts,
+        ReadOnlySpan<float> biases,
         ReadOnlySpan<T> x,
         ReadOnlySpan<int> shape,
         in IndexArray lhs,
@@ -171,6 +166,7 @@ public static unsafe partial class QuantizedMatmul
         }
 
         fixed (byte* w = experts)
+        fixed (float* b = biases)
         fixed (T* input = x)
         fixed (float* output = y)
         {
@@ -189,8 +185,8 @@ public static unsafe partial class QuantizedMatmul
                     return;
                 }
 
-                workspace.Plan.SetGather(pairs, rows, sorted, output, (nint)sides.Outer);
-                Multiply(kind, workspace, new WeightStack(experts, w), new RowSource(input, FormatOf<T>(), shape[^1]), cancellation);
+                var source = new RowSource(input, FormatOf<T>(), shape[^1]);
+                workspace.Gather(kind, new WeightStack(experts, w, b), source, rows, sorted, output, cancellation);
             }
             finally
             {
@@ -201,7 +197,7 @@ public static unsafe partial class QuantizedMatmul
 
     // The entries of dy are multiplied, each by its expert, as items of their own; what belongs to the same matrix of x is added up.
     private static void Gradient(
-        GatherKind kind,
+        ProductKind kind,
         QuantizedTensor experts,
         ReadOnlySpan<float> dy,
         ReadOnlySpan<int> shape,
@@ -240,10 +236,8 @@ public static unsafe partial class QuantizedMatmul
                     return;
                 }
 
-                workspace.Plan.SetEntries(pairs, rows, sorted);
-                workspace.Scatter.Redirect(workspace.Plan, pairs, rows, output, shape[^1]);
-                Multiply(kind, workspace, new WeightStack(experts, w), new RowSource(input, QuantFormat.F32, (int)sides.Inner), cancellation);
-                workspace.Scatter.Run(workspace, cancellation);
+                var source = new RowSource(input, QuantFormat.F32, (int)sides.Inner);
+                workspace.GatherGradient(kind, new WeightStack(experts, w), source, rows, sorted, output, cancellation);
             }
             finally
             {
@@ -252,14 +246,65 @@ public static unsafe partial class QuantizedMatmul
         }
     }
 
-    private static void Multiply(
-        GatherKind kind, Workspace workspace, in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    /// <summary>Head h of every batch times matrix h; or, for a gradient, the sum over the heads that share an item.</summary>
+    internal static void MultiplyHeads(
+        ProductKind kind,
+        bool isGradient,
+        QuantizedTensor weights,
+        ReadOnlySpan<float> input,
+        ReadOnlySpan<int> shape,
+        Span<float> output,
+        MatmulContext context,
+        CancellationToken cancellation)
     {
-        switch (kind)
+        ArgumentNullException.ThrowIfNull(context);
+        context.ThrowIfDisposed();
+        GatherSides sides = GatherSides.Of(kind, weights);
+        CheckInner(shape, weights, isGradient ? sides.Swapped : sides);
+        (int batches, int heads, int length) = (shape[0], (int)weights.Shape.Experts, shape[2]);
+        int items = IndexArray.Product(shape, nameof(shape));
+        long pairs = (long)batches * heads * length;
+        if ((isGradient ? output.Length : input.Length) != items)
         {
-            case GatherKind.Forward: workspace.Multiply(weights, x, cancellation); break;
-            case GatherKind.ForwardInFloat: workspace.MultiplyInFloat(weights, x, cancellation); break;
-            default: workspace.MultiplyTransposed(weights, x, cancellation); break;
+            Throw.WrongShapeLength(isGradient ? "dx" : "x", isGradient ? output.Length : input.Length, shape, items);
+        }
+
+        if (isGradient ? input.Length != pairs * sides.Inner : output.Length != pairs * sides.Outer)
+        {
+            Throw.WrongOutputLength(
+                isGradient ? "dy" : "y", isGradient ? input.Length : output.Length, pairs, isGradient ? sides.Inner : sides.Outer);
+        }
+
+        fixed (byte* w = weights)
+        fixed (float* x = input)
+        fixed (float* y = output)
+        {
+            CheckOverlap(x, input.Length, isGradient ? "dy" : "x", y, output.Length, isGradient ? "dx" : "y");
+            CheckOverlap(w, weights.ByteCount, nameof(weights), y, output.Length, isGradient ? "dx" : "y");
+            if (input.IsEmpty || output.IsEmpty)
+            {
+                output.Clear();
+                return;
+            }
+
+            Workspace workspace = context.Rent();
+            try
+            {
+                workspace.Pairs.SetHeads(batches, heads, isShared: shape[1] != heads);
+                var source = new RowSource(x, QuantFormat.F32, (int)sides.Inner);
+                if (isGradient)
+                {
+                    workspace.GatherGradient(kind, new WeightStack(weights, w), source, length, sorted: false, y, cancellation);
+                }
+                else
+                {
+                    workspace.Gather(kind, new WeightStack(weights, w), source, length, sorted: false, y, cancellation);
+                }
+            }
+            finally
+            {
+                context.Return(workspace);
+            }
         }
     }
 
@@ -277,9 +322,14 @@ public static unsafe partial class QuantizedMatmul
             Throw.TooFewDimensions(shape);
         }
 
+        CheckInner(shape, experts, sides);
+    }
+
+    private static void CheckInner(ReadOnlySpan<int> shape, QuantizedTensor weights, GatherSides sides)
+    {
         if (shape[^1] != sides.Inner)
         {
-            Throw.WrongInnerDimension(shape, experts, sides.InnerName, sides.Inner);
+            Throw.WrongInnerDimension(shape, weights, sides.InnerName, sides.Inner);
         }
     }
 
@@ -292,7 +342,7 @@ public static unsafe partial class QuantizedMatmul
     }
 
     /// <summary>Which dimension of the weights is summed over, and which one is left.</summary>
-    private readonly ref struct GatherSides(long inner, string innerName, long outer, string outerName)
+    private readonly struct GatherSides(long inner, string innerName, long outer, string outerName)
     {
         public long Inner => inner;
 
@@ -302,7 +352,7 @@ public static unsafe partial class QuantizedMatmul
 
         public GatherSides Swapped => new(outer, outerName, inner, innerName);
 
-        public static GatherSides Of(GatherKind kind, QuantizedTensor experts) => kind == GatherKind.Transposed
+        public static GatherSides Of(ProductKind kind, QuantizedTensor experts) => kind == ProductKind.Transposed
             ? new(experts.Shape.Rows, "rows", experts.Shape.Columns, "columns")
             : new(experts.Shape.Columns, "columns", experts.Shape.Rows, "rows");
     }

@@ -36,17 +36,17 @@ public static unsafe partial class QuantizedMatmul
     /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<float> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, x, y, context, cancellationToken);
+        MultiplyRows(weights, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, x, y, context, cancellationToken);
+        MultiplyRows(weights, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, x, y, context, cancellationToken);
+        MultiplyRows(weights, default, x, y, context, cancellationToken);
 
     /// <summary>
     /// <c>dx = dy W</c>: the gradient of <see cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
@@ -74,14 +74,16 @@ public static unsafe partial class QuantizedMatmul
         QuantizedTensor weights, ReadOnlySpan<BFloat16> dy, Span<float> dx, MatmulContext context, CancellationToken cancellationToken = default) =>
         MultiplyRowsTransposed(weights, dy, dx, context, cancellationToken);
 
-    private static void MultiplyRows<T>(
-        QuantizedTensor weights, ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellation)
+    /// <summary>A product whose results get a bias, [N]; an empty span for none.</summary>
+    internal static void MultiplyRows<T>(
+        QuantizedTensor weights, ReadOnlySpan<float> bias, ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellation)
         where T : unmanaged
     {
         CheckMatrix(weights, context);
         int rows = CountRows(x.Length, weights, "columns", weights.Shape.Columns, nameof(x));
         CheckLength(y, rows, weights.Shape.Rows, nameof(y));
         fixed (byte* w = weights)
+        fixed (float* b = bias)
         fixed (T* input = x)
         fixed (float* output = y)
         {
@@ -97,7 +99,8 @@ public static unsafe partial class QuantizedMatmul
             try
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
-                workspace.Multiply(new WeightStack(weights, w), new RowSource(input, FormatOf<T>(), weights.Shape.Columns), cancellation);
+                var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
+                workspace.Run(ProductKind.Forward, new WeightStack(weights, w, b), source, cancellation);
             }
             finally
             {
@@ -129,7 +132,8 @@ public static unsafe partial class QuantizedMatmul
             try
             {
                 workspace.Plan.SetSingle(rows, output, weights.Shape.Columns);
-                workspace.MultiplyTransposed(new WeightStack(weights, w), new RowSource(input, FormatOf<T>(), (int)weights.Shape.Rows), cancellation);
+                var source = new RowSource(input, FormatOf<T>(), (int)weights.Shape.Rows);
+                workspace.Run(ProductKind.Transposed, new WeightStack(weights, w), source, cancellation);
             }
             finally
             {

@@ -63,5 +63,21 @@ internal static class Throw
     public static void WrongEntryLength(string name, long length, int entries, int rows, long columns) => throw new ArgumentException(
         $"{name} has {length} values; {entries} entries of {rows} rows of {columns} are {entries * rows * columns}.", name);
 
+    [DoesNotReturn]
+    public static void UnevenIndices(int ids, int rows) => throw new ArgumentException(
+        $"There are {ids} experts chosen for {rows} rows; every row needs the same number.", nameof(ids));
+
+    [DoesNotReturn]
+    public static void WrongHeads(ReadOnlySpan<int> shape, QuantizedTensor weights) => throw new ArgumentException(
+        $"x has the shape {Text(shape)}; {weights} takes [batches, {weights.Shape.Experts} or 1, length, values].", nameof(shape));
+
+    public static void IfBiasLengthIsNot(ReadOnlyMemory<float> bias, long expected, QuantizedTensor weights)
+    {
+        if (!bias.IsEmpty && bias.Length != expected)
+        {
+            throw new ArgumentException($"The bias has {bias.Length} values; {weights} has {expected} rows.", nameof(bias));
+        }
+    }
+
     private static string Text(ReadOnlySpan<int> shape) => $"[{string.Join(", ", shape.ToArray())}]";
 }

@@ -51,34 +51,41 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
             RowCount = group.Count,
             Outputs = _plan.Outputs + group.First,
         };
-        byte* weights = _weights.Matrix(group.Matrix) + (range.First * _weights.RowBytes);
         if (_direct is not null && group.Count <= RowsWorthWidening)
         {
-            task.Weights = weights;
+            task.Weights = _weights.Matrix(group.Matrix) + (range.First * _weights.RowBytes);
             task.WeightRowBytes = _weights.RowBytes;
             task.WeightRows = range.Count;
             task.Columns = _weights.Columns;
             task.FirstOutput = range.First;
             _direct.Multiply(task);
-            return;
+        }
+        else
+        {
+            DecodeAndMultiply(task, group, range, scratch);
         }
 
+        _plan.AddBias(group, _weights.Bias(group.Matrix), range.First, range.Count);
+    }
+
+    private void DecodeAndMultiply(FloatTask task, in RowGroup group, in Piece range, AlignedBuffer scratch)
+    {
         int rowsAtOnce = group.Count <= FewRows ? FewWeightRows : ManyWeightRows;
         nint stride = FloatKernel.ColumnBlock + FloatKernel.Lanes;
         float* decoded = scratch.Get<float>(rowsAtOnce * stride);
         task.Weights = (byte*)decoded;
         task.WeightRowBytes = stride * sizeof(float);
-        for (int n = 0; n < range.Count; n += rowsAtOnce)
+        for (int n = range.First; n < range.First + range.Count; n += rowsAtOnce)
         {
-            task.WeightRows = Math.Min(rowsAtOnce, range.Count - n);
-            task.FirstOutput = range.First + n;
+            byte* weights = _weights.Matrix(group.Matrix) + (n * _weights.RowBytes);
+            task.WeightRows = Math.Min(rowsAtOnce, range.First + range.Count - n);
+            task.FirstOutput = n;
             task.Accumulate = false;
             for (int k = 0; k < _weights.Columns; k += FloatKernel.ColumnBlock)
             {
                 int columns = Math.Min(FloatKernel.ColumnBlock, _weights.Columns - k);
                 task.FirstColumn = k;
-                task.Columns = TileDecoder.Decode(
-                    _weights, _decoder, weights + (n * _weights.RowBytes), task.WeightRows, k, columns, decoded, stride);
+                task.Columns = TileDecoder.Decode(_weights, _decoder, weights, task.WeightRows, k, columns, decoded, stride);
                 _kernel.Multiply(task);
                 task.Accumulate = true;
             }

@@ -56,6 +56,24 @@ internal sealed unsafe class GatherPairs : IDisposable
         Expand(rhs.Values, rhs.IsMissing, rhsShape, shape, Rhs, Matrices, "rhs", "experts");
     }
 
+    /// <summary>Every head of every batch meets the matrix of that head.</summary>
+    /// <param name="batches">Batches.</param>
+    /// <param name="heads">Heads, of which each has a matrix.</param>
+    /// <param name="isShared">Whether the heads of a batch have one item between them instead of one each.</param>
+    public void SetHeads(int batches, int heads, bool isShared)
+    {
+        Items = isShared ? batches : batches * heads;
+        Matrices = heads;
+        Count = batches * heads;
+        Lhs = _buffer.Get<int>(2 * (nint)Count);
+        Rhs = Lhs + Count;
+        for (int i = 0; i < Count; i++)
+        {
+            Lhs[i] = isShared ? i / heads : i;
+            Rhs[i] = i % heads;
+        }
+    }
+
     public void Dispose() => _buffer.Dispose();
 
     private static int Dimension(ReadOnlySpan<int> shape, int rank, int dimension) =>

@@ -59,5 +59,7 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
             kernel.Run(task, memory);
             task.Activations += ArrangeWork.GetBytes(kernel, task.Rows, _weights.Units);
         }
+
+        _plan.AddBias(group, _weights.Bias(group.Matrix), range.First, range.Count);
     }
 }

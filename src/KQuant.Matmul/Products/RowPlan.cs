@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
@@ -148,6 +149,25 @@ internal sealed unsafe class RowPlan : IDisposable
                 Slots[(i * rowsPerEntry) + m] = (order[i] * rowsPerEntry) + m;
                 SlotRows[(i * rowsPerEntry) + m] = (i * rowsPerEntry) + m;
             }
+        }
+    }
+
+    /// <summary>Adds a bias to a range of the results of a group.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="bias">The bias of its matrix, from output 0 on; null for none.</param>
+    /// <param name="first">The first output.</param>
+    /// <param name="count">How many outputs.</param>
+    public void AddBias(in RowGroup group, float* bias, int first, int count)
+    {
+        if (bias == null)
+        {
+            return;
+        }
+
+        for (int r = group.First; r < group.First + group.Count; r++)
+        {
+            var outputs = new Span<float>(Outputs[r] + first, count);
+            TensorPrimitives.Add(outputs, new ReadOnlySpan<float>(bias + first, count), outputs);
         }
     }
 

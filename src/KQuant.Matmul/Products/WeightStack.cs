@@ -3,7 +3,7 @@ using KQuant.Codecs;
 namespace KQuant.Matmul.Products;
 
 /// <summary>Pinned weights: matrices of wire bytes, one behind the other.</summary>
-internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer)
+internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer, float* biases = null)
 {
     /// <summary>The codec.</summary>
     public readonly QuantCodec Codec = tensor.Codec;
@@ -18,6 +18,7 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
     public readonly int Columns = tensor.Shape.Columns;
 
     private readonly byte* _pointer = pointer;
+    private readonly float* _biases = biases;
 
     /// <summary>Units of 256 weights in a row; the last may be partial.</summary>
     public int Units => (Columns + 255) / 256;
@@ -27,6 +28,9 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
 
     /// <summary>Bytes of one matrix.</summary>
     public nint MatrixBytes => Rows * RowBytes;
+
+    /// <summary>What is added to every row of products with a matrix, <see cref="Rows"/> values; null for nothing.</summary>
+    public float* Bias(nint number) => _biases == null ? null : _biases + (number * Rows);
 
     /// <summary>The first row of a matrix.</summary>
     public byte* Matrix(nint number) => _pointer + (number * MatrixBytes);

@@ -16,6 +16,8 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly FloatWork _float = new();
     private readonly TransposedWork _transposed = new();
     private readonly CopyWork _copy = new();
+    private readonly ScatterWork _scatter = new();
+    private readonly LookupWork _lookup = new();
 
     /// <summary>The kernels to use.</summary>
     public KernelSet Kernels => kernels;
@@ -26,42 +28,55 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     /// <summary>Which rows meet which matrix; set before a product is run.</summary>
     public RowPlan Plan { get; } = new();
 
-    /// <summary>Indices of a gather.</summary>
+    /// <summary>Indices; set before a gather is run.</summary>
     public GatherPairs Pairs { get; } = new();
 
-    /// <summary>The sums of a gather's gradient.</summary>
-    public ScatterWork Scatter { get; } = new();
-
-    /// <summary><c>y = x W^T</c> for every group of the plan.</summary>
-    public void Multiply(in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    /// <summary>A product for every pair.</summary>
+    /// <param name="kind">Which product.</param>
+    /// <param name="weights">The matrices.</param>
+    /// <param name="x">The items, so many rows each.</param>
+    /// <param name="rowsPerItem">Rows of an item.</param>
+    /// <param name="sorted">Whether the matrices of the pairs ascend.</param>
+    /// <param name="y">The results: so many rows per pair.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    public void Gather(
+        ProductKind kind, in WeightStack weights, in RowSource x, int rowsPerItem, bool sorted, float* y, CancellationToken cancellation)
     {
-        if (activations == ActivationPrecision.Float32 || !weights.Codec.IsQuantized)
+        Plan.SetGather(Pairs, rowsPerItem, sorted, y, kind == ProductKind.Transposed ? weights.Columns : weights.Rows);
+        Run(kind, weights, x, cancellation);
+    }
+
+    /// <summary>A product for every pair, with rows of its own, added up over the pairs of an item.</summary>
+    /// <param name="kind">Which product.</param>
+    /// <param name="weights">The matrices.</param>
+    /// <param name="dy">So many rows per pair.</param>
+    /// <param name="rowsPerItem">Rows of an item.</param>
+    /// <param name="sorted">Whether the matrices of the pairs ascend.</param>
+    /// <param name="dx">The items.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    public void GatherGradient(
+        ProductKind kind, in WeightStack weights, in RowSource dy, int rowsPerItem, bool sorted, float* dx, CancellationToken cancellation)
+    {
+        Plan.SetEntries(Pairs, rowsPerItem, sorted);
+        _scatter.Redirect(Plan, Pairs, rowsPerItem, dx, kind == ProductKind.Transposed ? weights.Columns : weights.Rows);
+        Run(kind, weights, dy, cancellation);
+        _scatter.Run(this, cancellation);
+    }
+
+    /// <summary>The product of a kind, for every group of the plan.</summary>
+    public void Run(ProductKind kind, in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    {
+        switch (kind)
         {
-            MultiplyInFloat(weights, x, cancellation);
-            return;
+            case ProductKind.Forward: Multiply(weights, x, cancellation); break;
+            case ProductKind.ForwardInFloat: MultiplyInFloat(weights, x, cancellation); break;
+            default: MultiplyTransposed(weights, x, cancellation); break;
         }
-
-        ActivationScheme scheme = weights.Codec.WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32;
-        _quantize.Run(x, Plan, scheme, this, cancellation);
-        _integer.Run(weights, _quantize.View, Plan, this, cancellation);
-        _copy.Run(Plan, weights.Rows, this, cancellation);
     }
 
-    /// <summary>The same in float32, whatever the options say.</summary>
-    public void MultiplyInFloat(in WeightStack weights, in RowSource x, CancellationToken cancellation)
-    {
-        _pack.Run(x, Plan, needsPadding: true, this, cancellation);
-        _float.Run(weights, _pack.Rows, Plan, this, cancellation);
-        _copy.Run(Plan, weights.Rows, this, cancellation);
-    }
-
-    /// <summary><c>y = x W</c> for every group of the plan, in float32.</summary>
-    public void MultiplyTransposed(in WeightStack weights, in RowSource x, CancellationToken cancellation)
-    {
-        _pack.Run(x, Plan, needsPadding: false, this, cancellation);
-        _transposed.Run(weights, _pack.Rows, Plan, this, cancellation);
-        _copy.Run(Plan, weights.Columns, this, cancellation);
-    }
+    /// <summary>Decodes rows of a matrix.</summary>
+    public void Lookup(in WeightStack weights, int* rows, int count, float* output, CancellationToken cancellation) =>
+        _lookup.Run(weights, rows, count, output, this, cancellation);
 
     /// <summary>Runs pieces of work on this call's threads.</summary>
     public void Run(ParallelWork work, int pieces, int threads, bool wake, CancellationToken cancellation) =>
@@ -77,6 +92,34 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
         _transposed.Dispose();
         Plan.Dispose();
         Pairs.Dispose();
-        Scatter.Dispose();
+        _scatter.Dispose();
+    }
+
+    private void Multiply(in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    {
+        if (activations == ActivationPrecision.Float32 || !weights.Codec.IsQuantized)
+        {
+            MultiplyInFloat(weights, x, cancellation);
+            return;
+        }
+
+        ActivationScheme scheme = weights.Codec.WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32;
+        _quantize.Run(x, Plan, scheme, this, cancellation);
+        _integer.Run(weights, _quantize.View, Plan, this, cancellation);
+        _copy.Run(Plan, weights.Rows, this, cancellation);
+    }
+
+    private void MultiplyInFloat(in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    {
+        _pack.Run(x, Plan, needsPadding: true, this, cancellation);
+        _float.Run(weights, _pack.Rows, Plan, this, cancellation);
+        _copy.Run(Plan, weights.Rows, this, cancellation);
+    }
+
+    private void MultiplyTransposed(in WeightStack weights, in RowSource x, CancellationToken cancellation)
+    {
+        _pack.Run(x, Plan, needsPadding: false, this, cancellation);
+        _transposed.Run(weights, _pack.Rows, Plan, this, cancellation);
+        _copy.Run(Plan, weights.Columns, this, cancellation);
     }
 }

@@ -1,0 +1,39 @@
+using KQuant.Codecs.Decoding;
+using KQuant.Matmul.Scheduling;
+
+namespace KQuant.Matmul.Products;
+
+/// <summary>Decodes rows of a matrix.</summary>
+internal sealed unsafe class LookupWork : ParallelWork
+{
+    private WeightStack _weights;
+    private DecodeKernel _decoder = null!;
+    private int* _rows;
+    private int _count;
+    private float* _output;
+    private int _rowsPerPiece;
+
+    /// <summary>Decodes.</summary>
+    public void Run(in WeightStack weights, int* rows, int count, float* output, Workspace workspace, CancellationToken cancellation)
+    {
+        _weights = weights;
+        _decoder = workspace.Kernels.Decoder(weights.Codec.Format);
+        _rows = rows;
+        _count = count;
+        _output = output;
+        double cost = WorkCost.Preparation((nint)count * weights.Columns);
+        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        _rowsPerPiece = (int)Math.Max(1, count * WorkCost.PerPiece(cost, threads) / cost);
+        workspace.Run(this, (count + _rowsPerPiece - 1) / _rowsPerPiece, threads, WorkCost.IsWorthWaking(cost), cancellation);
+    }
+
+    protected override void RunPiece(int piece, AlignedBuffer scratch)
+    {
+        int end = Math.Min(_count, (piece + 1) * _rowsPerPiece);
+        for (int i = piece * _rowsPerPiece; i < end; i++)
+        {
+            byte* row = _weights.Matrix(0) + (_rows[i] * _weights.RowBytes);
+            _decoder.Run(row, _output + ((nint)i * _weights.Columns), _weights.Columns / _weights.Codec.WeightsPerBlock);
+        }
+    }
+}
