@@ -12,9 +12,9 @@ public class AllocationTests
     private static readonly float[] X = Numbers.Gaussian(64 * 512, 1);
     private static readonly float[] Y = new float[64 * 512];
     private static readonly Half[] Halves = Array.ConvertAll(X, value => (Half)value);
-    private static readonly QuantizedTensor Matrix = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(256, 512));
-    private static readonly QuantizedTensor Floats = RandomWeights.Create(QuantFormat.BF16, new QuantShape(256, 512));
-    private static readonly QuantizedTensor Stack = RandomWeights.Create(QuantFormat.Q4_0, new QuantShape(4, 64, 96));
+    private static readonly QuantizedTensor Matrix = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(256, 512));
+    private static readonly QuantizedTensor Floats = RandomTensors.Create(QuantFormat.BF16, new QuantShape(256, 512));
+    private static readonly QuantizedTensor Stack = RandomTensors.Create(QuantFormat.Q4_0, new QuantShape(4, 64, 96));
 
     private static IEnumerable<TestCaseData> Products =>
     [

@@ -7,8 +7,8 @@ namespace KQuant.Matmul.Tests;
 /// <summary>Every misuse is one sentence with the numbers in it, before anything is computed.</summary>
 public class ArgumentTests
 {
-    private readonly QuantizedTensor _matrix = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(24, 512));
-    private readonly QuantizedTensor _stack = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(3, 24, 512));
+    private readonly QuantizedTensor _matrix = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(24, 512));
+    private readonly QuantizedTensor _stack = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(3, 24, 512));
     private MatmulContext _context = null!;
 
     [OneTimeSetUp]
@@ -172,7 +172,7 @@ public class ArgumentTests
     {
         MatmulContext context = Contexts.Create();
         context.Dispose();
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(24, 512));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(24, 512));
         weights.Dispose();
 
         Fails<ObjectDisposedException>(() => QuantizedMatmul.Multiply(_matrix, new float[512], new float[24], context), nameof(MatmulContext));

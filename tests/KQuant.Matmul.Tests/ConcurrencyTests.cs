@@ -129,7 +129,7 @@ public class ConcurrencyTests
     // A product of one of all kinds: dense, transposed or gathered, of one or several rows, small or worth several threads.
     private sealed class Job(int number)
     {
-        private readonly QuantizedTensor _weights = RandomWeights.Create(
+        private readonly QuantizedTensor _weights = RandomTensors.Create(
             QuantCodec.All[number % QuantCodec.All.Count].Format, new QuantShape(number % 3 == 2 ? 4 : 1, 40 + (number * 30), 256), number);
 
         private readonly int _rows = 1 + (number % 5 * 3);

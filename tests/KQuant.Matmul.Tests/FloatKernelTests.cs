@@ -32,7 +32,7 @@ internal sealed unsafe class FloatKernelTests
         FloatKernel scalar = FloatKernels.Select(kernel.Format, KernelTier.Scalar);
         foreach (int columns in ColumnCounts)
         {
-            QuantizedTensor weights = RandomWeights.Create(kernel.Format, new QuantShape(9, columns));
+            QuantizedTensor weights = RandomTensors.Create(kernel.Format, new QuantShape(9, columns));
             float[] x = Numbers.Gaussian(13 * columns, columns);
             foreach (int weightRows in WeightRowCounts)
             {

@@ -33,7 +33,7 @@ public class GatherTests
     [TestCaseSource(nameof(Broadcasts))]
     public void EntriesFollowFromTheShapes(GatherCase gather)
     {
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q8_0, new QuantShape(Experts, Outputs, 64));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Experts, Outputs, 64));
         float[] x = Numbers.Gaussian(gather.Items * gather.Rows * 64, 1);
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
         var expected = new List<float>();
@@ -52,7 +52,7 @@ public class GatherTests
     public void EveryEntryHasTheBitsOfAProductOfItsOwn(QuantFormat format)
     {
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomWeights.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
         foreach (GatherCase gather in Broadcasts.Select(data => (GatherCase)data.Arguments[0]!))
         {
             float[] x = Numbers.Gaussian(gather.Items * gather.Rows * columns, 1);
@@ -71,7 +71,7 @@ public class GatherTests
     public void TransposedEntriesHaveTheBitsOfProductsOfTheirOwn(QuantFormat format)
     {
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomWeights.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
         int[] ids = [4, 0, 2, 2, 2, 4];
         float[] x = Numbers.Gaussian(6 * 2 * Outputs, 1);
         using MatmulContext context = Contexts.Create();
@@ -88,7 +88,7 @@ public class GatherTests
     {
         // More rows per expert than one task of a row kernel takes, experts without any, and duplicates.
         const int Tokens = 60, PerToken = 3, Columns = 256;
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(9, 64, Columns));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(9, 64, Columns));
         float[] x = Numbers.Gaussian(Tokens * Columns, 1);
         var random = new Random(5);
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(_ => random.Next(8))];
@@ -104,7 +104,7 @@ public class GatherTests
     [Test]
     public void WithoutIndicesItIsAProductWithOneMatrix()
     {
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(Outputs, 256));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(Outputs, 256));
         float[] x = Numbers.Gaussian(3 * 256, 1);
         using MatmulContext context = Contexts.Create(deterministic: true);
         var y = new float[3 * Outputs];
@@ -117,7 +117,7 @@ public class GatherTests
     [Test]
     public void NarrowActivationsAreWidened()
     {
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q5_1, new QuantShape(Experts, Outputs, 64));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_1, new QuantShape(Experts, Outputs, 64));
         float[] x = Numbers.Gaussian(2 * 64, 1);
         int[] ids = [3, 3];
         using MatmulContext context = Contexts.Create();

@@ -13,7 +13,7 @@ public class GradientTests
     {
         const int Rows = 3, Outputs = 30;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor weights = RandomWeights.Create(format, new QuantShape(Outputs, columns));
+        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(Outputs, columns));
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
         float[] x = Numbers.Gaussian(Rows * columns, 1);
         float[] direction = Numbers.Gaussian(Rows * columns, 2);
@@ -33,7 +33,7 @@ public class GradientTests
         // Item 0 is used by one entry, item 1 by three, item 2 by none.
         const int Experts = 4, Outputs = 30, Rows = 2;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomWeights.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
         int[] lhs = [1, 0, 1, 1], rhs = [3, 0, 3, 2];
         float[] dy = Numbers.Gaussian(4 * Rows * Outputs, 1);
         var expected = new float[3 * Rows * columns];
@@ -60,7 +60,7 @@ public class GradientTests
     {
         const int Experts = 3, Outputs = 30;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomWeights.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
         int[] lhs = [1, 1], rhs = [2, 0];
         float[] dy = Numbers.Gaussian(2 * columns, 1);
         float[] first = ReferenceProduct.Multiply(experts, dy.AsSpan(0, columns), 2);
@@ -79,7 +79,7 @@ public class GradientTests
     public void ManyTokensOnManyThreads([Values(1, 2, 8)] int threads)
     {
         const int Tokens = 40, PerToken = 4, Columns = 256, Outputs = 70;
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(8, Outputs, Columns));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(8, Outputs, Columns));
         var random = new Random(5);
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(_ => random.Next(8))];
         float[] dy = Numbers.Gaussian(Tokens * PerToken * Outputs, 1);
@@ -104,7 +104,7 @@ public class GradientTests
     [Test]
     public void WithoutEntriesTheGradientIsZero()
     {
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q8_0, new QuantShape(2, 3, 32));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(2, 3, 32));
         using MatmulContext context = Contexts.Create();
         float[] dx = [.. Enumerable.Repeat(1f, 64)];
 
@@ -119,5 +119,5 @@ public class GradientTests
     private static double Dot(float[] a, float[] b) => a.Zip(b, (left, right) => (double)left * right).Sum();
 
     private static double Scale(QuantizedTensor weights, float[] dy, float[] direction) =>
-        Math.Sqrt(Dot(dy, dy) * Dot(direction, direction)) * Math.Sqrt(RandomWeights.Decode(weights).Max(weight => (double)weight * weight));
+        Math.Sqrt(Dot(dy, dy) * Dot(direction, direction)) * Math.Sqrt(RandomTensors.Decode(weights).Max(weight => (double)weight * weight));
 }

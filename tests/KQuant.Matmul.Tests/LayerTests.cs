@@ -14,7 +14,7 @@ public class LayerTests
     {
         // Enough rows and columns for several pieces.
         using MatmulContext context = Contexts.Create(activations: activations);
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(300, 256));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(300, 256));
         float[] bias = Numbers.Gaussian(300, 1);
         float[] x = Numbers.Gaussian(9 * 256, 2);
         var layer = new QuantizedLinear(weights, bias);
@@ -35,7 +35,7 @@ public class LayerTests
     public void LinearTakesNarrowActivations()
     {
         using MatmulContext context = Contexts.Create();
-        var layer = new QuantizedLinear(RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(30, 256)), Numbers.Gaussian(30, 1));
+        var layer = new QuantizedLinear(RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(30, 256)), Numbers.Gaussian(30, 1));
         float[] x = [.. Numbers.Gaussian(256, 2).Select(value => (float)(BFloat16)value)];
         float[] y = new float[30], fromHalves = new float[30], fromBFloats = new float[30];
 
@@ -51,7 +51,7 @@ public class LayerTests
     public void LinearGoesBack()
     {
         using MatmulContext context = Contexts.Create();
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q4_K, new QuantShape(300, 256));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(300, 256));
         float[] dy = Numbers.Gaussian(9 * 300, 2);
         var dx = new float[9 * 256];
 
@@ -66,14 +66,14 @@ public class LayerTests
         foreach (QuantFormat format in Contexts.Formats)
         {
             using MatmulContext context = Contexts.Create(threads);
-            QuantizedTensor weights = RandomWeights.Create(format, new QuantShape(40, Contexts.ColumnsOf(format)));
+            QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(40, Contexts.ColumnsOf(format)));
             var table = new QuantizedEmbedding(weights);
             int[] ids = [.. Enumerable.Range(0, 200).Select(i => i * 7 % 40)];
             var y = new float[ids.Length * table.Dimensions];
 
             table.Lookup(ids, y, context);
 
-            float[] all = RandomWeights.Decode(weights);
+            float[] all = RandomTensors.Decode(weights);
             float[] expected = [.. ids.SelectMany(id => all[(id * table.Dimensions)..((id + 1) * table.Dimensions)])];
             Assert.That(Numbers.Bits(y), Is.EqualTo(Numbers.Bits(expected)), $"{format}");
         }
@@ -83,7 +83,7 @@ public class LayerTests
     public void EmbeddingIsItsOwnHead()
     {
         using MatmulContext context = Contexts.Create();
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q6_K, new QuantShape(40, 256));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q6_K, new QuantShape(40, 256));
         var table = new QuantizedEmbedding(weights);
         float[] x = Numbers.Gaussian(2 * 256, 1);
         var logits = new float[2 * 40];
@@ -99,7 +99,7 @@ public class LayerTests
     {
         const int Tokens = 12, PerToken = 2, Experts = 5, Outputs = 48;
         using MatmulContext context = Contexts.Create(activations: activations, deterministic: true);
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q5_0, new QuantShape(Experts, Outputs, 96));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(Experts, Outputs, 96));
         float[] bias = Numbers.Gaussian(Experts * Outputs, 1);
         float[] x = Numbers.Gaussian(Tokens * 96, 2);
 
@@ -123,7 +123,7 @@ public class LayerTests
     public void SwitchLinearTakesARowPerSlot()
     {
         using MatmulContext context = Contexts.Create(deterministic: true);
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32));
         float[] x = Numbers.Gaussian(3 * 32, 2);
         int[] ids = [0, 2, 3];
         var y = new float[3 * 16];
@@ -138,7 +138,7 @@ public class LayerTests
     {
         const int Tokens = 6, PerToken = 2, Outputs = 48;
         using MatmulContext context = Contexts.Create();
-        QuantizedTensor experts = RandomWeights.Create(QuantFormat.Q5_0, new QuantShape(5, Outputs, 96));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(5, Outputs, 96));
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(i => i * 3 % 5)];
         float[] dy = Numbers.Gaussian(Tokens * PerToken * Outputs, 1);
         var dx = new float[Tokens * 96];
@@ -162,7 +162,7 @@ public class LayerTests
     public void SwitchLinearOfNoRows()
     {
         using MatmulContext context = Contexts.Create();
-        var layer = new QuantizedSwitchLinear(RandomWeights.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32)));
+        var layer = new QuantizedSwitchLinear(RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32)));
 
         Assert.That(() => layer.Forward([], [], [], context), Throws.Nothing);
         Assert.That(() => layer.Backward([], [], [], context), Throws.Nothing);
@@ -175,7 +175,7 @@ public class LayerTests
         int xHeads = isShared ? 1 : Heads;
         (int inner, int outer) = isTransposed ? (Outputs, Inputs) : (Inputs, Outputs);
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
-        QuantizedTensor weights = RandomWeights.Create(QuantFormat.Q8_0, new QuantShape(Heads, Outputs, Inputs));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Heads, Outputs, Inputs));
         var layer = new QuantizedMultiLinear(weights);
         float[] x = Numbers.Gaussian(Batches * xHeads * Length * inner, 1);
         float[] dy = Numbers.Gaussian(Batches * Heads * Length * outer, 2);

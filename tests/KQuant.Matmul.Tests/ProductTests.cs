@@ -30,7 +30,7 @@ public class ProductTests
     [TestCaseSource(nameof(Formats))]
     public void TransposedProductsMatchFloat64(QuantFormat format)
     {
-        QuantizedTensor weights = RandomWeights.Create(format, new QuantShape(150, Contexts.ColumnsOf(format)));
+        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(150, Contexts.ColumnsOf(format)));
         using MatmulContext context = Contexts.Create();
         foreach (int rows in RowCounts)
         {
@@ -56,7 +56,7 @@ public class ProductTests
     public void BitsDoNotDependOnTheThreadCount(QuantFormat format)
     {
         // Large enough that every thread count cuts it differently.
-        QuantizedTensor weights = RandomWeights.Create(format, new QuantShape(1500, Contexts.ColumnsOf(format)));
+        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(1500, Contexts.ColumnsOf(format)));
         foreach (int rows in new[] { 1, 40 })
         {
             float[] x = Numbers.Gaussian(rows * weights.Shape.Columns, 1);
@@ -174,8 +174,8 @@ public class ProductTests
     public void NothingIsMultipliedByNothing()
     {
         using MatmulContext context = Contexts.Create();
-        QuantizedTensor noRows = RandomWeights.Create(QuantFormat.Q8_0, new QuantShape(0, 64));
-        QuantizedTensor noColumns = RandomWeights.Create(QuantFormat.Q8_0, new QuantShape(4, 0));
+        QuantizedTensor noRows = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(0, 64));
+        QuantizedTensor noColumns = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(4, 0));
         float[] y = [1, 2, 3, 4];
 
         QuantizedMatmul.Multiply(noRows, new float[64], Span<float>.Empty, context);
@@ -217,7 +217,7 @@ public class ProductTests
     }
 
     private static QuantizedTensor Weights(QuantFormat format) =>
-        RandomWeights.Create(format, new QuantShape(Outputs, Contexts.ColumnsOf(format)));
+        RandomTensors.Create(format, new QuantShape(Outputs, Contexts.ColumnsOf(format)));
 
     // The last row first.
     private static float[] Rotate(float[] values, int columns) => [.. values[^columns..], .. values[..^columns]];

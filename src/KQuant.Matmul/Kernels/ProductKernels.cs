@@ -27,7 +27,7 @@ internal static class ProductKernels
         {
             ProductKernel kernel = All[i];
             if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && (kernel.IsCanonical || !canonical)
-                && (best is null || (kernel.Tier == best.Tier && rows > best.MaxRows && kernel.MaxRows > best.MaxRows)))
+                && (best is null || kernel.Tier > best.Tier || (kernel.Tier == best.Tier && best.MaxRows < rows && kernel.MaxRows > best.MaxRows)))
             {
                 best = kernel;
             }

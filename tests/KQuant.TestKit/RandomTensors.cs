@@ -4,7 +4,7 @@ using KQuant.Codecs;
 namespace KQuant.TestKit;
 
 /// <summary>Tensors of random wire bytes: every code and every integer scale occurs, the float scales are ordinary numbers.</summary>
-public static class RandomWeights
+public static class RandomTensors
 {
     /// <summary>A matrix, or a stack of them. The same arguments give the same bytes.</summary>
     public static QuantizedTensor Create(QuantFormat format, QuantShape shape, int seed = 1)
