@@ -30,6 +30,18 @@ internal unsafe struct FloatTask
     /// <summary>The output that belongs to the first weight row.</summary>
     public nint FirstOutput;
 
+    /// <summary>
+    /// Bytes that come next and are still in memory: those of row r from <c>Ahead + r * AheadRowBytes</c> on, <see cref="AheadStep"/> for every
+    /// sixteen columns. They are fetched into the cache while the first activation rows are multiplied. Null for none.
+    /// </summary>
+    public byte* Ahead;
+
+    /// <summary>Bytes from row to row of them.</summary>
+    public nint AheadRowBytes;
+
+    /// <summary>Bytes of them that belong to sixteen columns.</summary>
+    public nint AheadStep;
+
     /// <summary>Whether the outputs hold the sums of earlier columns.</summary>
     public bool Accumulate;
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace KQuant.Matmul.Floats;
 
@@ -11,27 +12,45 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
     where TLanes : struct, IFloatLanes<TLanes>
     where TSource : struct, IFloatSource
 {
+    private interface IFetch
+    {
+        static abstract bool IsAhead { get; }
+    }
+
     public override void Multiply(in FloatTask task)
     {
-        for (int m = 0; m < task.RowCount;)
+        int m = 0;
+        if (task.Ahead != null && Sse.IsSupported)
         {
-            int rows = Math.Min(task.RowCount - m, TLanes.TileRows);
-            switch (rows)
-            {
-                case 6: MultiplyRows<Six>(task, m); break;
-                case 5: MultiplyRows<Five>(task, m); break;
-                case 4: MultiplyRows<Four>(task, m); break;
-                case 3: MultiplyRows<Three>(task, m); break;
-                case 2: MultiplyRows<Two>(task, m); break;
-                default: MultiplyRows<One>(task, m); break;
-            }
+            m += MultiplyRows<FetchAhead>(task, 0);
+        }
 
-            m += rows;
+        while (m < task.RowCount)
+        {
+            m += MultiplyRows<FetchNothing>(task, m);
         }
     }
 
-    private static void MultiplyRows<TRows>(in FloatTask task, int m)
+    private static int MultiplyRows<TFetch>(in FloatTask task, int m)
+        where TFetch : struct, IFetch
+    {
+        int rows = Math.Min(task.RowCount - m, TLanes.TileRows);
+        switch (rows)
+        {
+            case 6: MultiplyRows<Six, TFetch>(task, m); break;
+            case 5: MultiplyRows<Five, TFetch>(task, m); break;
+            case 4: MultiplyRows<Four, TFetch>(task, m); break;
+            case 3: MultiplyRows<Three, TFetch>(task, m); break;
+            case 2: MultiplyRows<Two, TFetch>(task, m); break;
+            default: MultiplyRows<One, TFetch>(task, m); break;
+        }
+
+        return rows;
+    }
+
+    private static void MultiplyRows<TRows, TFetch>(in FloatTask task, int m)
         where TRows : struct, ICount
+        where TFetch : struct, IFetch
     {
         // A single row has accumulators to spare, and gains from more streams of weights.
         int n = 0;
@@ -39,24 +58,25 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
         {
             for (; n + 4 <= task.WeightRows; n += 4)
             {
-                Tile<TRows, Four>(task, m, n);
+                Tile<TRows, Four, TFetch>(task, m, n);
             }
         }
 
         for (; n + 2 <= task.WeightRows; n += 2)
         {
-            Tile<TRows, Two>(task, m, n);
+            Tile<TRows, Two, TFetch>(task, m, n);
         }
 
         if (n < task.WeightRows)
         {
-            Tile<TRows, One>(task, m, n);
+            Tile<TRows, One, TFetch>(task, m, n);
         }
     }
 
-    private static void Tile<TRows, TColumns>(in FloatTask task, int m, int n)
+    private static void Tile<TRows, TColumns, TFetch>(in FloatTask task, int m, int n)
         where TRows : struct, ICount
         where TColumns : struct, ICount
+        where TFetch : struct, IFetch
     {
         byte* w0 = task.Weights + (n * task.WeightRowBytes);
         byte* w1 = w0 + task.WeightRowBytes;
@@ -72,6 +92,9 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
         float** outputs = task.Outputs + m;
         nint y = task.FirstOutput + n;
         nint columns = task.Columns;
+        byte* ahead = task.Ahead + (n * task.AheadRowBytes);
+        nint aheadRowBytes = task.AheadRowBytes;
+        nint aheadStep = task.AheadStep;
         bool accumulate = task.Accumulate;
         for (nint k = 0; k < columns; accumulate = true)
         {
@@ -83,6 +106,12 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
             TLanes a50 = default, a51 = default, a52 = default, a53 = default;
             for (nint end = Math.Min(columns, k + ColumnBlock); k < end; k += Lanes)
             {
+                if (TFetch.IsAhead)
+                {
+                    Fetch<TColumns>(ahead, aheadRowBytes);
+                    ahead += aheadStep;
+                }
+
                 TLanes v0 = TLanes.Load<TSource>(w0, k);
                 TLanes v1 = TColumns.Value > 1 ? TLanes.Load<TSource>(w1, k) : default;
                 TLanes v2 = TColumns.Value > 2 ? TLanes.Load<TSource>(w2, k) : default;
@@ -102,6 +131,16 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
             if (TRows.Value > 4) Put<TColumns>(TLanes.Sum(a40, a41, a42, a43), outputs[4] + y, accumulate);
             if (TRows.Value > 5) Put<TColumns>(TLanes.Sum(a50, a51, a52, a53), outputs[5] + y, accumulate);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fetch<TColumns>(byte* ahead, nint rowBytes)
+        where TColumns : struct, ICount
+    {
+        Sse.Prefetch0(ahead);
+        if (TColumns.Value > 1) Sse.Prefetch0(ahead + rowBytes);
+        if (TColumns.Value > 2) Sse.Prefetch0(ahead + (2 * rowBytes));
+        if (TColumns.Value > 3) Sse.Prefetch0(ahead + (3 * rowBytes));
     }
 
     /// <summary>One row of a tile: the same activation (or factor) times up to four vectors of weights.</summary>
@@ -128,5 +167,15 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
 
         output[0] = accumulate ? output[0] + sums[0] : sums[0];
         if (TColumns.Value > 1) output[1] = accumulate ? output[1] + sums[1] : sums[1];
+    }
+
+    private readonly struct FetchAhead : IFetch
+    {
+        public static bool IsAhead => true;
+    }
+
+    private readonly struct FetchNothing : IFetch
+    {
+        public static bool IsAhead => false;
     }
 }

@@ -8,9 +8,11 @@ namespace KQuant.Matmul.Products;
 /// <summary>Groups of float32 rows times the transposes of their matrices, which are decoded tile by tile.</summary>
 internal sealed unsafe class FloatWork : ParallelWork, IDisposable
 {
-    // Weight rows decoded together. With a block of 1024 columns they take 256 KiB, a quarter of a second-level cache, and a tile of
-    // activations is read from memory once per that many rows. A few activation rows are better served from the first level.
+    // Weight rows decoded together. With a block of 1024 columns many of them take 256 KiB, a quarter of a second-level cache, and a tile of
+    // activations comes from further away once per that many rows. The fewer activation rows, the closer the weights should be.
     private const int ManyWeightRows = 64;
+    private const int SomeWeightRows = 16;
+    private const int SomeRows = 48;
     private const int FewWeightRows = 4;
     private const int FewRows = 6;
 
@@ -58,6 +60,9 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
             task.WeightRows = range.Count;
             task.Columns = _weights.Columns;
             task.FirstOutput = range.First;
+            task.Ahead = task.Weights + (FewWeightRows * _weights.RowBytes);
+            task.AheadRowBytes = _weights.RowBytes;
+            task.AheadStep = _weights.BytesOf(FloatKernel.Lanes);
             _direct.Multiply(task);
         }
         else
@@ -70,11 +75,13 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
 
     private void DecodeAndMultiply(FloatTask task, in RowGroup group, in Piece range, AlignedBuffer scratch)
     {
-        int rowsAtOnce = group.Count <= FewRows ? FewWeightRows : ManyWeightRows;
+        int rowsAtOnce = RowsAtOnce(group.Count);
         nint stride = FloatKernel.ColumnBlock + FloatKernel.Lanes;
         float* decoded = scratch.Get<float>(rowsAtOnce * stride);
         task.Weights = (byte*)decoded;
         task.WeightRowBytes = stride * sizeof(float);
+        task.AheadRowBytes = _weights.RowBytes;
+        task.AheadStep = _weights.BytesOf(FloatKernel.Lanes);
         for (int n = range.First; n < range.First + range.Count; n += rowsAtOnce)
         {
             byte* weights = _weights.Matrix(group.Matrix) + (n * _weights.RowBytes);
@@ -83,7 +90,11 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
             task.Accumulate = false;
             for (int k = 0; k < _weights.Columns; k += FloatKernel.ColumnBlock)
             {
+                // What is decoded next: the rest of these rows, or the rows below.
                 int columns = Math.Min(FloatKernel.ColumnBlock, _weights.Columns - k);
+                task.Ahead = k + columns < _weights.Columns
+                    ? weights + _weights.BytesOf(k + columns)
+                    : weights + (rowsAtOnce * _weights.RowBytes);
                 task.FirstColumn = k;
                 task.Columns = TileDecoder.Decode(_weights, _decoder, weights, task.WeightRows, k, columns, decoded, stride);
                 _kernel.Multiply(task);
@@ -91,6 +102,9 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
             }
         }
     }
+
+    private static int RowsAtOnce(int activationRows) =>
+        activationRows <= FewRows ? FewWeightRows : activationRows <= SomeRows ? SomeWeightRows : ManyWeightRows;
 
     // Fewer weight rows at once rather than idle threads.
     private static int Granule(int weightRows, int threads)

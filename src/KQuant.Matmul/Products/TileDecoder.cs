@@ -13,7 +13,7 @@ internal static unsafe class TileDecoder
     {
         int block = weights.Codec.WeightsPerBlock;
         int padded = (columns + FloatKernel.Lanes - 1) & ~(FloatKernel.Lanes - 1);
-        byte* source = firstRow + ((nint)firstColumn / block * weights.Codec.BytesPerBlock);
+        byte* source = firstRow + weights.BytesOf(firstColumn);
         for (int r = 0; r < rows; r++)
         {
             float* row = destination + (r * stride);

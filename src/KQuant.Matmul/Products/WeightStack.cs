@@ -29,6 +29,9 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
     /// <summary>Bytes of one matrix.</summary>
     public nint MatrixBytes => Rows * RowBytes;
 
+    /// <summary>Bytes that columns take, rounded down.</summary>
+    public nint BytesOf(int columns) => (nint)columns * Codec.BytesPerBlock / Codec.WeightsPerBlock;
+
     /// <summary>What is added to every row of products with a matrix, <see cref="Rows"/> values; null for nothing.</summary>
     public float* Bias(nint number) => _biases == null ? null : _biases + (number * Rows);
 
