@@ -27,12 +27,23 @@ internal static class ProductKernels
         {
             ProductKernel kernel = All[i];
             if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && (kernel.IsCanonical || !canonical)
-                && (best is null || kernel.Tier > best.Tier || (kernel.Tier == best.Tier && best.MaxRows < rows && kernel.MaxRows > best.MaxRows)))
+                && (best is null || IsBetter(kernel, best, rows)))
             {
                 best = kernel;
             }
         }
 
         return best ?? throw new NotSupportedException($"{format} has no product kernel.");
+    }
+
+    // A better instruction set first; then the kernel for few rows, if so few there are.
+    private static bool IsBetter(ProductKernel kernel, ProductKernel best, int rows)
+    {
+        if (kernel.Tier != best.Tier)
+        {
+            return kernel.Tier > best.Tier;
+        }
+
+        return best.MaxRows < rows ? kernel.MaxRows > best.MaxRows : kernel.MaxRows >= rows && kernel.MaxRows < best.MaxRows;
     }
 }
