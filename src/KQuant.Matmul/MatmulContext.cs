@@ -96,6 +96,8 @@ public sealed class MatmulContext : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    internal ProductKernel? SelectPacked(QuantFormat format) => _kernels.Packed(format);
+
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
 
     /// <summary>A workspace for one product. Give it back, also after a failure.</summary>

@@ -29,7 +29,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
     public static void GatherMultiply(
@@ -42,7 +42,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
     public static void GatherMultiply(
@@ -55,7 +55,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(ProductKind.Forward, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]</c>: the experts as they are, contracted over their rows. Always in float32.</summary>
     /// <param name="experts">W, [E, N, K].</param>
@@ -81,7 +81,7 @@ public static unsafe partial class QuantizedMatmul
         MatmulContext context,
         bool sorted = false,
         CancellationToken cancellationToken = default) =>
-        Gather(ProductKind.Transposed, experts, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
+        Gather(ProductKind.Transposed, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <summary>
     /// The gradient of <see cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
@@ -145,6 +145,7 @@ public static unsafe partial class QuantizedMatmul
     internal static void Gather<T>(
         ProductKind kind,
         QuantizedTensor experts,
+        PackedTensor? packed,
         ReadOnlySpan<float> biases,
         ReadOnlySpan<T> x,
         ReadOnlySpan<int> shape,
@@ -160,6 +161,7 @@ public static unsafe partial class QuantizedMatmul
         ArgumentNullException.ThrowIfNull(context);
         GatherSides sides = GatherSides.Of(kind, experts);
         CheckGather(experts, context, shape, lhs, rhs, sides);
+        packed?.ThrowIfDisposed();
         if (x.Length != IndexArray.Product(shape, nameof(shape)))
         {
             Throw.WrongShapeLength(nameof(x), x.Length, shape, IndexArray.Product(shape, nameof(shape)));
@@ -186,7 +188,7 @@ public static unsafe partial class QuantizedMatmul
                 }
 
                 var source = new RowSource(input, FormatOf<T>(), shape[^1]);
-                workspace.Gather(kind, new WeightStack(experts, w, b), source, rows, sorted, output, cancellation);
+                workspace.Gather(kind, new WeightStack(experts, w, b, packed), source, rows, sorted, output, cancellation);
             }
             finally
             {

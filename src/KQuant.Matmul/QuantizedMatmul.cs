@@ -36,17 +36,17 @@ public static unsafe partial class QuantizedMatmul
     /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<float> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, default, x, y, context, cancellationToken);
+        MultiplyRows(weights, null, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, default, x, y, context, cancellationToken);
+        MultiplyRows(weights, null, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, default, x, y, context, cancellationToken);
+        MultiplyRows(weights, null, default, x, y, context, cancellationToken);
 
     /// <summary>
     /// <c>dx = dy W</c>: the gradient of <see cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
@@ -76,10 +76,17 @@ public static unsafe partial class QuantizedMatmul
 
     /// <summary>A product whose results get a bias, [N]; an empty span for none.</summary>
     internal static void MultiplyRows<T>(
-        QuantizedTensor weights, ReadOnlySpan<float> bias, ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellation)
+        QuantizedTensor weights,
+        PackedTensor? packed,
+        ReadOnlySpan<float> bias,
+        ReadOnlySpan<T> x,
+        Span<float> y,
+        MatmulContext context,
+        CancellationToken cancellation)
         where T : unmanaged
     {
         CheckMatrix(weights, context);
+        packed?.ThrowIfDisposed();
         int rows = CountRows(x.Length, weights, "columns", weights.Shape.Columns, nameof(x));
         CheckLength(y, rows, weights.Shape.Rows, nameof(y));
         fixed (byte* w = weights)
@@ -100,7 +107,7 @@ public static unsafe partial class QuantizedMatmul
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
                 var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
-                workspace.Run(ProductKind.Forward, new WeightStack(weights, w, b), source, cancellation);
+                workspace.Run(ProductKind.Forward, new WeightStack(weights, w, b, packed), source, cancellation);
             }
             finally
             {

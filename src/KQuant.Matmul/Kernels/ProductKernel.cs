@@ -19,7 +19,10 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     public string Name { get; } = name;
 
     /// <summary>Whether this machine runs it.</summary>
-    public bool IsSupported => KernelTiers.IsSupported(Tier);
+    public virtual bool IsSupported => KernelTiers.IsSupported(Tier);
+
+    /// <summary>Whether it takes weights that its <see cref="Pack"/> arranged instead of wire bytes.</summary>
+    public virtual bool IsPacked => false;
 
     /// <summary>Grouping of the activations it takes.</summary>
     public ActivationScheme Scheme { get; } =
@@ -51,6 +54,19 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     /// <param name="task">What to multiply.</param>
     /// <param name="scratch"><see cref="GetScratchBytes"/> bytes, 64-byte aligned, of this thread.</param>
     public abstract void Run(in ProductTask task, byte* scratch);
+
+    /// <summary>
+    /// Arranges weights for <see cref="Run"/>, once for all products (kernels with <see cref="IsPacked"/> only). Packed rows take as many bytes as
+    /// wire rows; their number is rounded up to a multiple of <see cref="Granule"/>, and tasks find row n, a multiple of it, at the same offset.
+    /// </summary>
+    /// <param name="weights">Wire bytes.</param>
+    /// <param name="rowBytes">Bytes of a row, without gaps.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="units">Units of 256 weights per row; the last may be partial.</param>
+    /// <param name="tailBlocks">Blocks in the last unit.</param>
+    /// <param name="packed">Where they go, 64-byte aligned.</param>
+    public virtual void Pack(byte* weights, nint rowBytes, int rows, int units, int tailBlocks, byte* packed) =>
+        throw new NotSupportedException($"{this} takes wire bytes.");
 
     public sealed override string ToString() => $"{QuantCodec.Get(Format).Name} {Tier} {Name}";
 }

@@ -26,7 +26,7 @@ internal static class ProductKernels
         for (int i = 0; i < All.Count; i++)
         {
             ProductKernel kernel = All[i];
-            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && (kernel.IsCanonical || !canonical)
+            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && !kernel.IsPacked && (kernel.IsCanonical || !canonical)
                 && (best is null || IsBetter(kernel, best, rows)))
             {
                 best = kernel;
@@ -34,6 +34,24 @@ internal static class ProductKernels
         }
 
         return best ?? throw new NotSupportedException($"{format} has no product kernel.");
+    }
+
+    /// <summary>The best kernel that takes packed weights, or null. They are all canonical.</summary>
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="maxTier">The best instruction set allowed.</param>
+    public static ProductKernel? SelectPacked(QuantFormat format, KernelTier maxTier)
+    {
+        ProductKernel? best = null;
+        for (int i = 0; i < All.Count; i++)
+        {
+            ProductKernel kernel = All[i];
+            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && kernel.IsPacked && (best is null || kernel.Tier > best.Tier))
+            {
+                best = kernel;
+            }
+        }
+
+        return best;
     }
 
     // A better instruction set first; then the kernel for few rows, if so few there are.

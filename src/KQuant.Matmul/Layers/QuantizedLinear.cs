@@ -25,8 +25,18 @@ public sealed class QuantizedLinear
         Bias = bias;
     }
 
+    /// <summary>Makes a layer with weights arranged for this machine.</summary>
+    /// <param name="weights">W, one matrix [outputs, inputs], arranged.</param>
+    /// <param name="bias">b, one value per output; empty for none. Not copied.</param>
+    /// <exception cref="ArgumentException">The weights are a stack, or the bias has another length.</exception>
+    public QuantizedLinear(PackedTensor weights, ReadOnlyMemory<float> bias = default)
+        : this(weights?.Weights!, bias) => Packed = weights;
+
     /// <summary>W, [outputs, inputs].</summary>
     public QuantizedTensor Weights { get; }
+
+    /// <summary>W arranged for this machine, if it was given so.</summary>
+    public PackedTensor? Packed { get; }
 
     /// <summary>b, one value per output, or empty.</summary>
     public ReadOnlyMemory<float> Bias { get; }
@@ -44,15 +54,15 @@ public sealed class QuantizedLinear
     /// <param name="cancellationToken">Ends the product early.</param>
     /// <exception cref="ArgumentException">A length does not fit, or spans overlap.</exception>
     public void Forward(ReadOnlySpan<float> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        QuantizedMatmul.MultiplyRows(Weights, Bias.Span, x, y, context, cancellationToken);
+        QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Forward(ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public void Forward(ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        QuantizedMatmul.MultiplyRows(Weights, Bias.Span, x, y, context, cancellationToken);
+        QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Forward(ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
     public void Forward(ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        QuantizedMatmul.MultiplyRows(Weights, Bias.Span, x, y, context, cancellationToken);
+        QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
 
     /// <summary>The gradient with respect to x: <c>dx = dy W</c>, in float32.</summary>
     /// <param name="dy">Rows of <see cref="Outputs"/> values.</param>

@@ -25,8 +25,18 @@ public sealed class QuantizedSwitchLinear
         Bias = bias;
     }
 
+    /// <summary>Makes a layer with weights arranged for this machine.</summary>
+    /// <param name="experts">W, [experts, outputs, inputs], arranged.</param>
+    /// <param name="bias">b, [experts, outputs]; empty for none. Not copied.</param>
+    /// <exception cref="ArgumentException">The bias has another length.</exception>
+    public QuantizedSwitchLinear(PackedTensor experts, ReadOnlyMemory<float> bias = default)
+        : this(experts?.Weights!, bias) => Packed = experts;
+
     /// <summary>W, [experts, outputs, inputs].</summary>
     public QuantizedTensor Experts { get; }
+
+    /// <summary>W arranged for this machine, if it was given so.</summary>
+    public PackedTensor? Packed { get; }
 
     /// <summary>b, [experts, outputs], or empty.</summary>
     public ReadOnlyMemory<float> Bias { get; }
@@ -58,6 +68,7 @@ public sealed class QuantizedSwitchLinear
         QuantizedMatmul.Gather(
             ProductKind.Forward,
             Experts,
+            Packed,
             Bias.Span,
             x,
             [rows, 1, 1, Inputs],

@@ -38,7 +38,7 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
         byte* memory = scratch.Get(kernelBytes + (sizeof(float*) * Math.Min(group.Count, kernel.MaxRows)));
         var task = new ProductTask
         {
-            Weights = _weights.Matrix(group.Matrix) + (range.First * _weights.RowBytes),
+            Weights = _weights.Matrix(group.Matrix, kernel) + (range.First * _weights.RowBytes),
             WeightRowBytes = _weights.RowBytes,
             WeightRows = range.Count,
             Units = _weights.Units,

@@ -10,11 +10,24 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
 {
     private const int FormatLimit = 1 + (int)QuantFormat.BF16;
 
+    // A single row is bound by memory whatever the arrangement, and kernels for it read the wire bytes.
+    private const int FewestPackedRows = 2;
+
     private readonly DecodeKernel?[] _decoders = new DecodeKernel?[FormatLimit];
     private readonly FloatKernel?[] _floats = new FloatKernel?[FormatLimit];
 
     /// <summary>The int8 kernel for a number of activation rows.</summary>
-    public ProductKernel Integer(QuantFormat format, int rows) => ProductKernels.Select(format, rows, maxTier, deterministic);
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="rows">Activation rows.</param>
+    /// <param name="packed">The kernel that the weights were packed for, if they were.</param>
+    public ProductKernel Integer(QuantFormat format, int rows, ProductKernel? packed = null)
+    {
+        ProductKernel kernel = ProductKernels.Select(format, rows, maxTier, deterministic);
+        return packed is not null && packed.Tier == kernel.Tier && rows >= FewestPackedRows ? packed : kernel;
+    }
+
+    /// <summary>The kernel that weights of a format are packed for, if there is one.</summary>
+    public ProductKernel? Packed(QuantFormat format) => ProductKernels.SelectPacked(format, maxTier);
 
     /// <summary>The float kernel for weights in a float format.</summary>
     public FloatKernel Float(QuantFormat format) => _floats[(int)format] ??= FloatKernels.Select(format, maxTier);

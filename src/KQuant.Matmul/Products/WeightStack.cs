@@ -1,9 +1,10 @@
 using KQuant.Codecs;
+using KQuant.Matmul.Kernels;
 
 namespace KQuant.Matmul.Products;
 
 /// <summary>Pinned weights: matrices of wire bytes, one behind the other.</summary>
-internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer, float* biases = null)
+internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer, float* biases = null, PackedTensor? packed = null)
 {
     /// <summary>The codec.</summary>
     public readonly QuantCodec Codec = tensor.Codec;
@@ -16,6 +17,9 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
 
     /// <summary>Columns.</summary>
     public readonly int Columns = tensor.Shape.Columns;
+
+    /// <summary>The same matrices in an arrangement of their own, if there is one.</summary>
+    public readonly PackedTensor? Packed = packed;
 
     private readonly byte* _pointer = pointer;
     private readonly float* _biases = biases;
@@ -34,6 +38,10 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
 
     /// <summary>What is added to every row of products with a matrix, <see cref="Rows"/> values; null for nothing.</summary>
     public float* Bias(nint number) => _biases == null ? null : _biases + (number * Rows);
+
+    /// <summary>The first row of a matrix, as a kernel wants it.</summary>
+    public byte* Matrix(nint number, ProductKernel kernel) =>
+        kernel.IsPacked ? Packed!.Pointer + (number * Packed.MatrixBytes) : Matrix(number);
 
     /// <summary>The first row of a matrix.</summary>
     public byte* Matrix(nint number) => _pointer + (number * MatrixBytes);

@@ -18,6 +18,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly CopyWork _copy = new();
     private readonly ScatterWork _scatter = new();
     private readonly LookupWork _lookup = new();
+    private readonly PackWeightsWork _packWeights = new();
 
     /// <summary>The kernels to use.</summary>
     public KernelSet Kernels => kernels;
@@ -77,6 +78,10 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     /// <summary>Decodes rows of a matrix.</summary>
     public void Lookup(in WeightStack weights, int* rows, int count, float* output, CancellationToken cancellation) =>
         _lookup.Run(weights, rows, count, output, this, cancellation);
+
+    /// <summary>Arranges weights for their packed kernel.</summary>
+    public void Pack(in WeightStack weights, PackedTensor packed, CancellationToken cancellation) =>
+        _packWeights.Run(weights, packed, this, cancellation);
 
     /// <summary>Runs pieces of work on this call's threads.</summary>
     public void Run(ParallelWork work, int pieces, int threads, bool wake, CancellationToken cancellation) =>

@@ -1,0 +1,95 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
+using KQuant.Matmul.Scheduling;
+
+namespace KQuant.Matmul;
+
+/// <summary>
+/// Weights arranged once, at load, as the machine's kernels want them, for callers who multiply by them all day. It is a copy of about
+/// the size of the wire bytes (rows are rounded up to the kernel's granule, up to 32), next to the tensor it was made from, which serves
+/// gradients, float32 products and other machines' tiers and must stay alive. The results are those of products with the tensor, to the last bit
+/// where <see cref="MatmulOptions.Deterministic"/> is set.
+/// </summary>
+public sealed unsafe class PackedTensor : IDisposable
+{
+    private readonly AlignedBuffer _memory = new();
+    private bool _disposed;
+
+    private PackedTensor(QuantizedTensor weights, ProductKernel? kernel)
+    {
+        Weights = weights;
+        Kernel = kernel;
+    }
+
+    /// <summary>The tensor it was made from.</summary>
+    public QuantizedTensor Weights { get; }
+
+    /// <summary>Bytes of the copy; 0 when this machine has no arrangement of its own for the format, and products use the tensor.</summary>
+    public long ByteCount { get; private set; }
+
+    /// <summary>The instruction set the arrangement is for, or null without one.</summary>
+    public KernelTier? Tier => Kernel?.Tier;
+
+    internal ProductKernel? Kernel { get; }
+
+    internal byte* Pointer { get; private set; }
+
+    /// <summary>Bytes of one packed matrix.</summary>
+    internal nint MatrixBytes => Kernel is null ? 0 : (nint)PackWeightsWork.RoundUp(Weights.Shape.Rows, Kernel.Granule) * (nint)Weights.RowByteCount;
+
+    /// <summary>Arranges weights.</summary>
+    /// <param name="weights">A matrix or a stack of them. Formats without packed kernels (F32, F16, BF16) are accepted and left as they are.</param>
+    /// <param name="context">Threads; its options choose the instruction set.</param>
+    /// <param name="cancellationToken">Ends it early.</param>
+    /// <returns>The arranged weights; dispose them before the tensor.</returns>
+    /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
+    /// <exception cref="OutOfMemoryException">There is no memory for the copy.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static PackedTensor Pack(QuantizedTensor weights, MatmulContext context, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        ArgumentNullException.ThrowIfNull(context);
+        context.ThrowIfDisposed();
+        var packed = new PackedTensor(weights, context.SelectPacked(weights.Format));
+        fixed (byte* source = weights)
+        {
+            if (packed.Kernel is null || weights.ByteCount == 0)
+            {
+                return packed;
+            }
+
+            Workspace workspace = context.Rent();
+            try
+            {
+                nint bytes = checked((nint)weights.Shape.Experts * packed.MatrixBytes);
+                packed.Pointer = packed._memory.Get(bytes);
+                packed.ByteCount = bytes;
+                workspace.Pack(new WeightStack(weights, source), packed, cancellationToken);
+                return packed;
+            }
+            catch
+            {
+                packed.Dispose();
+                throw;
+            }
+            finally
+            {
+                context.Return(workspace);
+            }
+        }
+    }
+
+    /// <summary>Frees the copy. The tensor is left alone. No product may be running.</summary>
+    public void Dispose()
+    {
+        _disposed = true;
+        Pointer = null;
+        _memory.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => Kernel is null ? $"{Weights}" : $"{Weights} packed for {Tier}";
+
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+}
