@@ -186,14 +186,22 @@ public class ArgumentTests
     [Test]
     public void Nulls()
     {
-        Assert.That(() => QuantizedMatmul.Multiply(null!, new float[512], new float[24], _context), Throws.ArgumentNullException);
+        QuantizedTensor none = null!;
+        PackedTensor nonePacked = null!;
+        Assert.That(() => QuantizedMatmul.Multiply(none, new float[512], new float[24], _context), Throws.ArgumentNullException);
+        Assert.That(() => QuantizedMatmul.Multiply(nonePacked, new float[512], new float[24], _context), Throws.ArgumentNullException);
         Assert.That(() => QuantizedMatmul.Multiply(_matrix, new float[512], new float[24], null!), Throws.ArgumentNullException);
         Assert.That(
-            () => QuantizedMatmul.GatherMultiply(null!, new float[512], [1, 512], default, Ids(0), new float[24], _context), Throws.ArgumentNullException);
-        Assert.That(() => _ = new QuantizedLinear(null!), Throws.ArgumentNullException);
-        Assert.That(() => new QuantizedEmbedding(null!), Throws.ArgumentNullException);
-        Assert.That(() => new QuantizedSwitchLinear(null!), Throws.ArgumentNullException);
-        Assert.That(() => new QuantizedMultiLinear(null!), Throws.ArgumentNullException);
+            () => QuantizedMatmul.GatherMultiply(none, new float[512], [1, 512], default, Ids(0), new float[24], _context),
+            Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedLinear(none), Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedLinear(nonePacked), Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedEmbedding(none), Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedSwitchLinear(none), Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedSwitchLinear(nonePacked), Throws.ArgumentNullException);
+        Assert.That(() => new QuantizedMultiLinear(none), Throws.ArgumentNullException);
+        Assert.That(() => PackedTensor.Pack(none, _context), Throws.ArgumentNullException);
+        Assert.That(() => PackedTensor.Pack(_matrix, null!), Throws.ArgumentNullException);
     }
 
     [Test]

@@ -101,10 +101,11 @@ public class PackedTensorTests
         using MatmulContext context = Contexts.Create();
         PackedTensor packed = PackedTensor.Pack(weights, context);
         packed.Dispose();
+        int[] ids = [0];
 
         Assert.That(() => QuantizedMatmul.Multiply(packed, new float[256], new float[77], context), Throws.InstanceOf<ObjectDisposedException>());
         Assert.That(
-            () => QuantizedMatmul.GatherMultiply(packed, new float[256], [1, 256], default, new[] { 0 }, new float[77], context),
+            () => QuantizedMatmul.GatherMultiply(packed, new float[256], [1, 256], default, ids, new float[77], context),
             Throws.InstanceOf<ObjectDisposedException>());
     }
 
