@@ -47,7 +47,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
                 row = (byte*)widened;
             }
 
-            ScalarQuantizer.Quantize((float*)row, _source.Columns, _view, slot);
+            KernelSet.Quantize((float*)row, _source.Columns, _view, slot);
         }
     }
 
