@@ -48,6 +48,7 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TransposedTile<TRows, TColumns>(in TransposedTask task, int m, int k)
         where TRows : struct, ICount
         where TColumns : struct, ICount

@@ -73,6 +73,7 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile<TRows, TColumns, TFetch>(in FloatTask task, int m, int n)
         where TRows : struct, ICount
         where TColumns : struct, ICount

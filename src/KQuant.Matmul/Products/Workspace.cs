@@ -12,7 +12,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly AlignedBuffer _scratch = new();
     private readonly QuantizeWork _quantize = new();
     private readonly IntegerWork _integer = new();
-    private readonly PackWork _pack = new();
+    private readonly WidenWork _widen = new();
     private readonly FloatWork _float = new();
     private readonly TransposedWork _transposed = new();
     private readonly CopyWork _copy = new();
@@ -92,7 +92,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
         _scratch.Dispose();
         _quantize.Dispose();
         _integer.Dispose();
-        _pack.Dispose();
+        _widen.Dispose();
         _float.Dispose();
         _transposed.Dispose();
         Plan.Dispose();
@@ -116,15 +116,15 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
 
     private void MultiplyInFloat(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _pack.Run(x, Plan, needsPadding: true, this, cancellation);
-        _float.Run(weights, _pack.Rows, Plan, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: true, this, cancellation);
+        _float.Run(weights, _widen.Rows, Plan, this, cancellation);
         _copy.Run(Plan, weights.Rows, this, cancellation);
     }
 
     private void MultiplyTransposed(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _pack.Run(x, Plan, needsPadding: false, this, cancellation);
-        _transposed.Run(weights, _pack.Rows, Plan, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: false, this, cancellation);
+        _transposed.Run(weights, _widen.Rows, Plan, this, cancellation);
         _copy.Run(Plan, weights.Columns, this, cancellation);
     }
 }

@@ -9,7 +9,7 @@ namespace KQuant.Matmul.Products;
 /// Activation rows as the float kernels want them: float32, with zeros up to a multiple of sixteen and, where there are enough rows to
 /// repay a copy, each on its own cache lines.
 /// </summary>
-internal sealed unsafe class PackWork : ParallelWork, IDisposable
+internal sealed unsafe class WidenWork : ParallelWork, IDisposable
 {
     // Unaligned rows cost a float kernel about 5 %; copying them costs as much as multiplying them by a few dozen weight rows.
     private const int RowsWorthAligning = 12;
