@@ -26,6 +26,9 @@ internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
     /// <summary>Whether this machine runs it.</summary>
     public bool IsSupported => KernelTiers.IsSupported(Tier);
 
+    /// <summary>The most activation rows for which weights are better not decoded in advance.</summary>
+    public abstract int DirectRows { get; }
+
     /// <summary>Multiplies by the transpose of the weights.</summary>
     public abstract void Multiply(in FloatTask task);
 

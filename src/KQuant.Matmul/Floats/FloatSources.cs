@@ -9,6 +9,8 @@ internal readonly unsafe struct F32Source : IFloatSource
 {
     public static QuantFormat Format => QuantFormat.F32;
 
+    public static int DirectRows => 32;
+
     public static float Load(byte* source, nint index) => ((float*)source)[index];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -25,6 +27,8 @@ internal readonly unsafe struct F32Source : IFloatSource
 internal readonly unsafe struct BF16Source : IFloatSource
 {
     public static QuantFormat Format => QuantFormat.BF16;
+
+    public static int DirectRows => 96;
 
     public static float Load(byte* source, nint index) => (float)((BFloat16*)source)[index];
 
@@ -53,6 +57,8 @@ internal readonly unsafe struct F16Source : IFloatSource
     private const float FirstNonFinite = 65536f;
 
     public static QuantFormat Format => QuantFormat.F16;
+
+    public static int DirectRows => 12;
 
     public static float Load(byte* source, nint index) => (float)((Half*)source)[index];
 

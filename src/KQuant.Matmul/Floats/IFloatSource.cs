@@ -9,6 +9,12 @@ internal unsafe interface IFloatSource
     /// <summary>The format.</summary>
     static abstract QuantFormat Format { get; }
 
+    /// <summary>
+    /// The most activation rows, as measured, for which weights are better read where they are, and widened for every tile of rows again,
+    /// than decoded in advance.
+    /// </summary>
+    static abstract int DirectRows { get; }
+
     /// <summary>One weight.</summary>
     static abstract float Load(byte* source, nint index);
 

@@ -17,6 +17,8 @@ namespace KQuant.Matmul.Floats;
 internal sealed unsafe class ScalarFloatKernel<TSource>() : FloatKernel(TSource.Format, KernelTier.Scalar)
     where TSource : struct, IFloatSource
 {
+    public override int DirectRows => TSource.DirectRows;
+
     public override void Multiply(in FloatTask task)
     {
         float* lanes = stackalloc float[Lanes];

@@ -17,6 +17,8 @@ internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : Floa
         static abstract bool IsAhead { get; }
     }
 
+    public override int DirectRows => TSource.DirectRows;
+
     public override void Multiply(in FloatTask task)
     {
         int m = 0;

@@ -16,9 +16,6 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
     private const int FewWeightRows = 4;
     private const int FewRows = 6;
 
-    // Up to so many rows F16 and BF16 weights are widened in registers, for every tile of rows again.
-    private const int RowsWorthWidening = 6;
-
     private readonly PieceList _pieces = new();
     private WeightStack _weights;
     private RowPlan _plan = null!;
@@ -53,17 +50,9 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
             RowCount = group.Count,
             Outputs = _plan.Outputs + group.First,
         };
-        if (_direct is not null && group.Count <= RowsWorthWidening)
+        if (_direct is not null && group.Count <= _direct.DirectRows)
         {
-            task.Weights = _weights.Matrix(group.Matrix) + (range.First * _weights.RowBytes);
-            task.WeightRowBytes = _weights.RowBytes;
-            task.WeightRows = range.Count;
-            task.Columns = _weights.Columns;
-            task.FirstOutput = range.First;
-            task.Ahead = task.Weights + (FewWeightRows * _weights.RowBytes);
-            task.AheadRowBytes = _weights.RowBytes;
-            task.AheadStep = _weights.BytesOf(FloatKernel.Lanes);
-            _direct.Multiply(task);
+            MultiplyDirectly(task, group, range, _direct);
         }
         else
         {
@@ -71,6 +60,25 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
         }
 
         _plan.AddBias(group, _weights.Bias(group.Matrix), range.First, range.Count);
+    }
+
+    private void MultiplyDirectly(FloatTask task, in RowGroup group, in Piece range, FloatKernel kernel)
+    {
+        // With more than one tile of activation rows, the next tile must find the weights in the cache.
+        int rowsAtOnce = group.Count <= FewRows ? range.Count : SomeWeightRows;
+        int rowsAhead = group.Count <= FewRows ? FewWeightRows : SomeWeightRows;
+        task.Columns = _weights.Columns;
+        task.WeightRowBytes = _weights.RowBytes;
+        task.AheadRowBytes = _weights.RowBytes;
+        task.AheadStep = _weights.BytesOf(FloatKernel.Lanes);
+        for (int n = range.First; n < range.First + range.Count; n += rowsAtOnce)
+        {
+            task.Weights = _weights.Matrix(group.Matrix) + (n * _weights.RowBytes);
+            task.WeightRows = Math.Min(rowsAtOnce, range.First + range.Count - n);
+            task.FirstOutput = n;
+            task.Ahead = task.Weights + (rowsAhead * _weights.RowBytes);
+            kernel.Multiply(task);
+        }
     }
 
     private void DecodeAndMultiply(FloatTask task, in RowGroup group, in Piece range, AlignedBuffer scratch)
