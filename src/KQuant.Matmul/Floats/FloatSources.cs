@@ -67,8 +67,10 @@ internal readonly unsafe struct F16Source : IFloatSource
     {
         Vector512<int> bits = Vector512.WidenLower(Vector256.Load((short*)source + index).ToVector512Unsafe()) << 13;
         Vector512<float> value = (bits & Vector512.Create(KeepBits)).AsSingle() * Vector512.Create(TwoTo112);
-        Vector512<float> nonFinite = Vector512.GreaterThanOrEqual(Vector512.Abs(value), Vector512.Create(FirstNonFinite));
-        return value | (nonFinite & Vector512.Create(FullExponent).AsSingle());
+        return Vector512.ConditionalSelect(
+            Vector512.GreaterThanOrEqual(Vector512.Abs(value), Vector512.Create(FirstNonFinite)),
+            value | Vector512.Create(FullExponent).AsSingle(),
+            value);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
