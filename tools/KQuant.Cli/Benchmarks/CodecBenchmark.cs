@@ -31,7 +31,7 @@ internal static unsafe class CodecBenchmark
         byte* source = (byte*)NativeMemory.AlignedAlloc((nuint)StreamedWeights * sizeof(float), CacheLine);
         try
         {
-            FillWithFiniteNumbers(source, (nint)StreamedWeights * sizeof(float));
+            RandomBlocks.Fill(source, (nint)StreamedWeights * sizeof(float));
             DecodeKernel[] kernels =
             [
                 .. from codec in codecs
@@ -133,26 +133,4 @@ internal static unsafe class CodecBenchmark
 
     /// <summary>To the digits that a measurement can have.</summary>
     private static double Round(double value) => Math.Round(value, 2);
-
-    /// <summary>
-    /// Random bytes are blocks of any format. No 16-bit word of these is an infinity, a NaN or a subnormal, so no scale is one, wherever
-    /// the format has it.
-    /// </summary>
-    private static void FillWithFiniteNumbers(byte* bytes, nint length)
-    {
-        const int ExponentMask = 0x7C00, ExponentOfOne = 0x3C00;
-        const int Tile = 1 << 20;
-        var random = new Random(1);
-        var tile = new Span<byte>(bytes, (int)Math.Min(length, Tile));
-        random.NextBytes(tile);
-        foreach (ref ushort word in MemoryMarshal.Cast<byte, ushort>(tile))
-        {
-            word = (word & ExponentMask) is 0 or ExponentMask ? (ushort)((word & ~ExponentMask) | ExponentOfOne) : word;
-        }
-
-        for (nint at = Tile; at < length; at += Tile)
-        {
-            tile.CopyTo(new Span<byte>(bytes + at, (int)Math.Min(length - at, Tile)));
-        }
-    }
 }

@@ -16,19 +16,7 @@ internal static class BenchCodecsCommand
         Option<KernelTier[]> tiers = CommonOptions.Tiers("Decode with this tier only; may be given several times.");
         var encode = new Option<bool>("--encode") { Description = "Encoders only." };
         var decode = new Option<bool>("--decode") { Description = "Decoders only." };
-        var rounds = new Option<int>("--rounds")
-        {
-            Description = "Turns that each measurement gets; the best one counts.",
-            HelpName = "n",
-            DefaultValueFactory = _ => 10,
-        };
-        rounds.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() is < 1 or > 10_000)
-            {
-                result.AddError("--rounds is a number from 1 to 10000.");
-            }
-        });
+        Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 10, 1, 10_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "codecs", "Measure decoding in GB/s of float32 output, and encoding in millions of weights per second, on one thread.")

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using KQuant.Codecs;
 
 namespace KQuant.Cli.Commands;
@@ -123,6 +124,46 @@ internal static class CommonOptions
             token => Enum.TryParse(token, ignoreCase: true, out KernelTier tier) && Enum.IsDefined(tier) ? tier : null,
             token => $"'{token}' is no tier; the tiers are {string.Join(", ", KernelTiers.All.ToArray())}.")
             ?.Select(tier => tier!.Value).ToArray(),
+    };
+
+    /// <summary>An option with a whole number.</summary>
+    /// <param name="name">Its name with the dashes.</param>
+    /// <param name="description">What it means.</param>
+    /// <param name="standard">Its value when it is not given.</param>
+    /// <param name="least">The least that makes sense.</param>
+    /// <param name="most">The most that makes sense.</param>
+    public static Option<int> Number(string name, string description, int standard, int least, int most)
+    {
+        var option = new Option<int>(name) { Description = description, HelpName = "n", DefaultValueFactory = _ => standard };
+        option.Validators.Add(result =>
+        {
+            if (ValueOf(result) is { } value && (value < least || value > most))
+            {
+                result.AddError($"{name} is a number from {least} to {most}.");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>The number that was given; null if there is none, or several, which is an error by itself.</summary>
+    public static int? ValueOf(OptionResult? result) =>
+        result is { Tokens.Count: <= 1 } && !result.Errors.Any() ? result.GetValueOrDefault<int>() : null;
+
+    /// <summary>An option with a whole number, as often as one likes.</summary>
+    /// <inheritdoc cref="Number"/>
+    public static Option<int[]> Numbers(string name, string description, int[] standard, int least, int most) => new(name)
+    {
+        Description = description,
+        HelpName = "n",
+        Arity = ArgumentArity.OneOrMore,
+        DefaultValueFactory = _ => standard,
+        CustomParser = result => ParseAll<int?>(
+            result,
+            token => int.TryParse(token, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
+                ? value
+                : null,
+            _ => $"{name} is a number from {least} to {most}.")
+            ?.Select(value => value!.Value).ToArray(),
     };
 
     private static T[]? ParseAll<T>(ArgumentResult result, Func<string, T?> parse, Func<string, string> complaint)
