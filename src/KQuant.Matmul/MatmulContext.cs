@@ -58,16 +58,17 @@ public sealed class MatmulContext : IDisposable
     /// <returns>The kernel.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
     /// <exception cref="NotSupportedException">The format has no codec.</exception>
-    public MatmulKernel GetKernel(QuantFormat format, int rows)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
-        if (!QuantCodec.Get(format).IsQuantized || Options.Activations == ActivationPrecision.Float32)
-        {
-            return new MatmulKernel(format, _kernels.Float(QuantFormat.F32).Tier, "float");
-        }
+    public MatmulKernel GetKernel(QuantFormat format, int rows) => GetKernel(QuantCodec.Get(format), null, rows);
 
-        ProductKernel kernel = _kernels.Integer(format, rows);
-        return new MatmulKernel(format, kernel.Tier, kernel.Name);
+    /// <summary>The kernel that a product with so many rows of activations would run.</summary>
+    /// <param name="weights">The weights, packed.</param>
+    /// <param name="rows">Activation rows.</param>
+    /// <returns>The kernel; for few rows it may be one that reads the tensor the weights were packed from.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
+    public MatmulKernel GetKernel(PackedTensor weights, int rows)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        return GetKernel(weights.Weights.Codec, weights.Kernel, rows);
     }
 
     /// <summary>
@@ -136,5 +137,17 @@ public sealed class MatmulContext : IDisposable
         }
 
         Interlocked.Decrement(ref _products);
+    }
+
+    private MatmulKernel GetKernel(QuantCodec codec, ProductKernel? packed, int rows)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        if (!codec.IsQuantized || Options.Activations == ActivationPrecision.Float32)
+        {
+            return new MatmulKernel(codec.Format, _kernels.Float(QuantFormat.F32).Tier, "float");
+        }
+
+        ProductKernel kernel = _kernels.Integer(codec.Format, rows, packed);
+        return new MatmulKernel(codec.Format, kernel.Tier, kernel.Name);
     }
 }

@@ -91,6 +91,7 @@ public class PackedTensorTests
             using PackedTensor packed = PackedTensor.Pack(weights, context);
             Assert.That(packed.ByteCount, Is.AnyOf(0L, weights.ByteCount), $"{packed}");
             Assert.That(packed.ByteCount == 0, Is.EqualTo(packed.Tier is null));
+            Assert.That(context.GetKernel(packed, 100).Tier, Is.EqualTo(packed.Tier ?? context.GetTier(codec.Format)));
         }
     }
 

@@ -11,9 +11,6 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
 {
     private const int FormatLimit = 1 + (int)QuantFormat.BF16;
 
-    // A single row is bound by memory whatever the arrangement, and kernels for it read the wire bytes.
-    private const int FewestPackedRows = 2;
-
     private readonly DecodeKernel?[] _decoders = new DecodeKernel?[FormatLimit];
     private readonly FloatKernel?[] _floats = new FloatKernel?[FormatLimit];
 
@@ -23,8 +20,9 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
     /// <param name="packed">The kernel that the weights were packed for, if they were.</param>
     public ProductKernel Integer(QuantFormat format, int rows, ProductKernel? packed = null)
     {
+        // Kernels for a few rows read wire bytes as fast as memory gives them: packed weights replace the panels only.
         ProductKernel kernel = ProductKernels.Select(format, rows, maxTier, deterministic);
-        return packed is not null && packed.Tier == kernel.Tier && rows >= FewestPackedRows ? packed : kernel;
+        return packed is not null && packed.Tier == kernel.Tier && packed.MaxRows <= kernel.MaxRows ? packed : kernel;
     }
 
     /// <summary>The kernel that weights of a format are packed for, if there is one.</summary>

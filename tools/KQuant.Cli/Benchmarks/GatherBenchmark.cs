@@ -112,11 +112,12 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
             {
                 double operations = 2.0 * Entries * _weights.Shape.Rows * _weights.Shape.Columns;
                 double touched = _choices.Average(choice => choice.Distinct().Count());
+                int rows = Math.Max(1, (int)Math.Round(Entries / touched));
                 return new GatherSpeed(
                     _weights.Codec.Name,
                     _context.Options.MaxThreads,
                     _tokens,
-                    _context.GetKernel(_weights.Format, Math.Max(1, (int)Math.Round(Entries / touched))).ToString(),
+                    (_packed is null ? _context.GetKernel(_weights.Format, rows) : _context.GetKernel(_packed, rows)).ToString(),
                     Gather.BestSeconds * 1e6,
                     operations / Gather.BestSeconds / 1e9,
                     touched * _weights.ByteCount / _weights.Shape.Experts / Gather.BestSeconds / 1e9,

@@ -37,7 +37,7 @@ internal static class BenchGatherCommand
         {
             int chosen = CommonOptions.ValueOf(result.GetResult(top)) ?? StandardTop;
             int there = CommonOptions.ValueOf(result.GetResult(experts)) ?? StandardExperts;
-            if (chosen > there)
+            if (there > 0 && chosen > there)
             {
                 result.AddError($"--top is {chosen}; there are {there} experts.");
             }
