@@ -2,6 +2,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Matmul;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests.Repository;
@@ -107,6 +108,28 @@ public class ReadmeSnippets
         #endregion
         using GgufFile file = GgufFile.Open("my-model.gguf");
         Assert.That(file.GetTensor("blk.0.ffn_down.weight").GetRowBytes(31).SequenceEqual(matrix.GetRowBytes(31)));
+    }
+
+    [Test]
+    public void Multiply()
+    {
+        TestModels.WriteGguf("model.gguf");
+        float[] x = TestModels.Weights(1, 3 * 256);
+        #region multiply
+        using GgufFile file = GgufFile.Open("model.gguf");
+        QuantizedTensor weights = file.GetTensor("blk.0.attn_q.weight");       // [outputs, inputs], a view of the file
+        using var context = new MatmulContext();                               // threads and scratch memory: one for the whole program
+        float[] y = new float[x.Length / weights.Shape.Columns * weights.Shape.Rows];
+        QuantizedMatmul.Multiply(weights, x, y, context);                      // y = x W^T, rows of x one after the other
+
+        float[] dx = new float[x.Length];
+        QuantizedMatmul.MultiplyTransposed(weights, y, dx, context);           // dx = dy W, the gradient for x
+
+        using PackedTensor packed = PackedTensor.Pack(weights, context);       // arranged once, for small batches all day
+        QuantizedMatmul.Multiply(packed, x, y, context);
+        #endregion
+        Assert.That(y, Has.None.NaN.And.Some.Not.Zero);
+        Assert.That(dx, Has.None.NaN.And.Some.Not.Zero);
     }
 
     private static void CopyModel(string folder)
