@@ -1,4 +1,6 @@
 using KQuant.Codecs;
+using KQuant.Matmul.Panels;
+using KQuant.Matmul.Panels.Avx512;
 
 namespace KQuant.Matmul.Kernels;
 
@@ -12,6 +14,16 @@ internal static class ProductKernels
         new ScalarKernel<UnitQ8_0>(QuantFormat.Q8_0), new ScalarKernel<UnitQ2_K>(QuantFormat.Q2_K),
         new ScalarKernel<UnitQ3_K>(QuantFormat.Q3_K), new ScalarKernel<UnitQ4_K>(QuantFormat.Q4_K),
         new ScalarKernel<UnitQ5_K>(QuantFormat.Q5_K), new ScalarKernel<UnitQ6_K>(QuantFormat.Q6_K),
+        new PanelKernel<PanelQ2_K>(isPacked: false), new PanelKernel<PanelQ2_K>(isPacked: true),
+        new PanelKernel<PanelQ3_K>(isPacked: false), new PanelKernel<PanelQ3_K>(isPacked: true),
+        new PanelKernel<PanelQ4_K>(isPacked: false), new PanelKernel<PanelQ4_K>(isPacked: true),
+        new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true),
+        new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true),
+        new PanelKernel<PanelQ4_0>(isPacked: false), new PanelKernel<PanelQ4_0>(isPacked: true),
+        new PanelKernel<PanelQ4_1>(isPacked: false), new PanelKernel<PanelQ4_1>(isPacked: true),
+        new PanelKernel<PanelQ5_0>(isPacked: false), new PanelKernel<PanelQ5_0>(isPacked: true),
+        new PanelKernel<PanelQ5_1>(isPacked: false), new PanelKernel<PanelQ5_1>(isPacked: true),
+        new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true),
     ];
 
     /// <summary>The best kernel for a product, from the table.</summary>

@@ -1,0 +1,148 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace KQuant.Matmul.Panels.Avx512;
+
+/// <summary>
+/// The product of up to six activation rows with two panels of sixteen K-quant weight rows, in canonical order. One lane is one output.
+/// Products of codes are added up exactly in 16 bits, the sub-block's scale is the second factor of the widening multiply-add, and there
+/// is one fused multiply-add per unit and term. Two panels share every broadcast activation: loads are what binds this loop.
+/// </summary>
+internal static unsafe class Avx512Tile<TShape>
+    where TShape : struct, IPanelShape
+{
+    private const int Vector = 64;
+    private const int Codes = 64 * Vector;
+
+    /// <summary>Bytes of a unit of a panel: codes, scales, pairs of minima, d, dmin and what the 32-bit sums start from.</summary>
+    public static int PanelBytes => Codes + ((TShape.Scales + TShape.MinPairs + 3) * Vector);
+
+    /// <summary>Multiplies.</summary>
+    /// <param name="panels">Units of two panels each.</param>
+    /// <param name="x">Arranged activations.</param>
+    /// <param name="units">How many units.</param>
+    /// <param name="sums">Two vectors per activation row that the products are added to.</param>
+    /// <param name="rows">Activation rows, 1 to 6.</param>
+    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows)
+    {
+        switch (rows)
+        {
+            case 1: Multiply<Rows1>(panels, x, units, sums); break;
+            case 2: Multiply<Rows2>(panels, x, units, sums); break;
+            case 3: Multiply<Rows3>(panels, x, units, sums); break;
+            case 4: Multiply<Rows4>(panels, x, units, sums); break;
+            case 5: Multiply<Rows5>(panels, x, units, sums); break;
+            default: Multiply<Rows6>(panels, x, units, sums); break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Multiply<TRows>(byte* panel, byte* x, int units, float* sums)
+        where TRows : struct, ITileRows
+    {
+        int next = PanelBytes, row = 4 * TRows.Count;
+        for (int u = 0; u < units; u++)
+        {
+            Vector512<int> i0a = default, i1a = default, i2a = default, i3a = default, i4a = default, i5a = default;
+            Vector512<int> i0b = default, i1b = default, i2b = default, i3b = default, i4b = default, i5b = default;
+            if (TShape.IsBiased)
+            {
+                i0a = i1a = i2a = i3a = i4a = i5a = Vector512.Load((int*)(panel + next - Vector));
+                i0b = i1b = i2b = i3b = i4b = i5b = Vector512.Load((int*)(panel + next + next - Vector));
+            }
+
+            Vector512<byte> a, b, quad;
+            Vector512<short> s0a, s1a = default, s2a = default, s3a = default, s4a = default, s5a = default;
+            Vector512<short> s0b, s1b = default, s2b = default, s3b = default, s4b = default, s5b = default;
+            byte* codes = panel;
+            byte* column = panel + Codes;
+            for (byte* end = column + (TShape.Scales * Vector); column != end; column += Vector)
+            {
+                for (int chain = 0; chain < TShape.ChainsPerScale; chain++)
+                {
+                    a = Vector512.Load(codes);
+                    b = Vector512.Load(codes + next);
+                    quad = Quad(x); s0a = Dot(a, quad); s0b = Dot(b, quad);
+                    if (TRows.Count > 1) { quad = Quad(x + 4); s1a = Dot(a, quad); s1b = Dot(b, quad); }
+                    if (TRows.Count > 2) { quad = Quad(x + 8); s2a = Dot(a, quad); s2b = Dot(b, quad); }
+                    if (TRows.Count > 3) { quad = Quad(x + 12); s3a = Dot(a, quad); s3b = Dot(b, quad); }
+                    if (TRows.Count > 4) { quad = Quad(x + 16); s4a = Dot(a, quad); s4b = Dot(b, quad); }
+                    if (TRows.Count > 5) { quad = Quad(x + 20); s5a = Dot(a, quad); s5b = Dot(b, quad); }
+                    codes += Vector;
+                    x += row;
+                    for (int step = 1; step < TShape.Steps; step++)
+                    {
+                        a = Vector512.Load(codes);
+                        b = Vector512.Load(codes + next);
+                        quad = Quad(x); s0a += Dot(a, quad); s0b += Dot(b, quad);
+                        if (TRows.Count > 1) { quad = Quad(x + 4); s1a += Dot(a, quad); s1b += Dot(b, quad); }
+                        if (TRows.Count > 2) { quad = Quad(x + 8); s2a += Dot(a, quad); s2b += Dot(b, quad); }
+                        if (TRows.Count > 3) { quad = Quad(x + 12); s3a += Dot(a, quad); s3b += Dot(b, quad); }
+                        if (TRows.Count > 4) { quad = Quad(x + 16); s4a += Dot(a, quad); s4b += Dot(b, quad); }
+                        if (TRows.Count > 5) { quad = Quad(x + 20); s5a += Dot(a, quad); s5b += Dot(b, quad); }
+                        codes += Vector;
+                        x += row;
+                    }
+
+                    Vector512<short> scaleA = Vector512.Load((short*)column), scaleB = Vector512.Load((short*)(column + next));
+                    i0a += Dot(s0a, scaleA); i0b += Dot(s0b, scaleB);
+                    if (TRows.Count > 1) { i1a += Dot(s1a, scaleA); i1b += Dot(s1b, scaleB); }
+                    if (TRows.Count > 2) { i2a += Dot(s2a, scaleA); i2b += Dot(s2b, scaleB); }
+                    if (TRows.Count > 3) { i3a += Dot(s3a, scaleA); i3b += Dot(s3b, scaleB); }
+                    if (TRows.Count > 4) { i4a += Dot(s4a, scaleA); i4b += Dot(s4b, scaleB); }
+                    if (TRows.Count > 5) { i5a += Dot(s5a, scaleA); i5b += Dot(s5b, scaleB); }
+                }
+            }
+
+            Vector512<int> m0a = default, m1a = default, m2a = default, m3a = default, m4a = default, m5a = default;
+            Vector512<int> m0b = default, m1b = default, m2b = default, m3b = default, m4b = default, m5b = default;
+            for (byte* end = column + (TShape.MinPairs * Vector); column != end; column += Vector)
+            {
+                Vector512<short> minA = Vector512.Load((short*)column), minB = Vector512.Load((short*)(column + next));
+                quad = Quad(x); m0a += Dot(minA, quad.AsInt16()); m0b += Dot(minB, quad.AsInt16());
+                if (TRows.Count > 1) { quad = Quad(x + 4); m1a += Dot(minA, quad.AsInt16()); m1b += Dot(minB, quad.AsInt16()); }
+                if (TRows.Count > 2) { quad = Quad(x + 8); m2a += Dot(minA, quad.AsInt16()); m2b += Dot(minB, quad.AsInt16()); }
+                if (TRows.Count > 3) { quad = Quad(x + 12); m3a += Dot(minA, quad.AsInt16()); m3b += Dot(minB, quad.AsInt16()); }
+                if (TRows.Count > 4) { quad = Quad(x + 16); m4a += Dot(minA, quad.AsInt16()); m4b += Dot(minB, quad.AsInt16()); }
+                if (TRows.Count > 5) { quad = Quad(x + 20); m5a += Dot(minA, quad.AsInt16()); m5b += Dot(minB, quad.AsInt16()); }
+                x += row;
+            }
+
+            Finish(column, x, i0a, m0a, sums); Finish(column + next, x, i0b, m0b, sums + 16);
+            if (TRows.Count > 1) { Finish(column, x + 4, i1a, m1a, sums + 32); Finish(column + next, x + 4, i1b, m1b, sums + 48); }
+            if (TRows.Count > 2) { Finish(column, x + 8, i2a, m2a, sums + 64); Finish(column + next, x + 8, i2b, m2b, sums + 80); }
+            if (TRows.Count > 3) { Finish(column, x + 12, i3a, m3a, sums + 96); Finish(column + next, x + 12, i3b, m3b, sums + 112); }
+            if (TRows.Count > 4) { Finish(column, x + 16, i4a, m4a, sums + 128); Finish(column + next, x + 16, i4b, m4b, sums + 144); }
+            if (TRows.Count > 5) { Finish(column, x + 20, i5a, m5a, sums + 160); Finish(column + next, x + 20, i5b, m5b, sums + 176); }
+            x += row;
+            panel += 2 * next;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Quad(byte* x) => Vector512.Create(*(int*)x).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<short> Dot(Vector512<byte> codes, Vector512<byte> x) => TShape.IsBiased
+        ? Avx512BW.MultiplyAddAdjacent(x, codes.AsSByte())
+        : Avx512BW.MultiplyAddAdjacent(codes, x.AsSByte());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Dot(Vector512<short> x, Vector512<short> y) => Avx512BW.MultiplyAddAdjacent(x, y);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Finish(byte* factors, byte* x, Vector512<int> dot, Vector512<int> min, float* sum)
+    {
+        Vector512<float> scale = Vector512.Create(*(float*)x);
+        Vector512<float> d = Vector512.Load((float*)factors) * scale;
+        Vector512<float> y = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), d, Vector512.Load(sum));
+        if (TShape.MinPairs > 0)
+        {
+            Vector512<float> dmin = Vector512.Load((float*)(factors + Vector)) * scale;
+            y = Avx512F.FusedMultiplyAddNegated(Vector512.ConvertToSingle(min), dmin, y);
+        }
+
+        y.Store(sum);
+    }
+}

@@ -1,0 +1,81 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Kernels;
+
+namespace KQuant.Matmul.Tests;
+
+/// <summary>Every kernel in the table against the scalar one, in memory that faults beside the operands.</summary>
+public class KernelAgreementTests
+{
+    private static IEnumerable<TestCaseData> Kernels =>
+        from kernel in ProductKernels.All
+        where kernel.Tier != KernelTier.Scalar
+        select new TestCaseData(kernel).SetArgDisplayNames(kernel.ToString());
+
+    /// <summary>Products that meet every number of activation rows up to 40 and every edge of tiles, panels, units and pieces.</summary>
+    private static IEnumerable<(int M, int N, int K)> Shapes(QuantFormat format)
+    {
+        bool flat = QuantCodec.Get(format).WeightsPerBlock == 32;
+        int[] heights = [1, 2, 3, 15, 16, 17, 31, 32, 33, 47];
+        for (int m = 1; m <= 40; m++)
+        {
+            int k = flat ? 32 * (1 + (m % 11)) : 256 * (1 + (m % 2));
+            yield return (m, heights[m % heights.Length], k);
+        }
+
+        foreach (int n in heights)
+        {
+            yield return (5, n, flat ? 288 : 256);
+            yield return (1, n, flat ? 480 : 512);
+        }
+
+        for (int blocks = 1; blocks <= 17; blocks++)
+        {
+            yield return (2, 18, flat ? 32 * blocks : 256 * blocks);
+        }
+
+        yield return (3, 33, 256 * 35);
+        yield return (520, 3, 512);
+    }
+
+    [TestCaseSource(nameof(Kernels))]
+    public void AgreesWithScalar(object kernelObject)
+    {
+        ProductKernel kernel = Supported(kernelObject);
+        ProductKernel scalar = ProductKernels.All.Single(other => other.Format == kernel.Format && other.Tier == KernelTier.Scalar);
+        var random = new Random(20260301 + (int)kernel.Format);
+        foreach ((int m, int n, int k) in Shapes(kernel.Format).Where(shape => shape.M <= kernel.MaxRows))
+        {
+            using Product product = Create(kernel.Format, m, n, k, random);
+            float[] expected = product.Run(scalar), actual = product.Run(kernel);
+            for (int i = 0; i < expected.Length; i++)
+            {
+                if (BitConverter.SingleToInt32Bits(expected[i]) != BitConverter.SingleToInt32Bits(actual[i]))
+                {
+                    Assert.Fail($"{kernel}, M={m} N={n} K={k}: output [{i / n},{i % n}] is {actual[i]:R}, not {expected[i]:R}.");
+                }
+            }
+        }
+    }
+
+    private static Product Create(QuantFormat format, int m, int n, int k, Random random)
+    {
+        float[] activations = new float[m * k];
+        for (int i = 0; i < activations.Length; i++)
+        {
+            activations[i] = (float)((random.NextDouble() - 0.5) * Math.Pow(2, random.Next(-3, 4)));
+        }
+
+        return new Product(format, RandomWeights.Create(format, n, k, random), activations, m, n, k);
+    }
+
+    private static ProductKernel Supported(object kernelObject)
+    {
+        var kernel = (ProductKernel)kernelObject;
+        if (!kernel.IsSupported)
+        {
+            Assert.Ignore($"This machine does not run {kernel.Tier}.");
+        }
+
+        return kernel;
+    }
+}
