@@ -22,7 +22,7 @@ internal sealed unsafe class Product : IDisposable
     /// <param name="k">Columns.</param>
     public Product(QuantFormat format, byte[] weights, float[] activations, int m, int n, int k)
     {
-        (M, N, K) = (m, n, k);
+        (Format, M, N, K) = (format, m, n, k);
         QuantCodec codec = QuantCodec.Get(format);
         _rowBytes = (int)codec.GetByteCount(k);
         _weights = new GuardedBuffer(weights.Length);
@@ -49,6 +49,8 @@ internal sealed unsafe class Product : IDisposable
             }
         }
     }
+
+    public QuantFormat Format { get; }
 
     public int M { get; }
 
@@ -111,10 +113,57 @@ internal sealed unsafe class Product : IDisposable
         return MemoryMarshal.Cast<byte, float>(output.Span).ToArray();
     }
 
+    /// <summary>For every output, the sum of the absolute values of the terms it consists of: what its rounding errors are measured by.</summary>
+    public double[] AbsoluteTerms() => Format switch
+    {
+        QuantFormat.Q4_0 => AbsoluteTerms<UnitQ4_0>(),
+        QuantFormat.Q4_1 => AbsoluteTerms<UnitQ4_1>(),
+        QuantFormat.Q5_0 => AbsoluteTerms<UnitQ5_0>(),
+        QuantFormat.Q5_1 => AbsoluteTerms<UnitQ5_1>(),
+        QuantFormat.Q8_0 => AbsoluteTerms<UnitQ8_0>(),
+        QuantFormat.Q2_K => AbsoluteTerms<UnitQ2_K>(),
+        QuantFormat.Q3_K => AbsoluteTerms<UnitQ3_K>(),
+        QuantFormat.Q4_K => AbsoluteTerms<UnitQ4_K>(),
+        QuantFormat.Q5_K => AbsoluteTerms<UnitQ5_K>(),
+        QuantFormat.Q6_K => AbsoluteTerms<UnitQ6_K>(),
+        _ => throw new NotSupportedException(),
+    };
+
     public void Dispose()
     {
         _weights.Dispose();
         _activations.Dispose();
+    }
+
+    private double[] AbsoluteTerms<TFormat>()
+        where TFormat : struct, IUnitFormat
+    {
+        var terms = new double[M * N];
+        int bytesPerBlock = QuantCodec.Get(Format).BytesPerBlock;
+        WeightUnit unit = default;
+        for (int n = 0; n < N; n++)
+        {
+            byte* block = Weights + (n * _rowBytes);
+            for (int u = 0; u < Units; u++)
+            {
+                int blocks = !TFormat.IsFlat ? 1 : u == Units - 1 ? TailBlocks : 8;
+                TFormat.Unpack(block, blocks, ref unit);
+                block += blocks * bytesPerBlock;
+                for (int i = 0; i < 256; i++)
+                {
+                    int b = TFormat.IsFlat ? i / 32 : 0, s = i / TFormat.SubBlock;
+                    double code = unit.D[b] * (double)unit.Codes[i] * (TFormat.IsFlat ? 1 : unit.Scales[s]);
+                    double min = !TFormat.HasMin ? 0 : unit.M[b] * (double)(TFormat.IsFlat ? 1 : unit.Mins[s]);
+                    for (int m = 0; m < M; m++)
+                    {
+                        double x = (double)_view.RowScales(m)[TFormat.IsFlat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
+                        terms[(m * N) + n] += (Math.Abs(code) + Math.Abs(min)) * Math.Abs(x);
+                    }
+                }
+            }
+        }
+
+        return terms;
     }
 
     /// <summary>Memory that starts at a multiple of 64 and is followed by at most 63 bytes before the guard page.</summary>

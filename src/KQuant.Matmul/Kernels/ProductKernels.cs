@@ -1,6 +1,7 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Panels;
 using KQuant.Matmul.Panels.Avx512;
+using KQuant.Matmul.Rows.Avx512;
 
 namespace KQuant.Matmul.Kernels;
 
@@ -24,6 +25,11 @@ internal static class ProductKernels
         new PanelKernel<PanelQ5_0>(isPacked: false), new PanelKernel<PanelQ5_0>(isPacked: true),
         new PanelKernel<PanelQ5_1>(isPacked: false), new PanelKernel<PanelQ5_1>(isPacked: true),
         new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true),
+        new Avx512RowKernel<RowQ2_K>(), new Avx512RowKernel<RowQ3_K>(), new Avx512RowKernel<RowQ4_K>(), new Avx512RowKernel<RowQ5_K>(),
+        new Avx512RowKernel<RowQ6_K>(),
+        new Avx512FlatRowKernel<RowQ4_0, NibbleCodes>(), new Avx512FlatRowKernel<RowQ4_1, NibbleCodes>(),
+        new Avx512FlatRowKernel<RowQ5_0, NibbleCodes>(), new Avx512FlatRowKernel<RowQ5_1, NibbleCodes>(),
+        new Avx512FlatRowKernel<RowQ8_0, ByteCodes>(),
     ];
 
     /// <summary>The best kernel for a product, from the table.</summary>

@@ -33,11 +33,12 @@ internal unsafe interface IPanelFormat
     /// <summary>What goes with the codes of an activation row.</summary>
     static abstract ActivationRecord Record { get; }
 
-    /// <summary>Interleaves one block of every row of a panel.</summary>
-    /// <param name="blocks">The first row's block.</param>
+    /// <summary>Interleaves blocks of every row of a panel.</summary>
+    /// <param name="blocks">The first row's blocks.</param>
     /// <param name="stride">Bytes from row to row.</param>
+    /// <param name="count">How many: 1 for K-quants, 1 to 8 for 32-wide codecs.</param>
     /// <param name="columns">As many bytes as the blocks have together.</param>
-    static abstract void Interleave(byte* blocks, nint stride, byte* columns);
+    static abstract void Interleave(byte* blocks, nint stride, int count, byte* columns);
 
     /// <summary>Makes a unit of a panel from columns.</summary>
     /// <param name="columns">Interleaved blocks.</param>
@@ -49,7 +50,8 @@ internal unsafe interface IPanelFormat
     /// <param name="panels">Units, each of <see cref="Panels"/> panels.</param>
     /// <param name="x">Arranged activations.</param>
     /// <param name="units">How many units.</param>
-    /// <param name="sums">For each activation row, an output for every weight row, which the products are added to.</param>
+    /// <param name="outputs">For each activation row, where its outputs are.</param>
+    /// <param name="first">Which of them belongs to the first weight row; products are added to it and those behind it.</param>
     /// <param name="rows">Activation rows, 1 to <see cref="TileRows"/>.</param>
-    static abstract void Multiply(byte* panels, byte* x, int units, float* sums, int rows);
+    static abstract void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows);
 }

@@ -19,6 +19,9 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     /// <summary>Units that are unpacked before they are multiplied.</summary>
     private const int MaxUnits = 16;
 
+    /// <summary>The same when there is only one tile to multiply them with.</summary>
+    private const int FewUnits = 2;
+
     /// <summary>What arranged activations of one piece may take, so that they stay in cache while weights pass.</summary>
     private const int PieceBytes = 600 << 10;
 
@@ -65,27 +68,30 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Run(in ProductTask task, byte* scratch)
     {
+        Clear(task);
         var tiles = new Tiles(task.Rows, TFormat.TileRows);
         int tilesPerPiece = MaxPieceRows / TFormat.TileRows;
-        byte* panels = scratch + SumBytes + (2 * ColumnBytes);
         for (int tile = 0; tile < tiles.Count; tile += tilesPerPiece)
         {
             int endTile = Math.Min(tiles.Count, tile + tilesPerPiece);
             int rows = tiles.Start(endTile) - tiles.Start(tile);
-            int step = Math.Clamp(PieceBytes / (rows * TFormat.Record.UnitBytes), 1, MaxUnits);
-            for (int unit = 0; unit < task.Units; unit += step)
+            int pieceUnits = Math.Max(1, PieceBytes / (rows * TFormat.Record.UnitBytes));
+            int stepUnits = Math.Min(pieceUnits, endTile - tile > 1 ? MaxUnits : FewUnits);
+            for (int piece = 0; piece < task.Units; piece += pieceUnits)
             {
-                int units = Math.Min(step, task.Units - unit);
+                int endPiece = Math.Min(task.Units, piece + pieceUnits);
                 for (int row = 0; row < task.WeightRows; row += Granule)
                 {
-                    for (int p = 0; p < TFormat.Panels; p++)
+                    for (int unit = piece; unit < endPiece; unit += stepUnits)
                     {
-                        Unpack(task, row + (p * TFormat.PanelRows), unit, units, scratch + SumBytes, panels + (p * TFormat.PanelBytes));
-                    }
-
-                    for (int t = tile; t < endTile; t++)
-                    {
-                        Multiply(task, tiles.Start(t), tiles.Start(t + 1), row, unit, units, panels, (float*)scratch);
+                        int units = Math.Min(stepUnits, endPiece - unit);
+                        (int nextRow, int nextUnit) = unit + units < endPiece ? (row, unit + units) : (row + Granule, piece);
+                        nint ahead = Offset(task, nextRow, nextUnit) - Offset(task, row, unit);
+                        Unpack(task, row, unit, units, ahead, scratch);
+                        for (int t = tile; t < endTile; t++)
+                        {
+                            Multiply(task, tiles.Start(t), tiles.Start(t + 1), row, unit, units, scratch);
+                        }
                     }
                 }
             }
@@ -107,41 +113,52 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
         }
     }
 
+    /// <summary>Where the weights of a panel are.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private nint Offset(in ProductTask task, int row, int unit) =>
+        (row * task.WeightRowBytes) + ((nint)unit * UnitBytes * (isPacked ? TFormat.PanelRows : 1));
+
+    /// <summary>Expands some units of the panels that are multiplied together.</summary>
+    /// <param name="task">The task.</param>
+    /// <param name="firstRow">First weight row.</param>
+    /// <param name="unit">First unit.</param>
+    /// <param name="units">How many units.</param>
+    /// <param name="ahead">Bytes to what will be expanded next, which is fetched into the cache meanwhile.</param>
+    /// <param name="scratch">Memory of the thread.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Unpack(in ProductTask task, int row, int unit, int units, byte* columns, byte* panel)
+    private void Unpack(in ProductTask task, int firstRow, int unit, int units, nint ahead, byte* scratch)
     {
-        int rows = Math.Min(task.WeightRows - row, TFormat.PanelRows);
-        byte* weights = task.Weights + (row * task.WeightRowBytes) + ((nint)unit * UnitBytes * (isPacked ? TFormat.PanelRows : 1));
-        for (int u = 0; u < units; u++, panel += TFormat.Panels * TFormat.PanelBytes)
+        byte* columns = scratch + SumBytes, gathered = columns + ColumnBytes, panel = gathered + ColumnBytes;
+        for (int u = unit; u < unit + units; u++)
         {
-            if (rows <= 0)
+            int blocks = !TFormat.Record.IsFlat ? 1 : u == task.Units - 1 ? task.TailBlocks : 8;
+            for (int row = firstRow; row < firstRow + Granule; row += TFormat.PanelRows, panel += TFormat.PanelBytes)
             {
-                Unsafe.InitBlockUnaligned(panel, 0, (uint)TFormat.PanelBytes);
-                continue;
-            }
-
-            int blocks = unit + u == task.Units - 1 ? (TFormat.Record.IsFlat ? task.TailBlocks : 1) : BlocksPerUnit;
-            if (isPacked)
-            {
-                Prefetch(weights + (TFormat.PanelRows * task.WeightRowBytes), TFormat.PanelRows * UnitBytes);
-                TFormat.Expand(weights, blocks, panel);
-                weights += TFormat.PanelRows * UnitBytes;
-            }
-            else
-            {
-                byte* ahead = weights + (TFormat.PanelRows * task.WeightRowBytes);
-                for (int r = 0; r < TFormat.PanelRows; r++, ahead += task.WeightRowBytes)
+                byte* weights = task.Weights + Offset(task, row, u);
+                if (row >= task.WeightRows)
                 {
-                    Prefetch(ahead, UnitBytes);
+                    Unsafe.InitBlockUnaligned(panel, 0, (uint)TFormat.PanelBytes);
                 }
+                else if (isPacked)
+                {
+                    Prefetch(weights + ahead, TFormat.PanelRows * UnitBytes);
+                    TFormat.Expand(weights, blocks, panel);
+                }
+                else
+                {
+                    for (int r = 0; r < TFormat.PanelRows; r++)
+                    {
+                        Prefetch(weights + ahead + (r * task.WeightRowBytes), UnitBytes);
+                    }
 
-                Interleave(weights, task.WeightRowBytes, rows, blocks, columns + ColumnBytes, columns);
-                TFormat.Expand(columns, blocks, panel);
-                weights += UnitBytes;
+                    Interleave(weights, task.WeightRowBytes, Math.Min(task.WeightRows - row, TFormat.PanelRows), blocks, gathered, columns);
+                    TFormat.Expand(columns, blocks, panel);
+                }
             }
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Interleave(byte* weights, nint rowBytes, int rows, int blocks, byte* gathered, byte* columns)
     {
         if (rows < TFormat.PanelRows)
@@ -158,36 +175,46 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
             rowBytes = unitBytes;
         }
 
-        for (int b = 0; b < blocks; b++)
-        {
-            TFormat.Interleave(weights + (b * _bytesPerBlock), rowBytes, columns + (b * TFormat.PanelRows * _bytesPerBlock));
-        }
+        TFormat.Interleave(weights, rowBytes, blocks, columns);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Multiply(in ProductTask task, int first, int end, int weightRow, int unit, int units, byte* panels, float* sums)
+    private void Multiply(in ProductTask task, int first, int end, int weightRow, int unit, int units, byte* scratch)
     {
-        int rows = end - first, record = TFormat.Record.UnitBytes;
-        int width = Math.Min(Granule, task.WeightRows - weightRow);
-        for (int r = 0; r < rows; r++)
+        float* sums = (float*)scratch;
+        byte* panels = scratch + SumBytes + (2 * ColumnBytes);
+        int rows = end - first, width = task.WeightRows - weightRow;
+        byte* x = task.Activations + ((((nint)first * task.Units) + ((nint)unit * rows)) * TFormat.Record.UnitBytes);
+        if (width >= Granule)
         {
-            if (unit == 0)
-            {
-                new Span<float>(sums + (r * Granule), Granule).Clear();
-            }
-            else
-            {
-                new Span<float>(task.Outputs[first + r] + weightRow, width).CopyTo(new Span<float>(sums + (r * Granule), Granule));
-            }
+            TFormat.Multiply(panels, x, units, task.Outputs + first, weightRow, rows);
+            return;
         }
 
-        byte* x = task.Activations + ((nint)first * task.Units * record) + ((nint)unit * rows * record);
-        TFormat.Multiply(panels, x, units, sums, rows);
+        // Fewer weight rows than a tile has: the outputs take a turn through memory that has room for all.
+        float** outputs = stackalloc float*[rows];
         for (int r = 0; r < rows; r++)
         {
-            new Span<float>(sums + (r * Granule), width).CopyTo(new Span<float>(task.Outputs[first + r] + weightRow, width));
+            outputs[r] = sums + (r * Granule);
+            Copy(task.Outputs[first + r] + weightRow, outputs[r], width);
+        }
+
+        TFormat.Multiply(panels, x, units, outputs, 0, rows);
+        for (int r = 0; r < rows; r++)
+        {
+            Copy(outputs[r], task.Outputs[first + r] + weightRow, width);
         }
     }
+
+    private static void Clear(in ProductTask task)
+    {
+        for (int m = 0; m < task.Rows; m++)
+        {
+            new Span<float>(task.Outputs[m], task.WeightRows).Clear();
+        }
+    }
+
+    private static void Copy(float* source, float* destination, int count) => new Span<float>(source, count).CopyTo(new Span<float>(destination, count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Prefetch(byte* start, int bytes)
@@ -196,7 +223,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
         {
             for (int i = 0; i < bytes; i += CacheLine)
             {
-                Sse.Prefetch1(start + i);
+                Sse.Prefetch0(start + i);
             }
         }
     }

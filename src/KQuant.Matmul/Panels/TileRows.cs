@@ -35,3 +35,13 @@ internal readonly struct Rows6 : ITileRows
 {
     public static int Count => 6;
 }
+
+internal readonly struct Rows7 : ITileRows
+{
+    public static int Count => 7;
+}
+
+internal readonly struct Rows8 : ITileRows
+{
+    public static int Count => 8;
+}

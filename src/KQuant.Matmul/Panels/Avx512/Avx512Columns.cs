@@ -44,12 +44,16 @@ internal static unsafe class Avx512Columns
     /// <summary>The two bytes at the same place of every row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<ushort> LoadHalves(byte* rows, nint stride) =>
-        Vector256.Create(Halves(rows, stride), Halves(rows + (8 * stride), stride));
+        Halves(rows, stride).ToVector256Unsafe().WithUpper(Halves(rows + (8 * stride), stride));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Rows(byte* row, nint group) => Vector512.Create(
-        Vector256.Create(Vector128.Load(row), Vector128.Load(row + group)),
-        Vector256.Create(Vector128.Load(row + (2 * group)), Vector128.Load(row + (3 * group)))).AsUInt32();
+    private static Vector512<uint> Rows(byte* row, nint group)
+    {
+        Vector512<uint> rows = Vector128.Load((uint*)row).ToVector256Unsafe().ToVector512Unsafe();
+        rows = Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + group)), 1);
+        rows = Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + (2 * group))), 2);
+        return Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + (3 * group))), 3);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<ushort> Halves(byte* row, nint stride)

@@ -14,33 +14,47 @@ internal static unsafe class Avx512FlatTile<TShape>
     private const int Vector = 64;
 
     /// <summary>Bytes of a block of a panel: codes, d and, if there are minima, m.</summary>
-    public static int BlockBytes => TShape.HasMin ? 10 * Vector : 9 * Vector;
+    public static int BlockBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TShape.HasMin ? 10 * Vector : 9 * Vector;
+    }
 
     /// <summary>Multiplies.</summary>
     /// <param name="panels">Units of two panels each.</param>
     /// <param name="x">Arranged activations.</param>
     /// <param name="units">How many units.</param>
-    /// <param name="sums">Two vectors per activation row that the products are added to.</param>
+    /// <param name="outputs">For each activation row, where its outputs are.</param>
+    /// <param name="first">Which of them belongs to the first weight row; products are added to 32 from there on.</param>
     /// <param name="rows">Activation rows, 1 to 6.</param>
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows)
     {
         switch (rows)
         {
-            case 1: Multiply<Rows1>(panels, x, units, sums); break;
-            case 2: Multiply<Rows2>(panels, x, units, sums); break;
-            case 3: Multiply<Rows3>(panels, x, units, sums); break;
-            case 4: Multiply<Rows4>(panels, x, units, sums); break;
-            case 5: Multiply<Rows5>(panels, x, units, sums); break;
-            default: Multiply<Rows6>(panels, x, units, sums); break;
+            case 1: Multiply<Rows1>(panels, x, units, outputs, first); break;
+            case 2: Multiply<Rows2>(panels, x, units, outputs, first); break;
+            case 3: Multiply<Rows3>(panels, x, units, outputs, first); break;
+            case 4: Multiply<Rows4>(panels, x, units, outputs, first); break;
+            case 5: Multiply<Rows5>(panels, x, units, outputs, first); break;
+            default: Multiply<Rows6>(panels, x, units, outputs, first); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TRows>(byte* panel, byte* x, int units, float* sums)
+    private static void Multiply<TRows>(byte* panel, byte* x, int units, float** outputs, nint first)
         where TRows : struct, ITileRows
     {
         int next = 8 * BlockBytes, row = 4 * TRows.Count;
         Vector512<short> ones = Vector512.Create((short)1);
+        Vector512<float> f0a, f1a = default, f2a = default, f3a = default, f4a = default, f5a = default;
+        Vector512<float> f0b, f1b = default, f2b = default, f3b = default, f4b = default, f5b = default;
+        f0a = Vector512.Load(outputs[0] + first); f0b = Vector512.Load(outputs[0] + first + 16);
+        if (TRows.Count > 1) { f1a = Vector512.Load(outputs[1] + first); f1b = Vector512.Load(outputs[1] + first + 16); }
+        if (TRows.Count > 2) { f2a = Vector512.Load(outputs[2] + first); f2b = Vector512.Load(outputs[2] + first + 16); }
+        if (TRows.Count > 3) { f3a = Vector512.Load(outputs[3] + first); f3b = Vector512.Load(outputs[3] + first + 16); }
+        if (TRows.Count > 4) { f4a = Vector512.Load(outputs[4] + first); f4b = Vector512.Load(outputs[4] + first + 16); }
+        if (TRows.Count > 5) { f5a = Vector512.Load(outputs[5] + first); f5b = Vector512.Load(outputs[5] + first + 16); }
         for (int u = 0; u < units; u++, panel += next)
         {
             for (int block = 0; block < 8; block++)
@@ -84,16 +98,23 @@ internal static unsafe class Avx512FlatTile<TShape>
                     if (TRows.Count > 5) { i5a += Dot(s5a, ones); i5b += Dot(s5b, ones); }
                 }
 
-                Finish<TRows>(panel, x, i0a, sums); Finish<TRows>(panel + next, x, i0b, sums + 16);
-                if (TRows.Count > 1) { Finish<TRows>(panel, x + 4, i1a, sums + 32); Finish<TRows>(panel + next, x + 4, i1b, sums + 48); }
-                if (TRows.Count > 2) { Finish<TRows>(panel, x + 8, i2a, sums + 64); Finish<TRows>(panel + next, x + 8, i2b, sums + 80); }
-                if (TRows.Count > 3) { Finish<TRows>(panel, x + 12, i3a, sums + 96); Finish<TRows>(panel + next, x + 12, i3b, sums + 112); }
-                if (TRows.Count > 4) { Finish<TRows>(panel, x + 16, i4a, sums + 128); Finish<TRows>(panel + next, x + 16, i4b, sums + 144); }
-                if (TRows.Count > 5) { Finish<TRows>(panel, x + 20, i5a, sums + 160); Finish<TRows>(panel + next, x + 20, i5b, sums + 176); }
+                f0a = Finish<TRows>(panel, x, i0a, f0a); f0b = Finish<TRows>(panel + next, x, i0b, f0b);
+                if (TRows.Count > 1) { f1a = Finish<TRows>(panel, x + 4, i1a, f1a); f1b = Finish<TRows>(panel + next, x + 4, i1b, f1b); }
+                if (TRows.Count > 2) { f2a = Finish<TRows>(panel, x + 8, i2a, f2a); f2b = Finish<TRows>(panel + next, x + 8, i2b, f2b); }
+                if (TRows.Count > 3) { f3a = Finish<TRows>(panel, x + 12, i3a, f3a); f3b = Finish<TRows>(panel + next, x + 12, i3b, f3b); }
+                if (TRows.Count > 4) { f4a = Finish<TRows>(panel, x + 16, i4a, f4a); f4b = Finish<TRows>(panel + next, x + 16, i4b, f4b); }
+                if (TRows.Count > 5) { f5a = Finish<TRows>(panel, x + 20, i5a, f5a); f5b = Finish<TRows>(panel + next, x + 20, i5b, f5b); }
                 panel += BlockBytes - (8 * Vector);
                 x += 2 * row;
             }
         }
+
+        f0a.Store(outputs[0] + first); f0b.Store(outputs[0] + first + 16);
+        if (TRows.Count > 1) { f1a.Store(outputs[1] + first); f1b.Store(outputs[1] + first + 16); }
+        if (TRows.Count > 2) { f2a.Store(outputs[2] + first); f2b.Store(outputs[2] + first + 16); }
+        if (TRows.Count > 3) { f3a.Store(outputs[3] + first); f3b.Store(outputs[3] + first + 16); }
+        if (TRows.Count > 4) { f4a.Store(outputs[4] + first); f4b.Store(outputs[4] + first + 16); }
+        if (TRows.Count > 5) { f5a.Store(outputs[5] + first); f5b.Store(outputs[5] + first + 16); }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -106,7 +127,7 @@ internal static unsafe class Avx512FlatTile<TShape>
     private static Vector512<int> Dot(Vector512<short> x, Vector512<short> y) => Avx512BW.MultiplyAddAdjacent(x, y);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish<TRows>(byte* factors, byte* x, Vector512<int> dot, float* sum)
+    private static Vector512<float> Finish<TRows>(byte* factors, byte* x, Vector512<int> dot, Vector512<float> sum)
         where TRows : struct, ITileRows
     {
         byte* term = x + (4 * TRows.Count);
@@ -116,12 +137,12 @@ internal static unsafe class Avx512FlatTile<TShape>
         }
 
         Vector512<float> d = Vector512.Load((float*)factors) * Vector512.Create(*(float*)x);
-        Vector512<float> y = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), d, Vector512.Load(sum));
+        sum = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), d, sum);
         if (TShape.HasMin)
         {
-            y = Avx512F.FusedMultiplyAdd(Vector512.Load((float*)(factors + Vector)), Vector512.Create(*(float*)term), y);
+            sum = Avx512F.FusedMultiplyAdd(Vector512.Load((float*)(factors + Vector)), Vector512.Create(*(float*)term), sum);
         }
 
-        y.Store(sum);
+        return sum;
     }
 }

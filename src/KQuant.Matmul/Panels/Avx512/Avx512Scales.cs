@@ -91,10 +91,11 @@ internal static unsafe class Avx512Scales
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<byte> HighLanes(uint bytes) => ((LaneStarts() << 8) + Vector512.Create(bytes)).AsByte();
 
+    /// <summary>The first byte of every 32-bit lane, counted within 128-bit parts, in both halves of the lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> LaneStarts()
     {
-        Vector128<uint> starts = Vector128.Create(0, 0x00040004u, 0x00080008u, 0x000C000Cu);
-        return Vector512.Create(Vector256.Create(starts, starts), Vector256.Create(starts, starts));
+        const ulong First = 0x00040004_00000000, Second = 0x000C000C_00080008;
+        return Vector512.Create(First, Second, First, Second, First, Second, First, Second).AsUInt32();
     }
 }

@@ -16,29 +16,35 @@ internal static unsafe class Avx512Tile<TShape>
     private const int Codes = 64 * Vector;
 
     /// <summary>Bytes of a unit of a panel: codes, scales, pairs of minima, d, dmin and what the 32-bit sums start from.</summary>
-    public static int PanelBytes => Codes + ((TShape.Scales + TShape.MinPairs + 3) * Vector);
+    public static int PanelBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Codes + ((TShape.Scales + TShape.MinPairs + 3) * Vector);
+    }
 
     /// <summary>Multiplies.</summary>
     /// <param name="panels">Units of two panels each.</param>
     /// <param name="x">Arranged activations.</param>
     /// <param name="units">How many units.</param>
-    /// <param name="sums">Two vectors per activation row that the products are added to.</param>
+    /// <param name="outputs">For each activation row, where its outputs are.</param>
+    /// <param name="first">Which of them belongs to the first weight row; products are added to 32 from there on.</param>
     /// <param name="rows">Activation rows, 1 to 6.</param>
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows)
     {
         switch (rows)
         {
-            case 1: Multiply<Rows1>(panels, x, units, sums); break;
-            case 2: Multiply<Rows2>(panels, x, units, sums); break;
-            case 3: Multiply<Rows3>(panels, x, units, sums); break;
-            case 4: Multiply<Rows4>(panels, x, units, sums); break;
-            case 5: Multiply<Rows5>(panels, x, units, sums); break;
-            default: Multiply<Rows6>(panels, x, units, sums); break;
+            case 1: Multiply<Rows1>(panels, x, units, outputs, first); break;
+            case 2: Multiply<Rows2>(panels, x, units, outputs, first); break;
+            case 3: Multiply<Rows3>(panels, x, units, outputs, first); break;
+            case 4: Multiply<Rows4>(panels, x, units, outputs, first); break;
+            case 5: Multiply<Rows5>(panels, x, units, outputs, first); break;
+            default: Multiply<Rows6>(panels, x, units, outputs, first); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TRows>(byte* panel, byte* x, int units, float* sums)
+    private static void Multiply<TRows>(byte* panel, byte* x, int units, float** outputs, nint first)
         where TRows : struct, ITileRows
     {
         int next = PanelBytes, row = 4 * TRows.Count;
@@ -109,12 +115,12 @@ internal static unsafe class Avx512Tile<TShape>
                 x += row;
             }
 
-            Finish(column, x, i0a, m0a, sums); Finish(column + next, x, i0b, m0b, sums + 16);
-            if (TRows.Count > 1) { Finish(column, x + 4, i1a, m1a, sums + 32); Finish(column + next, x + 4, i1b, m1b, sums + 48); }
-            if (TRows.Count > 2) { Finish(column, x + 8, i2a, m2a, sums + 64); Finish(column + next, x + 8, i2b, m2b, sums + 80); }
-            if (TRows.Count > 3) { Finish(column, x + 12, i3a, m3a, sums + 96); Finish(column + next, x + 12, i3b, m3b, sums + 112); }
-            if (TRows.Count > 4) { Finish(column, x + 16, i4a, m4a, sums + 128); Finish(column + next, x + 16, i4b, m4b, sums + 144); }
-            if (TRows.Count > 5) { Finish(column, x + 20, i5a, m5a, sums + 160); Finish(column + next, x + 20, i5b, m5b, sums + 176); }
+            Finish(column, x, i0a, m0a, outputs[0] + first); Finish(column + next, x, i0b, m0b, outputs[0] + first + 16);
+            if (TRows.Count > 1) { Finish(column, x + 4, i1a, m1a, outputs[1] + first); Finish(column + next, x + 4, i1b, m1b, outputs[1] + first + 16); }
+            if (TRows.Count > 2) { Finish(column, x + 8, i2a, m2a, outputs[2] + first); Finish(column + next, x + 8, i2b, m2b, outputs[2] + first + 16); }
+            if (TRows.Count > 3) { Finish(column, x + 12, i3a, m3a, outputs[3] + first); Finish(column + next, x + 12, i3b, m3b, outputs[3] + first + 16); }
+            if (TRows.Count > 4) { Finish(column, x + 16, i4a, m4a, outputs[4] + first); Finish(column + next, x + 16, i4b, m4b, outputs[4] + first + 16); }
+            if (TRows.Count > 5) { Finish(column, x + 20, i5a, m5a, outputs[5] + first); Finish(column + next, x + 20, i5b, m5b, outputs[5] + first + 16); }
             x += row;
             panel += 2 * next;
         }

@@ -19,33 +19,43 @@ internal static unsafe class Avx512VnniTile
     /// <param name="panels">Units of two panels each.</param>
     /// <param name="x">Arranged activations.</param>
     /// <param name="units">How many units.</param>
-    /// <param name="sums">Two vectors per activation row that the products are added to.</param>
+    /// <param name="outputs">For each activation row, where its outputs are.</param>
+    /// <param name="first">Which of them belongs to the first weight row; products are added to 32 from there on.</param>
     /// <param name="rows">Activation rows, 1 to 6.</param>
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows)
     {
         switch (rows)
         {
-            case 1: Multiply<Rows1>(panels, x, units, sums); break;
-            case 2: Multiply<Rows2>(panels, x, units, sums); break;
-            case 3: Multiply<Rows3>(panels, x, units, sums); break;
-            case 4: Multiply<Rows4>(panels, x, units, sums); break;
-            case 5: Multiply<Rows5>(panels, x, units, sums); break;
-            default: Multiply<Rows6>(panels, x, units, sums); break;
+            case 1: Multiply<Rows1>(panels, x, units, outputs, first); break;
+            case 2: Multiply<Rows2>(panels, x, units, outputs, first); break;
+            case 3: Multiply<Rows3>(panels, x, units, outputs, first); break;
+            case 4: Multiply<Rows4>(panels, x, units, outputs, first); break;
+            case 5: Multiply<Rows5>(panels, x, units, outputs, first); break;
+            default: Multiply<Rows6>(panels, x, units, outputs, first); break;
         }
     }
 
-    private static void Multiply<TRows>(byte* panels, byte* x, int units, float* sums)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Multiply<TRows>(byte* panels, byte* x, int units, float** outputs, nint first)
         where TRows : struct, ITileRows
     {
-        MultiplyPanel<TRows>(panels, x, units, sums);
-        MultiplyPanel<TRows>(panels + (8 * BlockBytes), x, units, sums + 16);
+        MultiplyPanel<TRows>(panels, x, units, outputs, first);
+        MultiplyPanel<TRows>(panels + (8 * BlockBytes), x, units, outputs, first + 16);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyPanel<TRows>(byte* panel, byte* x, int units, float* sums)
+    private static void MultiplyPanel<TRows>(byte* panel, byte* x, int units, float** outputs, nint first)
         where TRows : struct, ITileRows
     {
         int row = 4 * TRows.Count;
+        Vector512<float> f0, f1 = default, f2 = default, f3 = default, f4 = default, f5 = default;
+        f0 = Vector512.Load(outputs[0] + first);
+        if (TRows.Count > 1) { f1 = Vector512.Load(outputs[1] + first); }
+        if (TRows.Count > 2) { f2 = Vector512.Load(outputs[2] + first); }
+        if (TRows.Count > 3) { f3 = Vector512.Load(outputs[3] + first); }
+        if (TRows.Count > 4) { f4 = Vector512.Load(outputs[4] + first); }
+        if (TRows.Count > 5) { f5 = Vector512.Load(outputs[5] + first); }
         for (int u = 0; u < units; u++, panel += 8 * BlockBytes)
         {
             for (int block = 0; block < 8; block++, panel += Vector)
@@ -76,15 +86,22 @@ internal static unsafe class Avx512VnniTile
                 }
 
                 Vector512<float> d = Vector512.Load((float*)panel);
-                Finish(d, x, i0a, i0b, sums);
-                if (TRows.Count > 1) { Finish(d, x + 4, i1a, i1b, sums + 32); }
-                if (TRows.Count > 2) { Finish(d, x + 8, i2a, i2b, sums + 64); }
-                if (TRows.Count > 3) { Finish(d, x + 12, i3a, i3b, sums + 96); }
-                if (TRows.Count > 4) { Finish(d, x + 16, i4a, i4b, sums + 128); }
-                if (TRows.Count > 5) { Finish(d, x + 20, i5a, i5b, sums + 160); }
+                f0 = Finish(d, x, i0a, i0b, f0);
+                if (TRows.Count > 1) { f1 = Finish(d, x + 4, i1a, i1b, f1); }
+                if (TRows.Count > 2) { f2 = Finish(d, x + 8, i2a, i2b, f2); }
+                if (TRows.Count > 3) { f3 = Finish(d, x + 12, i3a, i3b, f3); }
+                if (TRows.Count > 4) { f4 = Finish(d, x + 16, i4a, i4b, f4); }
+                if (TRows.Count > 5) { f5 = Finish(d, x + 20, i5a, i5b, f5); }
                 x += 2 * row;
             }
         }
+
+        f0.Store(outputs[0] + first);
+        if (TRows.Count > 1) { f1.Store(outputs[1] + first); }
+        if (TRows.Count > 2) { f2.Store(outputs[2] + first); }
+        if (TRows.Count > 3) { f3.Store(outputs[3] + first); }
+        if (TRows.Count > 4) { f4.Store(outputs[4] + first); }
+        if (TRows.Count > 5) { f5.Store(outputs[5] + first); }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -95,9 +112,9 @@ internal static unsafe class Avx512VnniTile
         AvxVnni.MultiplyWideningAndAdd(sum, codes, x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish(Vector512<float> d, byte* x, Vector256<int> a, Vector256<int> b, float* sum)
+    private static Vector512<float> Finish(Vector512<float> d, byte* x, Vector256<int> a, Vector256<int> b, Vector512<float> sum)
     {
-        Vector512<float> dot = Vector512.ConvertToSingle(Vector512.Create(a, b));
-        Avx512F.FusedMultiplyAdd(dot, d * Vector512.Create(*(float*)x), Vector512.Load(sum)).Store(sum);
+        Vector512<float> dot = Vector512.ConvertToSingle(Avx512F.InsertVector256(a.ToVector512Unsafe(), b, 1));
+        return Avx512F.FusedMultiplyAdd(dot, d * Vector512.Create(*(float*)x), sum);
     }
 }

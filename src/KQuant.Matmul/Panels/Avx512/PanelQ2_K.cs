@@ -38,7 +38,8 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
 
     public static bool IsBiased => false;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
         Avx512Columns.Interleave(blocks, stride, 5, columns);
         Avx512Columns.Load(blocks + 68, stride, out _, out _, out _, out Vector512<uint> factors);
@@ -74,6 +75,7 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
         Avx512Scales.StorePair(columns + (20 * Vector), mins + (8 * Vector));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512Tile<PanelQ2_K>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512Tile<PanelQ2_K>.Multiply(panels, x, units, outputs, first, rows);
 }

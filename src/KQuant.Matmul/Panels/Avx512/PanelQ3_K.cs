@@ -38,7 +38,8 @@ internal readonly unsafe struct PanelQ3_K : IPanelFormat, IPanelShape
 
     public static bool IsBiased => true;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
         Avx512Columns.Interleave(blocks, stride, 6, columns);
         Avx512Columns.Load(blocks + 92, stride, out _, out Vector512<uint> a, out Vector512<uint> b, out Vector512<uint> c);
@@ -89,9 +90,11 @@ internal readonly unsafe struct PanelQ3_K : IPanelFormat, IPanelShape
         (-(total << 7)).Store((int*)(factors + (2 * Vector)));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512Tile<PanelQ3_K>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512Tile<PanelQ3_K>.Multiply(panels, x, units, outputs, first, rows);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreScales(byte* packed, byte* scales)
     {
         Vector512<byte> four = Vector512.Create((byte)15), two = Vector512.Create((byte)48);

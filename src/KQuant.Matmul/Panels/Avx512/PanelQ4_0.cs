@@ -29,10 +29,14 @@ internal readonly unsafe struct PanelQ4_0 : IPanelFormat, IFlatPanelShape
 
     public static bool HasMin => false;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        Avx512Columns.Interleave(blocks + 2, stride, 1, columns);
-        Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (4 * Vector)));
+        for (int b = 0; b < count; b++, blocks += 18, columns += 9 * Vector / 2)
+        {
+            Avx512Columns.Interleave(blocks + 2, stride, 1, columns);
+            Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (4 * Vector)));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -56,6 +60,7 @@ internal readonly unsafe struct PanelQ4_0 : IPanelFormat, IFlatPanelShape
         Unsafe.InitBlockUnaligned(panel, 0, (uint)((8 - blocks) * Avx512FlatTile<PanelQ4_0>.BlockBytes));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512FlatTile<PanelQ4_0>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512FlatTile<PanelQ4_0>.Multiply(panels, x, units, outputs, first, rows);
 }

@@ -29,11 +29,15 @@ internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape
 
     public static bool HasMin => true;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        Avx512Columns.Interleave(blocks + 4, stride, 1, columns);
-        Avx512Columns.Load(blocks, stride, out Vector512<uint> factors, out _, out _, out _);
-        factors.Store((uint*)(columns + (4 * Vector)));
+        for (int b = 0; b < count; b++, blocks += 20, columns += 5 * Vector)
+        {
+            Avx512Columns.Interleave(blocks + 4, stride, 1, columns);
+            Avx512Columns.Load(blocks, stride, out Vector512<uint> factors, out _, out _, out _);
+            factors.Store((uint*)(columns + (4 * Vector)));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -57,6 +61,7 @@ internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape
         Unsafe.InitBlockUnaligned(panel, 0, (uint)((8 - blocks) * Avx512FlatTile<PanelQ4_1>.BlockBytes));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512FlatTile<PanelQ4_1>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512FlatTile<PanelQ4_1>.Multiply(panels, x, units, outputs, first, rows);
 }

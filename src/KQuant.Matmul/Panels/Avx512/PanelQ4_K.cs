@@ -38,7 +38,8 @@ internal readonly unsafe struct PanelQ4_K : IPanelFormat, IPanelShape
 
     public static bool IsBiased => false;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns) => Avx512Columns.Interleave(blocks, stride, 9, columns);
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns) => Avx512Columns.Interleave(blocks, stride, 9, columns);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Expand(byte* columns, int blocks, byte* panel)
@@ -59,6 +60,7 @@ internal readonly unsafe struct PanelQ4_K : IPanelFormat, IPanelShape
         Avx512Scales.StoreScales12(columns, codes);
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512Tile<PanelQ4_K>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512Tile<PanelQ4_K>.Multiply(panels, x, units, outputs, first, rows);
 }

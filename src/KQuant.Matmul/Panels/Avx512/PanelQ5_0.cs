@@ -20,7 +20,7 @@ internal readonly unsafe struct PanelQ5_0 : IPanelFormat, IFlatPanelShape
 
     public static int Panels => 2;
 
-    public static int TileRows => 6;
+    public static int TileRows => 4;
 
     public static int PanelBytes => 8 * Avx512FlatTile<PanelQ5_0>.BlockBytes;
 
@@ -30,12 +30,16 @@ internal readonly unsafe struct PanelQ5_0 : IPanelFormat, IFlatPanelShape
 
     public static bool HasMin => false;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        Avx512Columns.Interleave(blocks + 6, stride, 1, columns);
-        Avx512Columns.Load(blocks + 2, stride, out Vector512<uint> fifth, out _, out _, out _);
-        fifth.Store((uint*)(columns + (4 * Vector)));
-        Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (5 * Vector)));
+        for (int b = 0; b < count; b++, blocks += 22, columns += 11 * Vector / 2)
+        {
+            Avx512Columns.Interleave(blocks + 6, stride, 1, columns);
+            Avx512Columns.Load(blocks + 2, stride, out Vector512<uint> fifth, out _, out _, out _);
+            fifth.Store((uint*)(columns + (4 * Vector)));
+            Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (5 * Vector)));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -64,6 +68,7 @@ internal readonly unsafe struct PanelQ5_0 : IPanelFormat, IFlatPanelShape
         Unsafe.InitBlockUnaligned(panel, 0, (uint)((8 - blocks) * Avx512FlatTile<PanelQ5_0>.BlockBytes));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512FlatTile<PanelQ5_0>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512FlatTile<PanelQ5_0>.Multiply(panels, x, units, outputs, first, rows);
 }

@@ -38,7 +38,8 @@ internal readonly unsafe struct PanelQ6_K : IPanelFormat, IPanelShape
 
     public static bool IsBiased => true;
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
         Avx512Columns.Interleave(blocks, stride, 13, columns);
         Avx512Columns.LoadHalves(blocks + 208, stride).Store((ushort*)(columns + (52 * Vector)));
@@ -90,6 +91,7 @@ internal readonly unsafe struct PanelQ6_K : IPanelFormat, IPanelShape
         (-(total << 7)).Store((int*)(factors + (2 * Vector)));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512Tile<PanelQ6_K>.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512Tile<PanelQ6_K>.Multiply(panels, x, units, outputs, first, rows);
 }

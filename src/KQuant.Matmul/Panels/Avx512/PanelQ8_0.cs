@@ -26,10 +26,14 @@ internal readonly unsafe struct PanelQ8_0 : IPanelFormat
 
     public static ActivationRecord Record => new() { IsFlat = true, Term = BlockTerm.Offset, Offset = 128 };
 
-    public static void Interleave(byte* blocks, nint stride, byte* columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        Avx512Columns.Interleave(blocks + 2, stride, 2, columns);
-        Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (8 * Vector)));
+        for (int b = 0; b < count; b++, blocks += 34, columns += 17 * Vector / 2)
+        {
+            Avx512Columns.Interleave(blocks + 2, stride, 2, columns);
+            Avx512Columns.LoadHalves(blocks, stride).Store((ushort*)(columns + (8 * Vector)));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -51,6 +55,7 @@ internal readonly unsafe struct PanelQ8_0 : IPanelFormat
         Unsafe.InitBlockUnaligned(panel, 0, (uint)((8 - blocks) * Avx512VnniTile.BlockBytes));
     }
 
-    public static void Multiply(byte* panels, byte* x, int units, float* sums, int rows) =>
-        Avx512VnniTile.Multiply(panels, x, units, sums, rows);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
+        Avx512VnniTile.Multiply(panels, x, units, outputs, first, rows);
 }
