@@ -27,9 +27,9 @@ internal static class ProductKernels
         new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true),
         new Avx512RowKernel<RowQ2_K>(), new Avx512RowKernel<RowQ3_K>(), new Avx512RowKernel<RowQ4_K>(), new Avx512RowKernel<RowQ5_K>(),
         new Avx512RowKernel<RowQ6_K>(),
-        new Avx512FlatRowKernel<RowQ4_0, NibbleCodes>(), new Avx512FlatRowKernel<RowQ4_1, NibbleCodes>(),
-        new Avx512FlatRowKernel<RowQ5_0, NibbleCodes>(), new Avx512FlatRowKernel<RowQ5_1, NibbleCodes>(),
-        new Avx512FlatRowKernel<RowQ8_0, ByteCodes>(),
+        new Avx512FlatRowKernel<RowQ4_0>(), new Avx512FlatRowKernel<RowQ4_1>(),
+        new Avx512FlatRowKernel<RowQ5_0>(), new Avx512FlatRowKernel<RowQ5_1>(),
+        new Avx512FlatRowKernel<RowQ8_0>(),
     ];
 
     /// <summary>The best kernel for a product, from the table.</summary>

@@ -39,6 +39,9 @@ internal static unsafe class Avx512Row<TFormat>
     /// <summary>Bytes of an arranged activation row.</summary>
     public static nint GetActivationBytes(int units) => (nint)(units + Group - 1) / Group * ((Group * UnitBytes) + FactorBytes);
 
+    /// <summary>Scales and minima of eight activation rows, a vector each, and the small print.</summary>
+    public static nint ScratchBytes => (16 * Vector) + sizeof(SmallPrint);
+
     /// <summary>Multiplies.</summary>
     /// <param name="weights">Wire bytes.</param>
     /// <param name="rowBytes">Bytes from weight row to weight row.</param>
@@ -47,30 +50,31 @@ internal static unsafe class Avx512Row<TFormat>
     /// <param name="x">Arranged activations.</param>
     /// <param name="rows">Activation rows, 1 to 8.</param>
     /// <param name="outputs">For each activation row, where its outputs go.</param>
+    /// <param name="scratch"><see cref="ScratchBytes"/> bytes, 64-byte aligned.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(byte* weights, nint rowBytes, int weightRows, int units, byte* x, int rows, float** outputs)
+    public static void Multiply(byte* weights, nint rowBytes, int weightRows, int units, byte* x, int rows, float** outputs, byte* scratch)
     {
         switch (rows)
         {
-            case 1: Multiply<Rows1>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 2: Multiply<Rows2>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 3: Multiply<Rows3>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 4: Multiply<Rows4>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 5: Multiply<Rows5>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 6: Multiply<Rows6>(weights, rowBytes, weightRows, units, x, outputs); break;
-            case 7: Multiply<Rows7>(weights, rowBytes, weightRows, units, x, outputs); break;
-            default: Multiply<Rows8>(weights, rowBytes, weightRows, units, x, outputs); break;
+            case 1: Multiply<Rows1>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 2: Multiply<Rows2>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 3: Multiply<Rows3>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 4: Multiply<Rows4>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 5: Multiply<Rows5>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 6: Multiply<Rows6>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            case 7: Multiply<Rows7>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
+            default: Multiply<Rows8>(weights, rowBytes, weightRows, units, x, outputs, scratch); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int units, byte* x, float** outputs)
+    private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int units, byte* x, float** outputs, byte* scratch)
         where TRows : struct, ITileRows
     {
         int unitBytes = UnitBytes;
-        SmallPrint print = default;
-        float* scales = stackalloc float[TRows.Count * Group];
-        float* mins = stackalloc float[TRows.Count * Group];
+        float* scales = (float*)scratch, mins = scales + (8 * Group);
+        var print = (SmallPrint*)(mins + (8 * Group));
+        *print = default;
         for (int n = 0; n < weightRows; n++)
         {
             Vector512<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
@@ -79,15 +83,15 @@ internal static unsafe class Avx512Row<TFormat>
             for (int unit = 0; unit < units; unit += Group)
             {
                 int count = Math.Min(Group, units - unit);
-                TFormat.Read(block, count, &print);
+                TFormat.Read(block, count, print);
                 byte* codes = group;
                 group += TRows.Count * Group * unitBytes;
                 for (int r = 0; r < TRows.Count; r++, group += FactorBytes)
                 {
-                    Scale(&print, group, scales + (r * Group), mins + (r * Group), unit == 0);
+                    Scale(print, group, scales + (r * Group), mins + (r * Group), unit == 0);
                 }
 
-                byte* unitScales = print.Scales;
+                byte* unitScales = print->Scales;
                 for (float* scale = scales; scale < scales + count; scale++, unitScales += TFormat.ScaleBytes)
                 {
                     for (int i = 0; i < TFormat.BlockBytes; i += CacheLine)

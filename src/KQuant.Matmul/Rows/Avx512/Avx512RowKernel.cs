@@ -16,7 +16,7 @@ internal sealed unsafe class Avx512RowKernel<TFormat>() : ProductKernel(TFormat.
 
     public override nint GetActivationBytes(int rows, int units) => rows * Avx512Row<TFormat>.GetActivationBytes(units);
 
-    public override nint GetScratchBytes(int units) => 0;
+    public override nint GetScratchBytes(int units) => Avx512Row<TFormat>.ScratchBytes;
 
     public override void Arrange(in ActivationView source, int* rowIndices, int rows, byte* destination)
     {
@@ -29,5 +29,5 @@ internal sealed unsafe class Avx512RowKernel<TFormat>() : ProductKernel(TFormat.
     }
 
     public override void Run(in ProductTask task, byte* scratch) => Avx512Row<TFormat>.Multiply(
-        task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Rows, task.Outputs);
+        task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Rows, task.Outputs, scratch);
 }
