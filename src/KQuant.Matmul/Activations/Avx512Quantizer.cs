@@ -28,9 +28,12 @@ internal readonly unsafe struct Avx512Quantizer : IQuantizerTier
     public static void Round(float* x, int count, float factor, sbyte* codes)
     {
         Vector512<float> factors = Vector512.Create(factor);
-        for (int i = 0; i < count; i += 16)
+        for (int i = 0; i < count; i += 32)
         {
-            Avx512F.ConvertToVector128SByte(Avx512F.ConvertToVector512Int32(Vector512.Load(x + i) * factors)).Store(codes + i);
+            // Stored as wide as the sums read it back.
+            Vector128<sbyte> low = Avx512F.ConvertToVector128SByte(Avx512F.ConvertToVector512Int32(Vector512.Load(x + i) * factors));
+            Vector128<sbyte> high = Avx512F.ConvertToVector128SByte(Avx512F.ConvertToVector512Int32(Vector512.Load(x + i + 16) * factors));
+            low.ToVector256Unsafe().WithUpper(high).Store(codes + i);
         }
     }
 
@@ -54,6 +57,9 @@ internal readonly unsafe struct Avx512Quantizer : IQuantizerTier
 
     // Sums of eight codes, 128 added to each so that they are unsigned.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Eights(sbyte* codes) => Avx512BW.SumAbsoluteDifferences(
-        Vector512.Load((byte*)codes) ^ Vector512.Create((byte)0x80), Vector512<byte>.Zero).AsByte();
+    private static Vector512<byte> Eights(sbyte* codes)
+    {
+        Vector512<uint> both = Avx512F.InsertVector256(Vector256.Load((uint*)codes).ToVector512Unsafe(), Vector256.Load((uint*)(codes + 32)), 1);
+        return Avx512BW.SumAbsoluteDifferences(both.AsByte() ^ Vector512.Create((byte)0x80), Vector512<byte>.Zero).AsByte();
+    }
 }

@@ -5,12 +5,15 @@ using KQuant.Matmul.Kernels;
 namespace KQuant.Matmul.Rows.Avx512;
 
 /// <summary>Streams the wire bytes of a K-quant once for one to eight activation rows.</summary>
-internal sealed unsafe class Avx512RowKernel<TFormat>() : ProductKernel(TFormat.Format, KernelTier.Avx512, "row")
+/// <param name="preferredRows">Up to how many activation rows it is faster than the panel kernel.</param>
+internal sealed unsafe class Avx512RowKernel<TFormat>(int preferredRows) : ProductKernel(TFormat.Format, KernelTier.Avx512, "row")
     where TFormat : struct, IAvx512RowFormat
 {
     public override bool IsCanonical => false;
 
     public override int MaxRows => 8;
+
+    public override int PreferredRows => preferredRows;
 
     public override int Granule => 1;
 
