@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using KQuant.Codecs;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
@@ -17,10 +16,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     where TFormat : struct, IPanelFormat
 {
     /// <summary>Units that are unpacked before they are multiplied.</summary>
-    private const int MaxUnits = 16;
-
-    /// <summary>The same when there is only one tile to multiply them with.</summary>
-    private const int FewUnits = 2;
+    private const int MaxUnits = 4;
 
     /// <summary>What arranged activations of one piece may take, so that they stay in cache while weights pass.</summary>
     private const int PieceBytes = 600 << 10;
@@ -76,7 +72,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
             int endTile = Math.Min(tiles.Count, tile + tilesPerPiece);
             int rows = tiles.Start(endTile) - tiles.Start(tile);
             int pieceUnits = Math.Max(1, PieceBytes / (rows * TFormat.Record.UnitBytes));
-            int stepUnits = Math.Min(pieceUnits, endTile - tile > 1 ? MaxUnits : FewUnits);
+            int stepUnits = Math.Min(pieceUnits, MaxUnits);
             for (int piece = 0; piece < task.Units; piece += pieceUnits)
             {
                 int endPiece = Math.Min(task.Units, piece + pieceUnits);
@@ -86,10 +82,17 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
                     {
                         int units = Math.Min(stepUnits, endPiece - unit);
                         (int nextRow, int nextUnit) = unit + units < endPiece ? (row, unit + units) : (row + Granule, piece);
-                        nint ahead = Offset(task, nextRow, nextUnit) - Offset(task, row, unit);
-                        Unpack(task, row, unit, units, ahead, scratch);
+                        WeightFetcher fetcher = Fetch(task, nextRow, nextUnit, units);
+                        int turn = 0, turns = TFormat.Panels + endTile - tile;
+                        for (int p = 0; p < TFormat.Panels; p++)
+                        {
+                            fetcher.FetchTo(Granule * units * ++turn / turns);
+                            Unpack(task, row + (p * TFormat.PanelRows), unit, units, scratch, p);
+                        }
+
                         for (int t = tile; t < endTile; t++)
                         {
+                            fetcher.FetchTo(Granule * units * ++turn / turns);
                             Multiply(task, tiles.Start(t), tiles.Start(t + 1), row, unit, units, scratch);
                         }
                     }
@@ -113,47 +116,38 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
         }
     }
 
-    /// <summary>Where the weights of a panel are.</summary>
+    private WeightFetcher Fetch(in ProductTask task, int row, int unit, int units) => new(
+        task.Weights + Offset(task, row, unit),
+        UnitBytes, isPacked ? UnitBytes : task.WeightRowBytes, TFormat.PanelRows,
+        isPacked ? TFormat.PanelRows * UnitBytes : UnitBytes, units,
+        TFormat.PanelRows * task.WeightRowBytes);
+
+    /// <summary>Where the weights of a row, or of a packed panel, are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private nint Offset(in ProductTask task, int row, int unit) =>
         (row * task.WeightRowBytes) + ((nint)unit * UnitBytes * (isPacked ? TFormat.PanelRows : 1));
 
-    /// <summary>Expands some units of the panels that are multiplied together.</summary>
-    /// <param name="task">The task.</param>
-    /// <param name="firstRow">First weight row.</param>
-    /// <param name="unit">First unit.</param>
-    /// <param name="units">How many units.</param>
-    /// <param name="ahead">Bytes to what will be expanded next, which is fetched into the cache meanwhile.</param>
-    /// <param name="scratch">Memory of the thread.</param>
+    /// <summary>Expands some units of a panel, beside the others that are multiplied together with it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Unpack(in ProductTask task, int firstRow, int unit, int units, nint ahead, byte* scratch)
+    private void Unpack(in ProductTask task, int row, int unit, int units, byte* scratch, int index)
     {
-        byte* columns = scratch + SumBytes, gathered = columns + ColumnBytes, panel = gathered + ColumnBytes;
-        for (int u = unit; u < unit + units; u++)
+        byte* columns = scratch + SumBytes, gathered = columns + ColumnBytes, panel = gathered + ColumnBytes + (index * TFormat.PanelBytes);
+        for (int u = unit; u < unit + units; u++, panel += TFormat.Panels * TFormat.PanelBytes)
         {
             int blocks = !TFormat.Record.IsFlat ? 1 : u == task.Units - 1 ? task.TailBlocks : 8;
-            for (int row = firstRow; row < firstRow + Granule; row += TFormat.PanelRows, panel += TFormat.PanelBytes)
+            byte* weights = task.Weights + Offset(task, row, u);
+            if (row >= task.WeightRows)
             {
-                byte* weights = task.Weights + Offset(task, row, u);
-                if (row >= task.WeightRows)
-                {
-                    Unsafe.InitBlockUnaligned(panel, 0, (uint)TFormat.PanelBytes);
-                }
-                else if (isPacked)
-                {
-                    Prefetch(weights + ahead, TFormat.PanelRows * UnitBytes);
-                    TFormat.Expand(weights, blocks, panel);
-                }
-                else
-                {
-                    for (int r = 0; r < TFormat.PanelRows; r++)
-                    {
-                        Prefetch(weights + ahead + (r * task.WeightRowBytes), UnitBytes);
-                    }
-
-                    Interleave(weights, task.WeightRowBytes, Math.Min(task.WeightRows - row, TFormat.PanelRows), blocks, gathered, columns);
-                    TFormat.Expand(columns, blocks, panel);
-                }
+                Unsafe.InitBlockUnaligned(panel, 0, (uint)TFormat.PanelBytes);
+            }
+            else if (isPacked)
+            {
+                TFormat.Expand(weights, blocks, panel);
+            }
+            else
+            {
+                Interleave(weights, task.WeightRowBytes, Math.Min(task.WeightRows - row, TFormat.PanelRows), blocks, gathered, columns);
+                TFormat.Expand(columns, blocks, panel);
             }
         }
     }
@@ -215,18 +209,6 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     }
 
     private static void Copy(float* source, float* destination, int count) => new Span<float>(source, count).CopyTo(new Span<float>(destination, count));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Prefetch(byte* start, int bytes)
-    {
-        if (Sse.IsSupported)
-        {
-            for (int i = 0; i < bytes; i += CacheLine)
-            {
-                Sse.Prefetch0(start + i);
-            }
-        }
-    }
 
     /// <summary>Activation rows cut into tiles of nearly the same size.</summary>
     private readonly struct Tiles(int rows, int tileRows)

@@ -41,10 +41,21 @@ internal static unsafe class Avx512Columns
         d = Avx512F.UnpackHigh(high01, high23).AsUInt32();
     }
 
-    /// <summary>The two bytes at the same place of every row.</summary>
+    /// <summary>The two bytes at the start of every row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<ushort> LoadHalves(byte* rows, nint stride) =>
-        Halves(rows, stride).ToVector256Unsafe().WithUpper(Halves(rows + (8 * stride), stride));
+    public static Vector256<ushort> LoadHalves(byte* rows, nint stride)
+    {
+        Load(rows, stride, out Vector512<uint> words, out _, out _, out _);
+        return Avx512F.ConvertToVector256UInt16(words);
+    }
+
+    /// <summary>The last two bytes of sixteen of every row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<ushort> LoadLastHalves(byte* rows, nint stride)
+    {
+        Load(rows, stride, out _, out _, out _, out Vector512<uint> words);
+        return Avx512F.ConvertToVector256UInt16(words >>> 16);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Rows(byte* row, nint group)
@@ -53,18 +64,5 @@ internal static unsafe class Avx512Columns
         rows = Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + group)), 1);
         rows = Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + (2 * group))), 2);
         return Avx512F.InsertVector128(rows, Vector128.Load((uint*)(row + (3 * group))), 3);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<ushort> Halves(byte* row, nint stride)
-    {
-        Vector128<ushort> halves = Vector128.CreateScalarUnsafe(*(ushort*)row);
-        halves = Sse2.Insert(halves, *(ushort*)(row + stride), 1);
-        halves = Sse2.Insert(halves, *(ushort*)(row + (2 * stride)), 2);
-        halves = Sse2.Insert(halves, *(ushort*)(row + (3 * stride)), 3);
-        halves = Sse2.Insert(halves, *(ushort*)(row + (4 * stride)), 4);
-        halves = Sse2.Insert(halves, *(ushort*)(row + (5 * stride)), 5);
-        halves = Sse2.Insert(halves, *(ushort*)(row + (6 * stride)), 6);
-        return Sse2.Insert(halves, *(ushort*)(row + (7 * stride)), 7);
     }
 }

@@ -98,12 +98,36 @@ internal static unsafe class Avx512FlatTile<TShape>
                     if (TRows.Count > 5) { i5a += Dot(s5a, ones); i5b += Dot(s5b, ones); }
                 }
 
-                f0a = Finish<TRows>(panel, x, i0a, f0a); f0b = Finish<TRows>(panel + next, x, i0b, f0b);
-                if (TRows.Count > 1) { f1a = Finish<TRows>(panel, x + 4, i1a, f1a); f1b = Finish<TRows>(panel + next, x + 4, i1b, f1b); }
-                if (TRows.Count > 2) { f2a = Finish<TRows>(panel, x + 8, i2a, f2a); f2b = Finish<TRows>(panel + next, x + 8, i2b, f2b); }
-                if (TRows.Count > 3) { f3a = Finish<TRows>(panel, x + 12, i3a, f3a); f3b = Finish<TRows>(panel + next, x + 12, i3b, f3b); }
-                if (TRows.Count > 4) { f4a = Finish<TRows>(panel, x + 16, i4a, f4a); f4b = Finish<TRows>(panel + next, x + 16, i4b, f4b); }
-                if (TRows.Count > 5) { f5a = Finish<TRows>(panel, x + 20, i5a, f5a); f5b = Finish<TRows>(panel + next, x + 20, i5b, f5b); }
+                byte* terms = x + row;
+                Vector512<float> scale, scaleA = Vector512.Load((float*)panel), scaleB = Vector512.Load((float*)(panel + next));
+                if (!TShape.HasMin)
+                {
+                    Vector512<int> start;
+                    start = Vector512.Create(*(int*)terms); i0a += start; i0b += start;
+                    if (TRows.Count > 1) { start = Vector512.Create(*(int*)(terms + 4)); i1a += start; i1b += start; }
+                    if (TRows.Count > 2) { start = Vector512.Create(*(int*)(terms + 8)); i2a += start; i2b += start; }
+                    if (TRows.Count > 3) { start = Vector512.Create(*(int*)(terms + 12)); i3a += start; i3b += start; }
+                    if (TRows.Count > 4) { start = Vector512.Create(*(int*)(terms + 16)); i4a += start; i4b += start; }
+                    if (TRows.Count > 5) { start = Vector512.Create(*(int*)(terms + 20)); i5a += start; i5b += start; }
+                }
+
+                scale = Vector512.Create(*(float*)x); f0a = Add(f0a, i0a, scaleA * scale); f0b = Add(f0b, i0b, scaleB * scale);
+                if (TRows.Count > 1) { scale = Vector512.Create(*(float*)(x + 4)); f1a = Add(f1a, i1a, scaleA * scale); f1b = Add(f1b, i1b, scaleB * scale); }
+                if (TRows.Count > 2) { scale = Vector512.Create(*(float*)(x + 8)); f2a = Add(f2a, i2a, scaleA * scale); f2b = Add(f2b, i2b, scaleB * scale); }
+                if (TRows.Count > 3) { scale = Vector512.Create(*(float*)(x + 12)); f3a = Add(f3a, i3a, scaleA * scale); f3b = Add(f3b, i3b, scaleB * scale); }
+                if (TRows.Count > 4) { scale = Vector512.Create(*(float*)(x + 16)); f4a = Add(f4a, i4a, scaleA * scale); f4b = Add(f4b, i4b, scaleB * scale); }
+                if (TRows.Count > 5) { scale = Vector512.Create(*(float*)(x + 20)); f5a = Add(f5a, i5a, scaleA * scale); f5b = Add(f5b, i5b, scaleB * scale); }
+                if (TShape.HasMin)
+                {
+                    Vector512<float> minA = Vector512.Load((float*)(panel + Vector)), minB = Vector512.Load((float*)(panel + next + Vector));
+                    scale = Vector512.Create(*(float*)terms); f0a = Add(f0a, minA, scale); f0b = Add(f0b, minB, scale);
+                    if (TRows.Count > 1) { scale = Vector512.Create(*(float*)(terms + 4)); f1a = Add(f1a, minA, scale); f1b = Add(f1b, minB, scale); }
+                    if (TRows.Count > 2) { scale = Vector512.Create(*(float*)(terms + 8)); f2a = Add(f2a, minA, scale); f2b = Add(f2b, minB, scale); }
+                    if (TRows.Count > 3) { scale = Vector512.Create(*(float*)(terms + 12)); f3a = Add(f3a, minA, scale); f3b = Add(f3b, minB, scale); }
+                    if (TRows.Count > 4) { scale = Vector512.Create(*(float*)(terms + 16)); f4a = Add(f4a, minA, scale); f4b = Add(f4b, minB, scale); }
+                    if (TRows.Count > 5) { scale = Vector512.Create(*(float*)(terms + 20)); f5a = Add(f5a, minA, scale); f5b = Add(f5b, minB, scale); }
+                }
+
                 panel += BlockBytes - (8 * Vector);
                 x += 2 * row;
             }
@@ -127,22 +151,10 @@ internal static unsafe class Avx512FlatTile<TShape>
     private static Vector512<int> Dot(Vector512<short> x, Vector512<short> y) => Avx512BW.MultiplyAddAdjacent(x, y);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Finish<TRows>(byte* factors, byte* x, Vector512<int> dot, Vector512<float> sum)
-        where TRows : struct, ITileRows
-    {
-        byte* term = x + (4 * TRows.Count);
-        if (!TShape.HasMin)
-        {
-            dot += Vector512.Create(*(int*)term);
-        }
+    private static Vector512<float> Add(Vector512<float> sum, Vector512<int> dot, Vector512<float> scale) =>
+        Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), scale, sum);
 
-        Vector512<float> d = Vector512.Load((float*)factors) * Vector512.Create(*(float*)x);
-        sum = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), d, sum);
-        if (TShape.HasMin)
-        {
-            sum = Avx512F.FusedMultiplyAdd(Vector512.Load((float*)(factors + Vector)), Vector512.Create(*(float*)term), sum);
-        }
-
-        return sum;
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Add(Vector512<float> sum, Vector512<float> min, Vector512<float> scale) =>
+        Vector512.FusedMultiplyAdd(min, scale, sum);
 }

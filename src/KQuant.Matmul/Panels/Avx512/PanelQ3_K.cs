@@ -46,7 +46,7 @@ internal readonly unsafe struct PanelQ3_K : IPanelFormat, IPanelShape
         a.Store((uint*)(columns + (24 * Vector)));
         b.Store((uint*)(columns + (25 * Vector)));
         c.Store((uint*)(columns + (26 * Vector)));
-        Avx512Columns.LoadHalves(blocks + 108, stride).Store((ushort*)(columns + (27 * Vector)));
+        Avx512Columns.LoadLastHalves(blocks + 94, stride).Store((ushort*)(columns + (27 * Vector)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -42,7 +42,7 @@ internal readonly unsafe struct PanelQ6_K : IPanelFormat, IPanelShape
     public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
         Avx512Columns.Interleave(blocks, stride, 13, columns);
-        Avx512Columns.LoadHalves(blocks + 208, stride).Store((ushort*)(columns + (52 * Vector)));
+        Avx512Columns.LoadLastHalves(blocks + 194, stride).Store((ushort*)(columns + (52 * Vector)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
