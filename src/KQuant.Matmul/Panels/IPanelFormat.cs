@@ -4,8 +4,9 @@ namespace KQuant.Matmul.Panels;
 
 /// <summary>
 /// One codec's part in the panel kernels of one instruction set. Weights pass through three forms: wire blocks of single rows; columns, in
-/// which the blocks of <see cref="PanelRows"/> rows are interleaved by 32-bit words and nothing else changes (what prepacked
-/// weights are stored as); and panels, in which every code has a byte and every scale is ready to multiply with.
+/// which the blocks of <see cref="PanelRows"/> rows are interleaved by 32-bit words and hardly anything else changes (what prepacked
+/// weights are stored as); and panels, in which every code has a byte and every factor is ready to multiply with. One 32-bit lane of a column
+/// or panel belongs to one row.
 /// </summary>
 internal unsafe interface IPanelFormat
 {
@@ -21,17 +22,29 @@ internal unsafe interface IPanelFormat
     /// <summary>Weight rows in a panel: 32-bit lanes in a vector.</summary>
     static abstract int PanelRows { get; }
 
-    /// <summary>Panels that <see cref="Multiply"/> takes side by side.</summary>
+    /// <summary>Panels that are multiplied side by side.</summary>
     static abstract int Panels { get; }
 
-    /// <summary>The most activation rows that <see cref="Multiply"/> takes.</summary>
+    /// <summary>The most activation rows in a tile.</summary>
     static abstract int TileRows { get; }
 
-    /// <summary>Bytes of a unit of a panel.</summary>
-    static abstract int PanelBytes { get; }
+    /// <summary>Bytes of the codes of a unit of a panel.</summary>
+    static abstract int CodeBytes { get; }
 
-    /// <summary>What goes with the codes of an activation row.</summary>
+    /// <summary>Bytes of the factors of a unit of a panel.</summary>
+    static abstract int FactorBytes { get; }
+
+    /// <summary>What <see cref="Multiply"/> takes of an activation row.</summary>
     static abstract ActivationRecord Record { get; }
+
+    /// <summary>Up to how many tiles it is faster to put codes together from columns in every tile than to make panels.</summary>
+    static abstract int ColumnTiles { get; }
+
+    /// <summary>Bytes of the factors that go with columns.</summary>
+    static abstract int ColumnFactorBytes { get; }
+
+    /// <summary>What <see cref="MultiplyColumns"/> takes of an activation row.</summary>
+    static abstract ActivationRecord ColumnRecord { get; }
 
     /// <summary>Interleaves blocks of every row of a panel.</summary>
     /// <param name="blocks">The first row's blocks.</param>
@@ -43,15 +56,19 @@ internal unsafe interface IPanelFormat
     /// <summary>Makes a unit of a panel from columns.</summary>
     /// <param name="columns">Interleaved blocks.</param>
     /// <param name="blocks">How many: 1 for K-quants, 1 to 8 for 32-wide codecs.</param>
-    /// <param name="panel"><see cref="PanelBytes"/> bytes, aligned to a vector.</param>
-    static abstract void Expand(byte* columns, int blocks, byte* panel);
+    /// <param name="codes"><see cref="CodeBytes"/> bytes, aligned to a vector.</param>
+    /// <param name="factors"><see cref="FactorBytes"/> bytes, aligned to a vector.</param>
+    static abstract void Expand(byte* columns, int blocks, byte* codes, byte* factors);
 
-    /// <summary>Multiplies panels side by side with a tile of activation rows, in canonical order.</summary>
-    /// <param name="panels">Units, each of <see cref="Panels"/> panels.</param>
-    /// <param name="x">Arranged activations.</param>
-    /// <param name="units">How many units.</param>
-    /// <param name="outputs">For each activation row, where its outputs are.</param>
-    /// <param name="first">Which of them belongs to the first weight row; products are added to it and those behind it.</param>
-    /// <param name="rows">Activation rows, 1 to <see cref="TileRows"/>.</param>
-    static abstract void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows);
+    /// <summary>Makes only the factors, for <see cref="MultiplyColumns"/>.</summary>
+    /// <param name="columns">Interleaved blocks.</param>
+    /// <param name="blocks">How many.</param>
+    /// <param name="factors"><see cref="ColumnFactorBytes"/> bytes, aligned to a vector.</param>
+    static abstract void ExpandFactors(byte* columns, int blocks, byte* factors);
+
+    /// <summary>Multiplies panels with a tile of activation rows, in canonical order.</summary>
+    static abstract void Multiply(in TileTask task);
+
+    /// <summary>The same with columns instead of the codes of panels.</summary>
+    static abstract void MultiplyColumns(in TileTask task);
 }

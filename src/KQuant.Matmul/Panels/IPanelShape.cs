@@ -16,6 +16,11 @@ internal interface IPanelShape
     static abstract int MinPairs { get; }
 
     /// <summary>
+    /// Whether minima are what codes are too large by, times scales, and so belong to the integer product instead of having a factor of their own.
+    /// </summary>
+    static abstract bool MinsAreOffsets { get; }
+
+    /// <summary>
     /// Whether codes are signed and activations biased by 128 to be unsigned, instead of the other way round. What the bias adds is
     /// the same for every activation row, so it is taken off where the 32-bit sums start.
     /// </summary>

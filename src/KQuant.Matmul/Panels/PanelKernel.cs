@@ -25,7 +25,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
 
     private const int CacheLine = 64;
 
-    private readonly int _bytesPerBlock = QuantCodec.Get(TFormat.Format).BytesPerBlock;
+    private readonly int _unitBytes = BlocksPerUnit * QuantCodec.Get(TFormat.Format).BytesPerBlock;
 
     public override bool IsSupported => TFormat.IsSupported;
 
@@ -39,20 +39,25 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
 
     private static int BlocksPerUnit => TFormat.Record.IsFlat ? 8 : 1;
 
-    private int UnitBytes => BlocksPerUnit * _bytesPerBlock;
+    /// <summary>Bytes of a unit of columns.</summary>
+    private int ColumnBytes => TFormat.PanelRows * _unitBytes;
 
-    private static nint SumBytes => TFormat.TileRows * TFormat.PanelRows * TFormat.Panels * sizeof(float);
+    private static int SumBytes => TFormat.TileRows * TFormat.PanelRows * TFormat.Panels * sizeof(float);
 
-    public override nint GetActivationBytes(int rows, int units) => (nint)rows * units * TFormat.Record.UnitBytes;
+    /// <summary>Bytes of the codes of a panel, or of its columns, and a little more, so that panels do not meet in the cache.</summary>
+    private int CodeBytes => Align(MaxUnits * Math.Max(TFormat.CodeBytes, ColumnBytes)) + CacheLine;
 
-    // Outputs of a tile, wire bytes of a unit of a panel twice (rows gathered, columns), panels.
-    public override nint GetScratchBytes(int units) => SumBytes + (2 * ColumnBytes) + ((nint)MaxUnits * TFormat.Panels * TFormat.PanelBytes);
+    private static int FactorBytes => Math.Max(TFormat.FactorBytes, TFormat.ColumnFactorBytes);
 
-    private nint ColumnBytes => ((TFormat.PanelRows * UnitBytes) + CacheLine - 1) / CacheLine * CacheLine;
+    public override nint GetActivationBytes(int rows, int units) => (nint)rows * units * Record(rows).UnitBytes;
+
+    // Outputs of a tile, a unit of gathered rows and of columns, codes, factors.
+    public override nint GetScratchBytes(int units) =>
+        SumBytes + (2 * Align(ColumnBytes)) + (TFormat.Panels * (CodeBytes + (MaxUnits * FactorBytes)));
 
     public override void Arrange(in ActivationView source, int* rowIndices, int rows, byte* destination)
     {
-        ActivationRecord record = TFormat.Record;
+        ActivationRecord record = Record(rows);
         var tiles = new Tiles(rows, TFormat.TileRows);
         for (int t = 0; t < tiles.Count; t++)
         {
@@ -64,14 +69,18 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Run(in ProductTask task, byte* scratch)
     {
-        Clear(task);
+        for (int m = 0; m < task.Rows; m++)
+        {
+            new Span<float>(task.Outputs[m], task.WeightRows).Clear();
+        }
+
         var tiles = new Tiles(task.Rows, TFormat.TileRows);
         int tilesPerPiece = MaxPieceRows / TFormat.TileRows;
         for (int tile = 0; tile < tiles.Count; tile += tilesPerPiece)
         {
             int endTile = Math.Min(tiles.Count, tile + tilesPerPiece);
             int rows = tiles.Start(endTile) - tiles.Start(tile);
-            int pieceUnits = Math.Max(1, PieceBytes / (rows * TFormat.Record.UnitBytes));
+            int pieceUnits = Math.Max(1, PieceBytes / (rows * Record(task.Rows).UnitBytes));
             int stepUnits = Math.Min(pieceUnits, MaxUnits);
             for (int piece = 0; piece < task.Units; piece += pieceUnits)
             {
@@ -82,18 +91,19 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
                     {
                         int units = Math.Min(stepUnits, endPiece - unit);
                         (int nextRow, int nextUnit) = unit + units < endPiece ? (row, unit + units) : (row + Granule, piece);
-                        WeightFetcher fetcher = Fetch(task, nextRow, nextUnit, units);
-                        int turn = 0, turns = TFormat.Panels + endTile - tile;
+                        TileTask work = Prepare(task, row, unit, units, scratch);
+                        work.Fetch = Fetch(task, nextRow, nextUnit, units);
                         for (int p = 0; p < TFormat.Panels; p++)
                         {
-                            fetcher.FetchTo(Granule * units * ++turn / turns);
-                            Unpack(task, row + (p * TFormat.PanelRows), unit, units, scratch, p);
+                            Unpack(task, ref work, row + (p * TFormat.PanelRows), unit, p, endTile - tile, scratch);
                         }
 
+                        int left = TFormat.PanelRows - work.FetchPieces;
                         for (int t = tile; t < endTile; t++)
                         {
-                            fetcher.FetchTo(Granule * units * ++turn / turns);
-                            Multiply(task, tiles.Start(t), tiles.Start(t + 1), row, unit, units, scratch);
+                            work.FetchPieces = (left * (t + 1 - tile) / (endTile - tile)) - (left * (t - tile) / (endTile - tile));
+                            Multiply(task, ref work, tiles.Start(t), tiles.Start(t + 1), row, unit, scratch);
+                            work.Fetch.Next += work.FetchPieces * work.Fetch.Stride;
                         }
                     }
                 }
@@ -103,51 +113,108 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
 
     public override void Pack(byte* weights, nint rowBytes, int rows, int units, int tailBlocks, byte* packed)
     {
-        byte* gathered = stackalloc byte[TFormat.PanelRows * UnitBytes];
-        for (int row = 0; row < rows; row += TFormat.PanelRows)
+        byte* gathered = stackalloc byte[ColumnBytes];
+        int panels = (rows + Granule - 1) / Granule * TFormat.Panels;
+        for (int p = 0; p < panels; p++)
         {
+            int row = p * TFormat.PanelRows;
+            byte* panel = packed + (row * rowBytes);
+            if (row >= rows)
+            {
+                Unsafe.InitBlockUnaligned(panel, 0, checked((uint)(TFormat.PanelRows * rowBytes)));
+                continue;
+            }
+
             for (int u = 0; u < units; u++)
             {
+                byte* from = weights + (row * rowBytes) + ((nint)u * _unitBytes);
                 int blocks = u == units - 1 ? tailBlocks : BlocksPerUnit;
-                byte* from = weights + (row * rowBytes) + ((nint)u * UnitBytes);
-                byte* to = packed + (row * rowBytes) + ((nint)u * UnitBytes * TFormat.PanelRows);
-                Interleave(from, rowBytes, Math.Min(rows - row, TFormat.PanelRows), blocks, gathered, to);
+                Interleave(from, rowBytes, Math.Min(rows - row, TFormat.PanelRows), blocks, gathered, panel + ((nint)u * ColumnBytes));
             }
         }
     }
 
-    private WeightFetcher Fetch(in ProductTask task, int row, int unit, int units) => new(
-        task.Weights + Offset(task, row, unit),
-        UnitBytes, isPacked ? UnitBytes : task.WeightRowBytes, TFormat.PanelRows,
-        isPacked ? TFormat.PanelRows * UnitBytes : UnitBytes, units,
-        TFormat.PanelRows * task.WeightRowBytes);
+    // Products of one kind take the same way for as many activation rows.
+    private static bool TakesColumns(int rows) => (rows + TFormat.TileRows - 1) / TFormat.TileRows <= TFormat.ColumnTiles;
+
+    private static ActivationRecord Record(int rows) => TakesColumns(rows) ? TFormat.ColumnRecord : TFormat.Record;
+
+    private static int Align(int bytes) => (bytes + CacheLine - 1) / CacheLine * CacheLine;
+
+    private static int Blocks(in ProductTask task, int unit) => !TFormat.Record.IsFlat ? 1 : unit == task.Units - 1 ? task.TailBlocks : 8;
+
+    /// <summary>Some units in as many pieces as a panel has rows.</summary>
+    private WeightFetch Fetch(in ProductTask task, int row, int unit, int units) => new()
+    {
+        Next = task.Weights + Offset(task, row, unit),
+        Bytes = units * _unitBytes,
+        Stride = isPacked ? units * _unitBytes : task.WeightRowBytes,
+        Panel = TFormat.PanelRows * task.WeightRowBytes,
+    };
 
     /// <summary>Where the weights of a row, or of a packed panel, are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private nint Offset(in ProductTask task, int row, int unit) =>
-        (row * task.WeightRowBytes) + ((nint)unit * UnitBytes * (isPacked ? TFormat.PanelRows : 1));
+    private nint Offset(in ProductTask task, int row, int unit) => (row * task.WeightRowBytes) + ((nint)unit * (isPacked ? ColumnBytes : _unitBytes));
 
-    /// <summary>Expands some units of a panel, beside the others that are multiplied together with it.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Unpack(in ProductTask task, int row, int unit, int units, byte* scratch, int index)
+    /// <summary>Says where codes and factors of some units are, or will be.</summary>
+    private TileTask Prepare(in ProductTask task, int row, int unit, int units, byte* scratch)
     {
-        byte* columns = scratch + SumBytes, gathered = columns + ColumnBytes, panel = gathered + ColumnBytes + (index * TFormat.PanelBytes);
-        for (int u = unit; u < unit + units; u++, panel += TFormat.Panels * TFormat.PanelBytes)
+        byte* codes = scratch + SumBytes + (2 * Align(ColumnBytes));
+        var work = new TileTask
         {
-            int blocks = !TFormat.Record.IsFlat ? 1 : u == task.Units - 1 ? task.TailBlocks : 8;
-            byte* weights = task.Weights + Offset(task, row, u);
-            if (row >= task.WeightRows)
+            Codes = codes,
+            UnitStride = TFormat.CodeBytes,
+            PanelStride = CodeBytes,
+            Factors = codes + (TFormat.Panels * CodeBytes),
+            Units = units,
+            Blocks = Blocks(task, unit + units - 1) + ((units - 1) * BlocksPerUnit),
+        };
+        if (TakesColumns(task.Rows))
+        {
+            work.UnitStride = ColumnBytes;
+            if (isPacked)
             {
-                Unsafe.InitBlockUnaligned(panel, 0, (uint)TFormat.PanelBytes);
+                work.Codes = task.Weights + Offset(task, row, unit);
+                work.PanelStride = TFormat.PanelRows * task.WeightRowBytes;
             }
-            else if (isPacked)
+        }
+
+        return work;
+    }
+
+    /// <summary>Makes some units of a panel ready to be multiplied.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Unpack(in ProductTask task, ref TileTask work, int row, int unit, int panel, int tiles, byte* scratch)
+    {
+        // Unpacking takes about as long as multiplying a tile, and fetches its share; but next to nothing if there are only factors to unpack.
+        bool takesColumns = TakesColumns(task.Rows);
+        int share = takesColumns && isPacked ? 0 : TFormat.PanelRows * TFormat.Panels / (TFormat.Panels + tiles);
+        int turn = panel * work.Units, turns = TFormat.Panels * work.Units;
+        int factorBytes = takesColumns ? TFormat.ColumnFactorBytes : TFormat.FactorBytes;
+        byte* gathered = scratch + SumBytes, columns = gathered + Align(ColumnBytes);
+        byte* codes = work.Codes + (panel * work.PanelStride), factors = work.Factors + (panel * factorBytes);
+        for (int u = unit; u < unit + work.Units; u++, codes += work.UnitStride, factors += TFormat.Panels * factorBytes)
+        {
+            for (turn++; work.FetchPieces < share * turn / turns; work.FetchPieces++)
             {
-                TFormat.Expand(weights, blocks, panel);
+                work.Fetch.Fetch();
+            }
+
+            byte* weights = task.Weights + Offset(task, row, u);
+            if (!isPacked)
+            {
+                byte* target = takesColumns ? codes : columns;
+                Interleave(weights, task.WeightRowBytes, Math.Min(task.WeightRows - row, TFormat.PanelRows), Blocks(task, u), gathered, target);
+                weights = target;
+            }
+
+            if (takesColumns)
+            {
+                TFormat.ExpandFactors(weights, Blocks(task, u), factors);
             }
             else
             {
-                Interleave(weights, task.WeightRowBytes, Math.Min(task.WeightRows - row, TFormat.PanelRows), blocks, gathered, columns);
-                TFormat.Expand(columns, blocks, panel);
+                TFormat.Expand(weights, Blocks(task, u), codes, factors);
             }
         }
     }
@@ -158,30 +225,31 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
         if (rows < TFormat.PanelRows)
         {
             // The rows that are missing are zeros; nothing behind the last one may be read.
-            int unitBytes = blocks * _bytesPerBlock;
-            Unsafe.InitBlockUnaligned(gathered, 0, (uint)(TFormat.PanelRows * unitBytes));
+            int bytes = _unitBytes / BlocksPerUnit * blocks;
+            Unsafe.InitBlockUnaligned(gathered, 0, (uint)ColumnBytes);
             for (int r = 0; r < rows; r++)
             {
-                Unsafe.CopyBlockUnaligned(gathered + (r * unitBytes), weights + (r * rowBytes), (uint)unitBytes);
+                Unsafe.CopyBlockUnaligned(gathered + (r * _unitBytes), weights + (r * rowBytes), (uint)bytes);
             }
 
             weights = gathered;
-            rowBytes = unitBytes;
+            rowBytes = _unitBytes;
         }
 
         TFormat.Interleave(weights, rowBytes, blocks, columns);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Multiply(in ProductTask task, int first, int end, int weightRow, int unit, int units, byte* scratch)
+    private void Multiply(in ProductTask task, ref TileTask work, int first, int end, int weightRow, int unit, byte* scratch)
     {
-        float* sums = (float*)scratch;
-        byte* panels = scratch + SumBytes + (2 * ColumnBytes);
-        int rows = end - first, width = task.WeightRows - weightRow;
-        byte* x = task.Activations + ((((nint)first * task.Units) + ((nint)unit * rows)) * TFormat.Record.UnitBytes);
+        int rows = end - first, width = task.WeightRows - weightRow, totalRows = task.Rows;
+        work.Activations = task.Activations + ((((nint)first * task.Units) + ((nint)unit * rows)) * Record(task.Rows).UnitBytes);
+        work.Rows = rows;
+        work.Outputs = task.Outputs + first;
+        work.FirstOutput = weightRow;
         if (width >= Granule)
         {
-            TFormat.Multiply(panels, x, units, task.Outputs + first, weightRow, rows);
+            Multiply(work);
             return;
         }
 
@@ -189,22 +257,28 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
         float** outputs = stackalloc float*[rows];
         for (int r = 0; r < rows; r++)
         {
-            outputs[r] = sums + (r * Granule);
+            outputs[r] = (float*)scratch + (r * Granule);
             Copy(task.Outputs[first + r] + weightRow, outputs[r], width);
         }
 
-        TFormat.Multiply(panels, x, units, outputs, 0, rows);
+        work.Outputs = outputs;
+        work.FirstOutput = 0;
+        Multiply(work);
         for (int r = 0; r < rows; r++)
         {
             Copy(outputs[r], task.Outputs[first + r] + weightRow, width);
         }
-    }
 
-    private static void Clear(in ProductTask task)
-    {
-        for (int m = 0; m < task.Rows; m++)
+        void Multiply(in TileTask tile)
         {
-            new Span<float>(task.Outputs[m], task.WeightRows).Clear();
+            if (TakesColumns(totalRows))
+            {
+                TFormat.MultiplyColumns(tile);
+            }
+            else
+            {
+                TFormat.Multiply(tile);
+            }
         }
     }
 

@@ -38,6 +38,14 @@ internal static unsafe class Avx512Scales
         (Avx512BW.Shuffle(bytes.AsByte(), HighLanes(0x03800380)).AsInt16() >> 8).Store((short*)(scales + (3 * Vector)));
     }
 
+    /// <summary>Writes the four signed bytes of every lane, shifted to the left, as two pairs of 16-bit factors: two vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairsSigned(Vector512<uint> bytes, byte shift, byte* mins)
+    {
+        (Avx512BW.Shuffle(bytes.AsByte(), HighLanes(0x01800080)).AsInt16() >> 8 << shift).Store((short*)mins);
+        (Avx512BW.Shuffle(bytes.AsByte(), HighLanes(0x03800280)).AsInt16() >> 8 << shift).Store((short*)(mins + Vector));
+    }
+
     /// <summary>Scale times the sum of the codes of a sub-block.</summary>
     /// <param name="sums">Byte j of a lane is the sum of codes j, j + 4, j + 8 and j + 12, below 256.</param>
     /// <param name="offset">What every code is too large by.</param>

@@ -5,10 +5,10 @@ using KQuant.Codecs;
 namespace KQuant.Matmul.Panels.Avx512;
 
 /// <summary>
-/// q2_K panels. Columns 0 to 3 are scales and minima, column 20 is d and dmin; column 4 + 8 h + t has codes of the four planes of half h,
+/// q2_K. Columns 0 to 3 are scales and minima, column 20 is d and dmin; column 4 + 8 h + t has codes of the four planes of half h,
 /// two bits each.
 /// </summary>
-internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
+internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape, IPackedCodes
 {
     private const int Vector = Avx512Columns.Bytes;
 
@@ -24,9 +24,17 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
 
     public static int TileRows => 6;
 
-    public static int PanelBytes => Avx512Tile<PanelQ2_K>.PanelBytes;
+    public static int CodeBytes => 64 * Vector;
+
+    public static int FactorBytes => Avx512Tile<PanelQ2_K, ExpandedCodes<PanelQ2_K>>.FactorBytes;
 
     public static ActivationRecord Record => new() { MinPairs = 8 };
+
+    public static int ColumnTiles => 3;
+
+    public static int ColumnFactorBytes => FactorBytes;
+
+    public static ActivationRecord ColumnRecord => Record;
 
     public static int Steps => 4;
 
@@ -36,7 +44,23 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
 
     public static int MinPairs => 8;
 
+    public static bool MinsAreOffsets => false;
+
     public static bool IsBiased => false;
+
+    public static int LowBits => 2;
+
+    public static int HighBits => 0;
+
+    public static int HighPlace => 0;
+
+    public static int LowColumn(int subBlock) => 4 + (subBlock / 8 * 8) + (subBlock % 2 * 4);
+
+    public static int LowBit(int subBlock) => subBlock % 8 / 2 * 2;
+
+    public static int HighColumn(int subBlock) => 0;
+
+    public static int HighBit(int subBlock) => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
@@ -47,10 +71,9 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Expand(byte* columns, int blocks, byte* panel)
+    public static void Expand(byte* columns, int blocks, byte* codes, byte* factors)
     {
-        Vector512<byte> two = Vector512.Create((byte)3), four = Vector512.Create((byte)15);
-        byte* codes = panel;
+        Vector512<byte> two = Vector512.Create((byte)3);
         byte* column = columns + (4 * Vector);
         for (int half = 0; half < 2; half++, codes += 24 * Vector)
         {
@@ -64,11 +87,18 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
             }
         }
 
-        byte* mins = codes + (16 * Vector);
+        ExpandFactors(columns, blocks, factors);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
+    {
+        Vector512<byte> four = Vector512.Create((byte)15);
+        byte* mins = factors + (16 * Vector);
         for (int i = 0; i < 4; i++)
         {
             Vector512<ushort> packed = Vector512.Load((ushort*)(columns + (i * Vector)));
-            Avx512Scales.StoreTwice((packed.AsByte() & four).AsUInt32(), codes + (4 * i * Vector));
+            Avx512Scales.StoreTwice((packed.AsByte() & four).AsUInt32(), factors + (4 * i * Vector));
             Avx512Scales.StorePairs(((packed >>> 4).AsByte() & four).AsUInt32(), mins + (2 * i * Vector));
         }
 
@@ -76,6 +106,8 @@ internal readonly unsafe struct PanelQ2_K : IPanelFormat, IPanelShape
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
-        Avx512Tile<PanelQ2_K>.Multiply(panels, x, units, outputs, first, rows);
+    public static void Multiply(in TileTask task) => Avx512Tile<PanelQ2_K, ExpandedCodes<PanelQ2_K>>.Multiply(task);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyColumns(in TileTask task) => Avx512Tile<PanelQ2_K, PackedCodes<PanelQ2_K>>.Multiply(task);
 }

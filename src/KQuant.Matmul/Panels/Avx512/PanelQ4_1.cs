@@ -4,8 +4,8 @@ using KQuant.Codecs;
 
 namespace KQuant.Matmul.Panels.Avx512;
 
-/// <summary>q4_1 panels: four columns of codes, low nibbles before high ones, and one of d and m.</summary>
-internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape
+/// <summary>q4_1: four columns of codes, low nibbles before high ones, and one of d and m.</summary>
+internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape, IPackedFlatCodes
 {
     private const int Vector = Avx512Columns.Bytes;
 
@@ -21,18 +21,30 @@ internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape
 
     public static int TileRows => 6;
 
-    public static int PanelBytes => 8 * Avx512FlatTile<PanelQ4_1>.BlockBytes;
+    public static int CodeBytes => 64 * Vector;
+
+    public static int FactorBytes => Avx512FlatTile<PanelQ4_1, ExpandedFlatCodes>.FactorBytes;
 
     public static ActivationRecord Record => new() { IsFlat = true, Term = BlockTerm.ScaledSum };
+
+    public static int ColumnTiles => 3;
+
+    public static int ColumnFactorBytes => FactorBytes;
+
+    public static ActivationRecord ColumnRecord => Record;
 
     public static int Steps => 8;
 
     public static bool HasMin => true;
 
+    public static int ColumnBytes => 16 * 20;
+
+    public static bool HasFifthBits => false;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        for (int b = 0; b < count; b++, blocks += 20, columns += 5 * Vector)
+        for (int b = 0; b < count; b++, blocks += 20, columns += ColumnBytes)
         {
             Avx512Columns.Interleave(blocks + 4, stride, 1, columns);
             Avx512Columns.Load(blocks, stride, out Vector512<uint> factors, out _, out _, out _);
@@ -41,27 +53,35 @@ internal readonly unsafe struct PanelQ4_1 : IPanelFormat, IFlatPanelShape
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Expand(byte* columns, int blocks, byte* panel)
+    public static void Expand(byte* columns, int blocks, byte* codes, byte* factors)
     {
         Vector512<byte> low = Vector512.Create((byte)15);
-        for (int b = 0; b < blocks; b++)
+        byte* column = columns;
+        for (int b = 0; b < blocks; b++, column += ColumnBytes - (4 * Vector), codes += 4 * Vector)
         {
-            for (int t = 0; t < 4; t++, columns += Vector, panel += Vector)
+            for (int t = 0; t < 4; t++, column += Vector, codes += Vector)
             {
-                Vector512<byte> packed = Vector512.Load(columns);
-                (packed & low).Store(panel);
-                ((packed.AsUInt16() >>> 4).AsByte() & low).Store(panel + (4 * Vector));
+                Vector512<byte> packed = Vector512.Load(column);
+                (packed & low).Store(codes);
+                ((packed.AsUInt16() >>> 4).AsByte() & low).Store(codes + (4 * Vector));
             }
-
-            Avx512Scales.StorePair(columns, panel + (4 * Vector));
-            columns += Vector;
-            panel += 6 * Vector;
         }
 
-        Unsafe.InitBlockUnaligned(panel, 0, (uint)((8 - blocks) * Avx512FlatTile<PanelQ4_1>.BlockBytes));
+        ExpandFactors(columns, blocks, factors);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
+    {
+        for (int b = 0; b < blocks; b++, columns += ColumnBytes, factors += 2 * Vector)
+        {
+            Avx512Scales.StorePair(columns + (4 * Vector), factors);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Multiply(byte* panels, byte* x, int units, float** outputs, nint first, int rows) =>
-        Avx512FlatTile<PanelQ4_1>.Multiply(panels, x, units, outputs, first, rows);
+    public static void Multiply(in TileTask task) => Avx512FlatTile<PanelQ4_1, ExpandedFlatCodes>.Multiply(task);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyColumns(in TileTask task) => Avx512FlatTile<PanelQ4_1, PackedFlatCodes<PanelQ4_1>>.Multiply(task);
 }
