@@ -42,23 +42,75 @@ public class KernelAgreementTests
     public void AgreesWithScalar(object kernelObject)
     {
         var kernel = (ProductKernel)kernelObject;
-        ProductKernel scalar = ProductKernels.All.Single(other => other.Format == kernel.Format && other.Tier == KernelTier.Scalar);
+        ProductKernel scalar = Scalar(kernel.Format);
         var random = new Random(20260301 + (int)kernel.Format);
         foreach ((int m, int n, int k) in Shapes(kernel.Format).Where(shape => shape.M <= kernel.MaxRows))
         {
             using Product product = Create(kernel.Format, m, n, k, random);
-            float[] expected = product.Run(scalar), actual = product.Run(kernel);
-            double[]? terms = kernel.IsCanonical ? null : product.AbsoluteTerms();
-            for (int i = 0; i < expected.Length; i++)
+            Compare(kernel, scalar, product);
+        }
+    }
+
+    /// <summary>All factors are one, so every float operation is exact, and a single wrong product of codes changes the result.</summary>
+    [TestCaseSource(nameof(Kernels))]
+    public void IntegersAreExact(object kernelObject)
+    {
+        var kernel = (ProductKernel)kernelObject;
+        ProductKernel scalar = Scalar(kernel.Format);
+        var random = new Random(20260303 + (int)kernel.Format);
+        for (int m = 1; m <= Math.Min(kernel.MaxRows, 13); m++)
+        {
+            const int N = 37;
+            int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 32 * (7 + m) : 256 * (1 + (m % 3));
+            byte[] weights = RandomWeights.Create(kernel.Format, N, k, random, (Half)1);
+            float[] activations = new float[m * k];
+            for (int i = 0; i < activations.Length; i++)
             {
-                bool agrees = terms is null
-                    ? BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i])
-                    : Math.Abs(expected[i] - actual[i]) <= 1e-6 * terms[i];
-                if (!agrees)
-                {
-                    Assert.Fail($"{kernel}, M={m} N={n} K={k}: output [{i / n},{i % n}] is {actual[i]:R}, not {expected[i]:R}.");
-                }
+                activations[i] = i % 32 == 0 ? (254 * random.Next(2)) - 127 : random.Next(-1, 2);
             }
+
+            using var product = new Product(kernel.Format, weights, activations, m, N, k);
+            Assert.That(product.Run(kernel), Is.EqualTo(product.Run(scalar)).AsCollection, $"{kernel}, M={m}");
+        }
+    }
+
+    /// <summary>Sums in 16 bits come closest to overflowing where all codes are as large as they can be.</summary>
+    [TestCaseSource(nameof(Kernels))]
+    public void NothingOverflows(object kernelObject)
+    {
+        const int M = 7, N = 35, K = 512;
+        var kernel = (ProductKernel)kernelObject;
+        ProductKernel scalar = Scalar(kernel.Format);
+        var random = new Random(20260304);
+        float[] activations = new float[M * K];
+        for (int i = 0; i < activations.Length; i++)
+        {
+            activations[i] = (i / K) switch { 0 => 1, 1 => -1, 2 => 1 - (2 * (i & 1)), 3 => 1 - (i & 2), _ => 1 - (2 * random.Next(2)) };
+        }
+
+        foreach (byte[] pattern in (byte[][])[[0xFF], [0], [0x80], [0x7F], [0xFF, 0], [0xFF, 0xFF, 0, 0], [0x7F, 0x80]])
+        {
+            byte[] weights = RandomWeights.Create(kernel.Format, N, K, random, (Half)0.01, pattern);
+            using var product = new Product(kernel.Format, weights, activations, M, N, K);
+            for (int row = 0; row < M; row += kernel.MaxRows)
+            {
+                Compare(kernel, scalar, product, [.. Enumerable.Range(row, Math.Min(M - row, kernel.MaxRows))]);
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(Kernels))]
+    public void PiecesMakeTheWhole(object kernelObject)
+    {
+        var kernel = (ProductKernel)kernelObject;
+        var random = new Random(20260305 + (int)kernel.Format);
+        int n = (3 * kernel.Granule) + 5, k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 352 : 512;
+        foreach (int m in (int[])[1, Math.Min(3, kernel.MaxRows), Math.Min(9, kernel.MaxRows)])
+        {
+            using Product product = Create(kernel.Format, m, n, k, random);
+            float[] whole = product.Run(kernel);
+            Assert.That(product.Run(kernel, granules: 1), Is.EqualTo(whole).AsCollection);
+            Assert.That(product.Run(kernel, granules: 2), Is.EqualTo(whole).AsCollection);
         }
     }
 
@@ -80,6 +132,28 @@ public class KernelAgreementTests
                 Assert.That(
                     MemoryMarshal.AsBytes(row).SequenceEqual(MemoryMarshal.AsBytes(alone[indices[i]].AsSpan())), Is.True,
                     $"{kernel}: row {indices[i]} as number {i} of {rows}");
+            }
+        }
+    }
+
+    private static ProductKernel Scalar(QuantFormat format) =>
+        ProductKernels.All.Single(kernel => kernel.Format == format && kernel.Tier == KernelTier.Scalar);
+
+    private static void Compare(ProductKernel kernel, ProductKernel scalar, Product product, int[]? rows = null)
+    {
+        float[] expected = product.Run(scalar, rows), actual = product.Run(kernel, rows);
+        double[]? terms = kernel.IsCanonical ? null : product.AbsoluteTerms();
+        for (int i = 0; i < expected.Length; i++)
+        {
+            int row = i / product.N, column = i % product.N;
+            bool agrees = terms is null
+                ? BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i])
+                : Math.Abs(expected[i] - actual[i]) <= 1e-6 * terms[((rows?[row] ?? row) * product.N) + column];
+            if (!agrees)
+            {
+                Assert.Fail(
+                    $"{kernel}, M={rows?.Length ?? product.M} N={product.N} K={product.K}: "
+                    + $"output [{row},{column}] is {actual[i]:R}, not {expected[i]:R}.");
             }
         }
     }

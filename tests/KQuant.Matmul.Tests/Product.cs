@@ -66,11 +66,12 @@ internal sealed unsafe class Product : IDisposable
 
     public byte* Weights => _weights.Start;
 
-    /// <summary>Multiplies with a kernel, all at once.</summary>
+    /// <summary>Multiplies with a kernel.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="rowIndices">Which activation rows; null for all.</param>
+    /// <param name="granules">How many of the kernel's granules of weight rows go into a task; all rows into one if not given.</param>
     /// <returns>The outputs, a row of N for each activation row.</returns>
-    public float[] Run(ProductKernel kernel, int[]? rowIndices = null)
+    public float[] Run(ProductKernel kernel, int[]? rowIndices = null, int granules = int.MaxValue)
     {
         int rows = rowIndices?.Length ?? M;
         using GuardedBuffer arranged = Aligned(kernel.GetActivationBytes(rows, Units));
@@ -88,26 +89,30 @@ internal sealed unsafe class Product : IDisposable
         }
 
         var outputs = new float*[rows];
-        for (int row = 0; row < rows; row++)
+        int step = (int)Math.Min(N, (long)granules * kernel.Granule);
+        for (int first = 0; first < N; first += step)
         {
-            outputs[row] = (float*)output.Start + (row * N);
-        }
+            for (int row = 0; row < rows; row++)
+            {
+                outputs[row] = (float*)output.Start + (row * N) + first;
+            }
 
-        fixed (float** pointers = outputs)
-        {
-            kernel.Run(
-                new ProductTask
-                {
-                    Weights = kernel.IsPacked ? packed.Start : Weights,
-                    WeightRowBytes = _rowBytes,
-                    WeightRows = N,
-                    Units = Units,
-                    TailBlocks = TailBlocks,
-                    Activations = arranged.Start,
-                    Rows = rows,
-                    Outputs = pointers,
-                },
-                scratch.Start);
+            fixed (float** pointers = outputs)
+            {
+                kernel.Run(
+                    new ProductTask
+                    {
+                        Weights = (kernel.IsPacked ? packed.Start : Weights) + (first * _rowBytes),
+                        WeightRowBytes = _rowBytes,
+                        WeightRows = Math.Min(step, N - first),
+                        Units = Units,
+                        TailBlocks = TailBlocks,
+                        Activations = arranged.Start,
+                        Rows = rows,
+                        Outputs = pointers,
+                    },
+                    scratch.Start);
+            }
         }
 
         return MemoryMarshal.Cast<byte, float>(output.Span).ToArray();
