@@ -7,7 +7,7 @@ namespace KQuant.Matmul.Activations;
 internal static unsafe class ScalarQuantizer
 {
     /// <summary>Quantizes one row.</summary>
-    /// <param name="x">Finite values.</param>
+    /// <param name="x">The values.</param>
     /// <param name="count">How many; the rest of the last unit is filled with zeros.</param>
     /// <param name="view">Where the row goes.</param>
     /// <param name="row">Which row of the view.</param>
@@ -21,17 +21,16 @@ internal static unsafe class ScalarQuantizer
         for (int start = 0; start < view.Units * 256; start += blockSize)
         {
             int length = Math.Clamp(count - start, 0, blockSize);
-            float max = 0;
+            uint largest = 0;
             for (int i = 0; i < length; i++)
             {
-                max = MathF.Max(max, MathF.Abs(x[start + i]));
+                largest = Math.Max(largest, BitConverter.SingleToUInt32Bits(MathF.Abs(x[start + i])));
             }
 
-            float inverse = max == 0 ? 0 : 127f / max;
-            scales[start / blockSize] = max / 127f;
+            float inverse = Scale(largest, out scales[start / blockSize]);
             for (int i = 0; i < blockSize; i++)
             {
-                codes[start + i] = i < length ? (sbyte)MathF.Round(x[start + i] * inverse, MidpointRounding.ToEven) : (sbyte)0;
+                codes[start + i] = i < length && inverse != 0 ? (sbyte)MathF.Round(x[start + i] * inverse, MidpointRounding.ToEven) : (sbyte)0;
             }
         }
 
@@ -45,5 +44,33 @@ internal static unsafe class ScalarQuantizer
 
             sums[start / sumSize] = (short)sum;
         }
+    }
+
+    /// <summary>The scale of a block, and what its values are multiplied by.</summary>
+    /// <param name="largest">The largest magnitude in the block, as bits: in this order NaN is larger than infinity, and that than any number.</param>
+    /// <param name="scale">
+    /// What codes are multiplied with: a 127th of the largest magnitude; NaN for a block that holds an infinity or NaN, so that no product hides
+    /// it; zero for a block of zeros or of numbers so small that they have no inverse.
+    /// </param>
+    /// <returns>What makes codes of values; zero when all codes are zero.</returns>
+    public static float Scale(uint largest, out float scale)
+    {
+        const uint Infinity = 0x7F80_0000;
+        float max = BitConverter.UInt32BitsToSingle(largest);
+        float inverse = 127f / max;
+        if (largest >= Infinity)
+        {
+            scale = float.NaN;
+            return 0;
+        }
+
+        if (float.IsInfinity(inverse))
+        {
+            scale = 0;
+            return 0;
+        }
+
+        scale = max / 127f;
+        return inverse;
     }
 }

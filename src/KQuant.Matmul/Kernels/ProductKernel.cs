@@ -34,6 +34,12 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     /// <summary>The most activation rows it takes in one task.</summary>
     public abstract int MaxRows { get; }
 
+    /// <summary>
+    /// The most activation rows for which it is the fastest of its tier, as measured. A property of the kernel and not of a machine, so that
+    /// the choice can be relied on.
+    /// </summary>
+    public virtual int PreferredRows => MaxRows;
+
     /// <summary>Weight rows it works on together; tasks start at multiples of it.</summary>
     public abstract int Granule { get; }
 

@@ -1,4 +1,7 @@
 using KQuant.Codecs;
+using KQuant.Matmul.Panels;
+using KQuant.Matmul.Panels.Avx512;
+using KQuant.Matmul.Rows.Avx512;
 
 namespace KQuant.Matmul.Kernels;
 
@@ -7,6 +10,17 @@ internal static class ProductKernels
 {
     public static IReadOnlyList<ProductKernel> All { get; } =
     [
+        new Avx512FlatRowKernel<RowQ4_0>(preferredRows: 6), new PanelKernel<PanelQ4_0>(isPacked: false), new PanelKernel<PanelQ4_0>(isPacked: true),
+        new Avx512FlatRowKernel<RowQ4_1>(preferredRows: 6), new PanelKernel<PanelQ4_1>(isPacked: false), new PanelKernel<PanelQ4_1>(isPacked: true),
+        new Avx512FlatRowKernel<RowQ5_0>(preferredRows: 6), new PanelKernel<PanelQ5_0>(isPacked: false), new PanelKernel<PanelQ5_0>(isPacked: true),
+        new Avx512FlatRowKernel<RowQ5_1>(preferredRows: 6), new PanelKernel<PanelQ5_1>(isPacked: false), new PanelKernel<PanelQ5_1>(isPacked: true),
+        new Avx512FlatRowKernel<RowQ8_0>(preferredRows: 6), new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true),
+        new Avx512RowKernel<RowQ2_K>(preferredRows: 5), new PanelKernel<PanelQ2_K>(isPacked: false), new PanelKernel<PanelQ2_K>(isPacked: true),
+        new Avx512RowKernel<RowQ3_K>(preferredRows: 4), new PanelKernel<PanelQ3_K>(isPacked: false), new PanelKernel<PanelQ3_K>(isPacked: true),
+        new Avx512RowKernel<RowQ4_K>(preferredRows: 8), new PanelKernel<PanelQ4_K>(isPacked: false), new PanelKernel<PanelQ4_K>(isPacked: true),
+        new Avx512RowKernel<RowQ5_K>(preferredRows: 7), new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true),
+        new Avx512RowKernel<RowQ6_K>(preferredRows: 4), new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true),
+
         new ScalarKernel<UnitQ4_0>(QuantFormat.Q4_0), new ScalarKernel<UnitQ4_1>(QuantFormat.Q4_1),
         new ScalarKernel<UnitQ5_0>(QuantFormat.Q5_0), new ScalarKernel<UnitQ5_1>(QuantFormat.Q5_1),
         new ScalarKernel<UnitQ8_0>(QuantFormat.Q8_0), new ScalarKernel<UnitQ2_K>(QuantFormat.Q2_K),
@@ -14,54 +28,40 @@ internal static class ProductKernels
         new ScalarKernel<UnitQ5_K>(QuantFormat.Q5_K), new ScalarKernel<UnitQ6_K>(QuantFormat.Q6_K),
     ];
 
-    /// <summary>The best kernel for a product, from the table.</summary>
+    /// <summary>The kernel to multiply wire bytes with.</summary>
     /// <param name="format">Format of the weights.</param>
-    /// <param name="rows">Activation rows; a kernel that takes fewer at once is given them in several goes.</param>
-    /// <param name="maxTier">The best instruction set allowed.</param>
-    /// <param name="canonical">Whether the canonical order of sums is asked for.</param>
-    /// <returns>The kernel.</returns>
-    public static ProductKernel Select(QuantFormat format, int rows, KernelTier maxTier, bool canonical)
+    /// <param name="rows">Activation rows.</param>
+    /// <param name="maxTier">The best tier that may be used.</param>
+    /// <param name="canonical">Whether results must have the canonical order, and with it the same bits on every tier.</param>
+    /// <returns>The first kernel in the table that will do.</returns>
+    internal static ProductKernel Select(QuantFormat format, int rows, KernelTier maxTier, bool canonical)
     {
-        ProductKernel? best = null;
-        for (int i = 0; i < All.Count; i++)
+        // Called for every product, so it allocates nothing. The scalar kernels at the end take whatever is asked.
+        int i = 0;
+        while (!Will(All[i]))
         {
-            ProductKernel kernel = All[i];
-            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && !kernel.IsPacked && (kernel.IsCanonical || !canonical)
-                && (best is null || IsBetter(kernel, best, rows)))
+            i++;
+        }
+
+        return All[i];
+
+        bool Will(ProductKernel kernel) => kernel.Format == format && kernel.Tier <= maxTier && !kernel.IsPacked
+            && rows <= kernel.PreferredRows && (kernel.IsCanonical || !canonical) && kernel.IsSupported;
+    }
+
+    /// <summary>The kernel that weights can be arranged for in advance, or null if there is none. Its results have the canonical order.</summary>
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="maxTier">The best tier that may be used.</param>
+    internal static ProductKernel? SelectPacked(QuantFormat format, KernelTier maxTier)
+    {
+        foreach (ProductKernel kernel in All)
+        {
+            if (kernel.Format == format && kernel.Tier <= maxTier && kernel.IsPacked && kernel.IsSupported)
             {
-                best = kernel;
+                return kernel;
             }
         }
 
-        return best ?? throw new NotSupportedException($"{format} has no product kernel.");
-    }
-
-    /// <summary>The best kernel that takes packed weights, or null. They are all canonical.</summary>
-    /// <param name="format">Format of the weights.</param>
-    /// <param name="maxTier">The best instruction set allowed.</param>
-    public static ProductKernel? SelectPacked(QuantFormat format, KernelTier maxTier)
-    {
-        ProductKernel? best = null;
-        for (int i = 0; i < All.Count; i++)
-        {
-            ProductKernel kernel = All[i];
-            if (kernel.Format == format && kernel.IsSupported && kernel.Tier <= maxTier && kernel.IsPacked && (best is null || kernel.Tier > best.Tier))
-            {
-                best = kernel;
-            }
-        }
-
-        return best;
-    }
-
-    // A better instruction set first; then the kernel for few rows, if so few there are.
-    private static bool IsBetter(ProductKernel kernel, ProductKernel best, int rows)
-    {
-        if (kernel.Tier != best.Tier)
-        {
-            return kernel.Tier > best.Tier;
-        }
-
-        return best.MaxRows < rows ? kernel.MaxRows > best.MaxRows : kernel.MaxRows >= rows && kernel.MaxRows < best.MaxRows;
+        return null;
     }
 }

@@ -60,7 +60,7 @@ internal sealed unsafe class ScalarKernel<TFormat>(QuantFormat format) : Product
                 {
                     ref float y = ref task.Outputs[m][n];
                     y = TFormat.IsFlat
-                        ? AccumulateFlat(ref unit, x.RowCodes(m) + (256 * u), x.RowScales(m) + (8 * u), x.RowSums(m) + (8 * u), y)
+                        ? AccumulateFlat(ref unit, count, x.RowCodes(m) + (256 * u), x.RowScales(m) + (8 * u), x.RowSums(m) + (8 * u), y)
                         : AccumulateK(ref unit, x.RowCodes(m) + (256 * u), x.RowScales(m)[u], x.RowSums(m) + (16 * u), y);
                 }
             }
@@ -89,9 +89,9 @@ internal sealed unsafe class ScalarKernel<TFormat>(QuantFormat format) : Product
         return MathF.FusedMultiplyAdd(-min, unit.M[0] * scale, y);
     }
 
-    private static float AccumulateFlat(ref WeightUnit unit, sbyte* x, float* scales, short* sums, float y)
+    private static float AccumulateFlat(ref WeightUnit unit, int count, sbyte* x, float* scales, short* sums, float y)
     {
-        for (int b = 0; b < 8; b++)
+        for (int b = 0; b < count; b++)
         {
             int dot = 0;
             for (int i = 32 * b; i < 32 * (b + 1); i++)

@@ -28,8 +28,8 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
     /// <summary>The kernel that weights of a format are packed for, if there is one.</summary>
     public ProductKernel? Packed(QuantFormat format) => ProductKernels.SelectPacked(format, maxTier);
 
-    /// <summary>Rounds a row of activations to int8.</summary>
-    public static unsafe void Quantize(float* x, int count, in ActivationView view, nint row) => ScalarQuantizer.Quantize(x, count, view, row);
+    /// <summary>What rounds rows of activations to int8.</summary>
+    public ActivationQuantizer Quantizer { get; } = ActivationQuantizers.Select(maxTier);
 
     /// <summary>The float kernel for weights in a float format.</summary>
     public FloatKernel Float(QuantFormat format) => _floats[(int)format] ??= FloatKernels.Select(format, maxTier);

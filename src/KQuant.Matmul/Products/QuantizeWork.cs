@@ -12,6 +12,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
     private RowSource _source;
     private RowPlan _plan = null!;
     private DecodeKernel? _widen;
+    private ActivationQuantizer _quantizer = null!;
     private int _rowsPerPiece;
     private ActivationView _view;
 
@@ -25,6 +26,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
         _plan = plan;
         _widen = source.Format == QuantFormat.F32 ? null : workspace.Kernels.Decoder(source.Format);
         _view = Reserve(plan.SlotCount, (source.Columns + 255) / 256, scheme);
+        _quantizer = workspace.Kernels.Quantizer;
         double cost = WorkCost.Preparation((nint)plan.SlotCount * source.Columns);
         int threads = WorkCost.Threads(cost, workspace.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, plan.SlotCount * WorkCost.PerPiece(cost, threads) / cost);
@@ -47,7 +49,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
                 row = (byte*)widened;
             }
 
-            KernelSet.Quantize((float*)row, _source.Columns, _view, slot);
+            _quantizer.Quantize((float*)row, _source.Columns, _view, slot);
         }
     }
 

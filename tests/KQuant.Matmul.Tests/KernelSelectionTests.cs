@@ -1,0 +1,45 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Kernels;
+
+namespace KQuant.Matmul.Tests;
+
+/// <summary>What the kernel table offers and how it is chosen from.</summary>
+public class KernelSelectionTests
+{
+    private static IEnumerable<QuantFormat> Formats => QuantCodec.All.Select(codec => codec.Format);
+
+    [Test]
+    public void NamesAreUnique() => Assert.That(ProductKernels.All.Select(kernel => kernel.ToString()), Is.Unique);
+
+    [TestCaseSource(nameof(Formats))]
+    public void EveryProductHasAKernel(QuantFormat format)
+    {
+        foreach (KernelTier tier in KernelTiers.All)
+        {
+            foreach (int rows in (int[])[1, 2, 5, 8, 9, 100_000])
+            {
+                foreach (bool canonical in (bool[])[false, true])
+                {
+                    ProductKernel kernel = ProductKernels.Select(format, rows, tier, canonical);
+                    Assert.That(kernel.Format, Is.EqualTo(format));
+                    Assert.That(kernel.IsSupported && kernel.Tier <= tier && rows <= kernel.MaxRows && !kernel.IsPacked, Is.True);
+                    Assert.That(kernel.IsCanonical || !canonical, Is.True);
+                }
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(Formats))]
+    public void TheBestTierOfTheMachineIsUsed(QuantFormat format)
+    {
+        if (!KernelTiers.IsSupported(KernelTier.Avx512) || !KernelTiers.IsSupported(KernelTier.AvxVnni))
+        {
+            Assert.Ignore("This machine has no AVX-512 with AVX-VNNI.");
+        }
+
+        Assert.That(ProductKernels.Select(format, 1, KernelTier.Avx512, canonical: false).ToString(), Does.EndWith("Avx512 row"));
+        Assert.That(ProductKernels.Select(format, 1, KernelTier.Avx512, canonical: true).ToString(), Does.EndWith("Avx512 panel"));
+        Assert.That(ProductKernels.Select(format, 512, KernelTier.Avx512, canonical: false).ToString(), Does.EndWith("Avx512 panel"));
+        Assert.That(ProductKernels.SelectPacked(format, KernelTier.Avx512)!.ToString(), Does.EndWith("Avx512 packed"));
+    }
+}

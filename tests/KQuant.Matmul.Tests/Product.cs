@@ -1,0 +1,176 @@
+using System.Runtime.InteropServices;
+using KQuant.Codecs;
+using KQuant.Matmul.Activations;
+using KQuant.Matmul.Kernels;
+using KQuant.TestKit;
+
+namespace KQuant.Matmul.Tests;
+
+/// <summary>A product as kernels see it: wire bytes and quantized activations in memory that ends where they end.</summary>
+internal sealed unsafe class Product : IDisposable
+{
+    private readonly GuardedBuffer _weights;
+    private readonly GuardedBuffer _activations;
+    private readonly int _rowBytes;
+    private ActivationView _view;
+
+    /// <param name="format">Format of the weights.</param>
+    /// <param name="weights">Wire bytes of N rows of K weights.</param>
+    /// <param name="activations">M rows of K floats.</param>
+    /// <param name="m">Activation rows.</param>
+    /// <param name="n">Weight rows.</param>
+    /// <param name="k">Columns.</param>
+    public Product(QuantFormat format, byte[] weights, float[] activations, int m, int n, int k)
+    {
+        (Format, M, N, K) = (format, m, n, k);
+        QuantCodec codec = QuantCodec.Get(format);
+        _rowBytes = (int)codec.GetByteCount(k);
+        _weights = new GuardedBuffer(weights.Length);
+        weights.CopyTo(_weights.Span);
+        Units = (k + 255) / 256;
+        TailBlocks = codec.WeightsPerBlock == 256 ? 1 : ((k - 1) % 256 / 32) + 1;
+
+        _view = new ActivationView
+        {
+            Scheme = codec.WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32,
+            Units = Units,
+            CodeStride = 256 * Units,
+        };
+        int codes = m * 256 * Units, scales = m * Units * _view.ScalesPerUnit, sums = m * Units * _view.SumsPerUnit;
+        _activations = new GuardedBuffer(codes + (4 * scales) + (2 * sums));
+        _view.Codes = (sbyte*)_activations.Start;
+        _view.Scales = (float*)(_activations.Start + codes);
+        _view.Sums = (short*)(_activations.Start + codes + (4 * scales));
+        fixed (float* x = activations)
+        {
+            for (int row = 0; row < m; row++)
+            {
+                ScalarQuantizer.Quantize(x + (row * k), k, _view, row);
+            }
+        }
+    }
+
+    public QuantFormat Format { get; }
+
+    public int M { get; }
+
+    public int N { get; }
+
+    public int K { get; }
+
+    public int Units { get; }
+
+    public int TailBlocks { get; }
+
+    public ref readonly ActivationView View => ref _view;
+
+    public byte* Weights => _weights.Start;
+
+    /// <summary>Multiplies with a kernel.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="rowIndices">Which activation rows; null for all.</param>
+    /// <param name="granules">How many of the kernel's granules of weight rows go into a task; all rows into one if not given.</param>
+    /// <returns>The outputs, a row of N for each activation row.</returns>
+    public float[] Run(ProductKernel kernel, int[]? rowIndices = null, int granules = int.MaxValue)
+    {
+        int rows = rowIndices?.Length ?? M;
+        using GuardedBuffer arranged = Aligned(kernel.GetActivationBytes(rows, Units));
+        using GuardedBuffer scratch = Aligned(kernel.GetScratchBytes(Units));
+        using GuardedBuffer packed = Aligned(kernel.IsPacked ? (nint)((N + kernel.Granule - 1) / kernel.Granule) * kernel.Granule * _rowBytes : 0);
+        using var output = new GuardedBuffer(sizeof(float) * rows * N);
+        fixed (int* indices = rowIndices)
+        {
+            kernel.Arrange(_view, indices, rows, arranged.Start);
+        }
+
+        if (kernel.IsPacked)
+        {
+            kernel.Pack(Weights, _rowBytes, N, Units, TailBlocks, packed.Start);
+        }
+
+        var outputs = new float*[rows];
+        int step = (int)Math.Min(N, (long)granules * kernel.Granule);
+        for (int first = 0; first < N; first += step)
+        {
+            for (int row = 0; row < rows; row++)
+            {
+                outputs[row] = (float*)output.Start + (row * N) + first;
+            }
+
+            fixed (float** pointers = outputs)
+            {
+                kernel.Run(
+                    new ProductTask
+                    {
+                        Weights = (kernel.IsPacked ? packed.Start : Weights) + (first * _rowBytes),
+                        WeightRowBytes = _rowBytes,
+                        WeightRows = Math.Min(step, N - first),
+                        Units = Units,
+                        TailBlocks = TailBlocks,
+                        Activations = arranged.Start,
+                        Rows = rows,
+                        Outputs = pointers,
+                    },
+                    scratch.Start);
+            }
+        }
+
+        return MemoryMarshal.Cast<byte, float>(output.Span).ToArray();
+    }
+
+    /// <summary>For every output, the sum of the absolute values of the terms it consists of: what its rounding errors are measured by.</summary>
+    public double[] AbsoluteTerms() => Format switch
+    {
+        QuantFormat.Q4_0 => AbsoluteTerms<UnitQ4_0>(),
+        QuantFormat.Q4_1 => AbsoluteTerms<UnitQ4_1>(),
+        QuantFormat.Q5_0 => AbsoluteTerms<UnitQ5_0>(),
+        QuantFormat.Q5_1 => AbsoluteTerms<UnitQ5_1>(),
+        QuantFormat.Q8_0 => AbsoluteTerms<UnitQ8_0>(),
+        QuantFormat.Q2_K => AbsoluteTerms<UnitQ2_K>(),
+        QuantFormat.Q3_K => AbsoluteTerms<UnitQ3_K>(),
+        QuantFormat.Q4_K => AbsoluteTerms<UnitQ4_K>(),
+        QuantFormat.Q5_K => AbsoluteTerms<UnitQ5_K>(),
+        QuantFormat.Q6_K => AbsoluteTerms<UnitQ6_K>(),
+        _ => throw new NotSupportedException(),
+    };
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _activations.Dispose();
+    }
+
+    private double[] AbsoluteTerms<TFormat>()
+        where TFormat : struct, IUnitFormat
+    {
+        var terms = new double[M * N];
+        int bytesPerBlock = QuantCodec.Get(Format).BytesPerBlock;
+        WeightUnit unit = default;
+        for (int n = 0; n < N; n++)
+        {
+            byte* block = Weights + (n * _rowBytes);
+            for (int u = 0; u < Units; u++)
+            {
+                int blocks = !TFormat.IsFlat ? 1 : u == Units - 1 ? TailBlocks : 8;
+                TFormat.Unpack(block, blocks, ref unit);
+                block += blocks * bytesPerBlock;
+                for (int i = 0; i < 256; i++)
+                {
+                    int b = TFormat.IsFlat ? i / 32 : 0, s = i / TFormat.SubBlock;
+                    double code = unit.D[b] * (double)unit.Codes[i] * (TFormat.IsFlat ? 1 : unit.Scales[s]);
+                    double min = !TFormat.HasMin ? 0 : unit.M[b] * (double)(TFormat.IsFlat ? 1 : unit.Mins[s]);
+                    for (int m = 0; m < M; m++)
+                    {
+                        double x = (double)_view.RowScales(m)[TFormat.IsFlat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
+                        terms[(m * N) + n] += (Math.Abs(code) + Math.Abs(min)) * Math.Abs(x);
+                    }
+                }
+            }
+        }
+
+        return terms;
+    }
+
+    /// <summary>Memory that starts at a multiple of 64 and is followed by at most 63 bytes before the guard page.</summary>
+    private static GuardedBuffer Aligned(nint bytes) => new((int)bytes, atEnd: true, distance: (int)(-bytes & 63));
+}
