@@ -17,7 +17,7 @@ public partial class ReadmeTests
     private static readonly string[][] Verbs =
     [
         ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"],
-        ["bench", "codecs"], ["bench", "gather"],
+        ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"], ["bench", "matmul"],
     ];
 
     [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]

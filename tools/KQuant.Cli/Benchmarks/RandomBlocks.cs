@@ -25,7 +25,8 @@ internal static unsafe class RandomBlocks
 
         for (nint at = Tile; at < length; at += Tile)
         {
-            tile.CopyTo(new Span<byte>(bytes + at, (int)Math.Min(length - at, Tile)));
+            int count = (int)Math.Min(length - at, Tile);
+            tile[..count].CopyTo(new Span<byte>(bytes + at, count));
         }
     }
 }

@@ -9,5 +9,7 @@ internal static class BenchCommand
     {
         BenchCodecsCommand.Create(),
         BenchGatherCommand.Create(),
+        BenchLimitsCommand.Create(),
+        BenchMatmulCommand.Create(),
     };
 }

@@ -13,6 +13,8 @@ namespace KQuant.Cli.Reports;
 [JsonSerializable(typeof(CodecsReport))]
 [JsonSerializable(typeof(ConversionResult))]
 [JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(LimitsReport))]
+[JsonSerializable(typeof(MatmulReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(TensorEncodeReport))]
 [JsonSerializable(typeof(TensorDiffReport))]

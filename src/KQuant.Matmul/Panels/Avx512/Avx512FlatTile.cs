@@ -92,12 +92,12 @@ internal static unsafe class Avx512FlatTile<TShape, TCodes>
                     x += row;
                 }
 
-                i0a += Dot(s0a, ones); i0b += Dot(s0b, ones);
-                if (TRows.Count > 1) { i1a += Dot(s1a, ones); i1b += Dot(s1b, ones); }
-                if (TRows.Count > 2) { i2a += Dot(s2a, ones); i2b += Dot(s2b, ones); }
-                if (TRows.Count > 3) { i3a += Dot(s3a, ones); i3b += Dot(s3b, ones); }
-                if (TRows.Count > 4) { i4a += Dot(s4a, ones); i4b += Dot(s4b, ones); }
-                if (TRows.Count > 5) { i5a += Dot(s5a, ones); i5b += Dot(s5b, ones); }
+                i0a = Add(i0a, Dot(s0a, ones)); i0b = Add(i0b, Dot(s0b, ones));
+                if (TRows.Count > 1) { i1a = Add(i1a, Dot(s1a, ones)); i1b = Add(i1b, Dot(s1b, ones)); }
+                if (TRows.Count > 2) { i2a = Add(i2a, Dot(s2a, ones)); i2b = Add(i2b, Dot(s2b, ones)); }
+                if (TRows.Count > 3) { i3a = Add(i3a, Dot(s3a, ones)); i3b = Add(i3b, Dot(s3b, ones)); }
+                if (TRows.Count > 4) { i4a = Add(i4a, Dot(s4a, ones)); i4b = Add(i4b, Dot(s4b, ones)); }
+                if (TRows.Count > 5) { i5a = Add(i5a, Dot(s5a, ones)); i5b = Add(i5b, Dot(s5b, ones)); }
             }
 
             byte* terms = x + row;
@@ -155,6 +155,9 @@ internal static unsafe class Avx512FlatTile<TShape, TCodes>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<int> Dot(Vector512<short> x, Vector512<short> y) => Avx512BW.MultiplyAddAdjacent(x, y);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Add(Vector512<int> sum, Vector512<int> dot) => TShape.Steps == 8 ? dot : sum + dot;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Add(Vector512<float> sum, Vector512<int> dot, Vector512<float> scale) =>
