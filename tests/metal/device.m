@@ -14,7 +14,7 @@ typedef struct {
     NSUInteger width, height, depth;
 } MTLSize;
 
-enum { MaxThreads = 1024, MaxBytesInline = 4096, MaxThreadgroupBytes = 32768, PageBytes = 4096 };
+enum { MaxThreads = 1024, MaxBytesInline = 4096, MaxThreadgroupBytes = 32768, PageBytes = 4096, GuardBytes = 1 << 16 };
 
 // What goes wrong on purpose.
 enum {
@@ -89,7 +89,7 @@ int kq_math_mode(void) { return last_math_mode; }
 }
 @end
 
-// Its last byte lies before a page that faults.
+// Its last byte lies before pages that fault.
 @interface KQBuffer : NSObject {
 @public
     char* bytes;
@@ -371,9 +371,9 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
     if (length == 0 || length > [self maxBufferLength] || failures & FailBuffer) return nil;
     size_t pages = (length + PageBytes - 1) / PageBytes * PageBytes;
     KQBuffer* buffer = [KQBuffer alloc];
-    buffer->mapped = pages + PageBytes;
+    buffer->mapped = pages + GuardBytes;
     buffer->mapping = mmap(NULL, buffer->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    mprotect((char*)buffer->mapping + pages, PageBytes, PROT_NONE);
+    mprotect((char*)buffer->mapping + pages, GuardBytes, PROT_NONE);
     buffer->bytes = (char*)buffer->mapping + pages - length;
     buffer->length = length;
     memset(buffer->bytes, 0xA5, length);

@@ -21,7 +21,7 @@ kernel void write_beyond_threadgroup_memory(
     shared[i + 4] = y[i];
 }
 
-kernel void read_beyond_buffer(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) { y[i] = y[i + 2000]; }
+kernel void read_beyond_buffer(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) { y[i] = y[i + 64]; }
 
 // Shared memory read before anything wrote it, or before the barrier: poison, or the value of a thread that happened to run first.
 kernel void read_unwritten(device float* y [[buffer(0)]], threadgroup float* shared [[threadgroup(0)]], uint i [[thread_index_in_threadgroup]]) {

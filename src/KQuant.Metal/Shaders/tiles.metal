@@ -110,7 +110,7 @@ static inline void multiply_tile(
         device const segment* segments [[buffer(6)]], threadgroup float* tile [[threadgroup(0)]], \
         uint3 group [[threadgroup_position_in_grid]], uint simd_lane [[thread_index_in_simdgroup]], \
         uint simdgroup [[simdgroup_index_in_threadgroup]]) { \
-        const segment s = segments[group.y]; \
+        device const segment& s = segments[group.y]; \
         multiply_tile<block_##codec>( \
             weights + a.weights + s.expert * a.expert_bytes, x, y, a, listed_rows{x_rows, y_rows, s.first, s.count}, \
             group.x * tile_outputs, find_place(simd_lane, simdgroup), tile); \

@@ -23,7 +23,7 @@ internal static partial class ShaderTranslator
 
         var result = new StringBuilder("#include <metal_stdlib>\n")
             .Append(ThreadgroupAttribute().Replace(preprocessed, "[[kq_threadgroup("))
-            .Append("\n#undef kernel\n#undef device\n#undef constant\n#undef threadgroup\n#undef thread\n#include \"runtime.h\"\n");
+            .Append("\n#ifndef KQ_ADDRESS_SPACES\n#undef kernel\n#undef device\n#undef constant\n#undef threadgroup\n#undef thread\n#include \"runtime.h\"\n");
         result.Append(
             """
             template <class T> struct position;
@@ -41,7 +41,7 @@ internal static partial class ShaderTranslator
         return result
             .Append("#define EXPORT extern \"C\" __attribute__((visibility(\"default\"), used)) const\n")
             .Append(CultureInfo.InvariantCulture, $"EXPORT KqKernel kq_kernels[] = {{\n{table}{{0, 0, 0, 0}}}};\n")
-            .Append(CultureInfo.InvariantCulture, $"EXPORT unsigned char kq_source[] = {{{string.Join(',', (byte[])[.. Encoding.UTF8.GetBytes(source), 0])}}};\n")
+            .Append(CultureInfo.InvariantCulture, $"EXPORT unsigned char kq_source[] = {{{string.Join(',', (byte[])[.. Encoding.UTF8.GetBytes(source), 0])}}};\n#endif\n")
             .ToString();
     }
 
