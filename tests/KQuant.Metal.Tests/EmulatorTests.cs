@@ -54,6 +54,11 @@ public class EmulatorTests : MetalTest
         Assert.That(Check(changed), Does.Contain("address space").Or.Contain("no matching function"));
     }
 
+    [TestCase("uint team;", "uint half;", "poisoned")]
+    [TestCase("quotient_of(", "divide(", "ambiguous")]
+    public void ANameThatMetalHasIsAnError(string right, string wrong, string error) => Assert.That(
+        Check(ShaderLibrary.GetSource().Replace(right, wrong, StringComparison.Ordinal)), Does.Contain(error));
+
     [TestCase("kernel void k(device float* x) { }", "'device float* x' has no attribute")]
     [TestCase("kernel void k(uint i [[thread_position_in_grid]]) { threadgroup float shared[4]; }", "has to be a parameter")]
     public void ARuleThatIsBrokenIsAnError(string source, string error) =>

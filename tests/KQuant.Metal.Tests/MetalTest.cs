@@ -8,7 +8,7 @@ namespace KQuant.Metal.Tests;
 public abstract class MetalTest
 {
     /// <summary>All codecs.</summary>
-    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Select(codec => codec.Format);
+    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format);
 
     /// <summary>The processor: what every result is compared with.</summary>
     private protected static ManagedBackend Reference => MetalFixture.Reference;

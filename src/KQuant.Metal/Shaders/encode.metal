@@ -13,7 +13,7 @@ constant constexpr uint magnitude_bits = 0x7FFFFFFF, infinity_bits = 0x7F800000,
 static inline uint bits_of_magnitude(float value) { return as_type<uint>(value) & magnitude_bits; }
 
 // a / b, rounded to nearest even, for finite numbers neither of which nor the quotient is subnormal; a may be zero.
-static inline float divide(float a, float b) {
+static inline float quotient_of(float a, float b) {
     const uint sign = (as_type<uint>(a) ^ as_type<uint>(b)) & 0x80000000u, dividend = bits_of_magnitude(a), divisor = bits_of_magnitude(b);
     if (dividend == 0u) {
         return as_type<float>(sign);
@@ -29,7 +29,7 @@ static inline float divide(float a, float b) {
     return as_type<float>(sign | ((exponent << 23) + mantissa - 0x800000u));
 }
 
-static inline float reciprocal(float d) { return bits_of_magnitude(d) == 0u ? 0.0f : divide(1.0f, d); }
+static inline float inverse_of(float d) { return bits_of_magnitude(d) == 0u ? 0.0f : quotient_of(1.0f, d); }
 
 // Whether every weight is zero or at least 2^-100, and finite.
 static inline bool is_ordinary(device const float* x) {
@@ -59,9 +59,9 @@ struct scale_of_block {
 };
 
 static inline scale_of_block find_symmetric(device const float* x, float largest_code) {
-    const float d = divide(find_extreme(x), largest_code);
+    const float d = quotient_of(find_extreme(x), largest_code);
     const ushort half_d = round_half(d);
-    return scale_of_block{0.0f, reciprocal(d), half_d, is_ordinary(x) && is_half(half_d)};
+    return scale_of_block{0.0f, inverse_of(d), half_d, is_ordinary(x) && is_half(half_d)};
 }
 
 static inline scale_of_block find_affine(device const float* x, float largest_code) {
@@ -73,9 +73,9 @@ static inline scale_of_block find_affine(device const float* x, float largest_co
     const float range = high - low;
     const uint bits = bits_of_magnitude(range);
     const bool exact = is_ordinary(x) && bits < infinity_bits && (low == high || bits >= smallest_bits);
-    const float d = exact ? divide(range, largest_code) : 0.0f;
+    const float d = exact ? quotient_of(range, largest_code) : 0.0f;
     const ushort half_d = round_half(d);
-    return scale_of_block{low, reciprocal(d), half_d, exact && is_half(half_d) && is_half(round_half(low))};
+    return scale_of_block{low, inverse_of(d), half_d, exact && is_half(half_d) && is_half(round_half(low))};
 }
 
 // The code of a weight, from zero on.
@@ -130,8 +130,8 @@ static inline bool encode(device const float* x, device block_q5_1& b) {
 }
 
 static inline bool encode(device const float* x, device block_q8_0& b) {
-    const float d = divide(as_type<float>(bits_of_magnitude(find_extreme(x))), 127.0f);
-    const float inverse = reciprocal(d);
+    const float d = quotient_of(as_type<float>(bits_of_magnitude(find_extreme(x))), 127.0f);
+    const float inverse = inverse_of(d);
     b.d = round_half(d);
     const bool exact = is_ordinary(x) && is_half(b.d);
     for (uint j = 0; exact && j < 32; j++) {

@@ -1,5 +1,5 @@
-// Products of few rows, y = x W^T, on wire bytes. Sixteen threads make one output of each row; two such halves are a simdgroup, and two
-// simdgroups a threadgroup: four outputs, threadgroup x of the grid.
+// Products of few rows, y = x W^T, on wire bytes. A team of sixteen threads makes one output of each row; two teams are a simdgroup, and
+// two simdgroups a threadgroup: four outputs, threadgroup x of the grid.
 //
 // The order of additions is that of the managed products with float32 activations, whatever the kernel: columns come in runs of 1024;
 // within a run lane j sums the columns j, j + 16, j + 32, ... with one fma each; the lanes are added as a tree, j with j ^ 8, then ^ 4,
@@ -18,12 +18,12 @@ struct multiply_args {
 
 struct place {
     uint lane;  // 0 to 15
-    uint half;  // which sixteen threads of the threadgroup
+    uint team;  // which sixteen threads of the threadgroup
 };
 
 static inline place find_place(uint simd_lane, uint simdgroup) { return place{simd_lane % lanes, 2 * simdgroup + simd_lane / lanes}; }
 
-// The sum over the sixteen lanes of a half, in all of them.
+// The sum over the sixteen lanes of a team, in all of them.
 static inline float sum_lanes(float value) {
     for (ushort mask = 8; mask > 0; mask = mask >> 1) {
         value = value + simd_shuffle_xor(value, mask);
@@ -62,11 +62,11 @@ static inline void multiply_row(
     }
 }
 
-// Rows Rows * group.y and on. Halves beyond the last output repeat it, because all threads of a simdgroup have to exchange their sums.
+// Rows Rows * group.y and on. Teams beyond the last output repeat it, because all threads of a simdgroup have to exchange their sums.
 template <typename Block, uint Rows>
 static inline void multiply(
     device const uchar* weights, device const float* x, device float* y, constant multiply_args& a, uint3 group, place p) {
-    const uint output = group.x * outputs_per_group + p.half, first = group.y * Rows, rows = min((uint)Rows, a.rows - first);
+    const uint output = group.x * outputs_per_group + p.team, first = group.y * Rows, rows = min((uint)Rows, a.rows - first);
     float total[Rows];
     multiply_row<Block, Rows>(
         weights + a.weights + min(output, a.outputs - 1) * a.row_bytes, x + (ulong)first * a.columns, rows, a.columns, p.lane, total);
@@ -82,7 +82,7 @@ template <typename Block>
 static inline void gather(
     device const uchar* weights, device const float* x, device float* y, constant multiply_args& a, device const uint* x_rows,
     device const uint* experts, uint3 group, place p) {
-    const uint output = group.x * outputs_per_group + p.half;
+    const uint output = group.x * outputs_per_group + p.team;
     float total[1];
     multiply_row<Block, 1>(
         weights + a.weights + experts[group.y] * a.expert_bytes + min(output, a.outputs - 1) * a.row_bytes,

@@ -1,8 +1,8 @@
 // Products of many rows. A threadgroup of 128 threads makes a tile of 16 outputs x 16 rows: it decodes 256 columns of 16 rows of weights
-// into threadgroup memory, then each half of a simdgroup (sixteen lanes, as in multiply.metal) makes 4 outputs x 8 rows of them. The
+// into threadgroup memory, then each of the eight teams (sixteen lanes, as in multiply.metal) makes 4 outputs x 8 rows of them. The
 // order of additions is the same, so rows do not notice how many of them there are.
 
-constant constexpr uint tile_outputs = 16, tile_rows = 16, tile_columns = 256, tile_halves = 8, own_outputs = 4, own_rows = 8;
+constant constexpr uint tile_outputs = 16, tile_rows = 16, tile_columns = 256, tile_teams = 8, own_outputs = 4, own_rows = 8;
 
 // Rows of x and y that follow each other.
 struct following_rows {
@@ -28,7 +28,7 @@ struct segment {
 template <typename Block>
 static inline void decode_tile(
     device const uchar* weights, constant multiply_args& a, uint first_output, uint start, uint columns, place p, threadgroup float* tile) {
-    for (uint n = p.half; n < tile_outputs; n += tile_halves) {
+    for (uint n = p.team; n < tile_outputs; n += tile_teams) {
         device const Block* row = (device const Block*)(weights + min(first_output + n, a.outputs - 1) * a.row_bytes) + start / Block::weights;
         for (uint b = 0; b < columns / Block::weights; b++) {
             float w[Block::weights / lanes];
@@ -44,7 +44,7 @@ template <typename Block, typename Rows>
 static inline void multiply_tile(
     device const uchar* weights, device const float* x, device float* y, constant multiply_args& a, Rows rows, uint first_output, place p,
     threadgroup float* tile) {
-    const uint own_output = p.half % (tile_outputs / own_outputs) * own_outputs, own_row = p.half / (tile_outputs / own_outputs) * own_rows;
+    const uint own_output = p.team % (tile_outputs / own_outputs) * own_outputs, own_row = p.team / (tile_outputs / own_outputs) * own_rows;
     device const float* x_row[own_rows];
     for (uint m = 0; m < own_rows; m++) {
         x_row[m] = x + (ulong)rows.x(min(own_row + m, rows.count - 1)) * a.columns + p.lane;
