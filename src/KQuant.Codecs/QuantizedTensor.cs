@@ -74,6 +74,9 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <summary>Wire bytes of the whole tensor; may exceed 2 GiB.</summary>
     public long ByteCount { get; }
 
+    /// <summary>Whether the bytes lie in a mapped file, so that whole pages around them can be read.</summary>
+    internal bool IsMapped => _lifetime is MappedFile or QuantizedTensor { IsMapped: true };
+
     private bool IsGone => _disposed || _lifetime is QuantizedTensor { IsGone: true } or MappedFile { IsDisposed: true };
 
     /// <summary>A view of managed memory, which the caller keeps.</summary>

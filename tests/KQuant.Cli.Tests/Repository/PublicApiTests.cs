@@ -8,6 +8,7 @@ public class PublicApiTests
 {
     [TestCase("KQuant.Codecs")]
     [TestCase("KQuant.Matmul")]
+    [TestCase("KQuant.Metal")]
     public void IsAsWrittenDown(string name) => KeptText.Check($"docs/api/{name}.txt", PublicApi.Describe(Assembly.Load(name)));
 
     [Test]

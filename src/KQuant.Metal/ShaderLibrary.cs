@@ -1,0 +1,41 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using KQuant.Metal.ObjC;
+
+namespace KQuant.Metal;
+
+/// <summary>The shaders that the assembly carries: always their source, and compiled if it was built on a Mac with Xcode.</summary>
+internal static partial class ShaderLibrary
+{
+    private const string Compiled = "kquant.metallib";
+
+    /// <summary>Whether the assembly carries compiled shaders.</summary>
+    public static bool IsPrecompiled => typeof(ShaderLibrary).Assembly.GetManifestResourceInfo(Compiled) is not null;
+
+    /// <summary>The source as one text.</summary>
+    public static string GetSource() => Expand("kquant.metal");
+
+    /// <summary>Opens a library on a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="path">A compiled library; null for the shaders of the assembly.</param>
+    public static ObjCObject Open(MetalDevice device, string? path) =>
+        path is not null ? device.LoadLibrary(path)
+        : IsPrecompiled ? device.LoadLibrary(Read(Compiled))
+        : device.CompileLibrary(GetSource());
+
+    // Metal compiles a text, not a folder: quoted includes are put in place, each once.
+    private static string Expand(string name) =>
+        Include().Replace(Encoding.UTF8.GetString(Read(name)).ReplaceLineEndings("\n"), match => Expand(match.Groups[1].Value));
+
+    private static byte[] Read(string name)
+    {
+        using Stream stream = typeof(ShaderLibrary).Assembly.GetManifestResourceStream(name)
+            ?? throw new MetalException($"The assembly has no shader {name}.");
+        byte[] bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+
+    [GeneratedRegex("""^#include "(.+)"$""", RegexOptions.Multiline)]
+    private static partial Regex Include();
+}

@@ -1,0 +1,134 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Backends;
+using KQuant.Metal.ObjC;
+using KQuant.Metal.Tests.Emulation;
+using KQuant.TestKit;
+
+namespace KQuant.Metal.Tests;
+
+/// <summary>Everything that Metal can refuse is an exception with its words, and leaves no object behind.</summary>
+public class FailureTests : MetalTest
+{
+    [SetUp]
+    public void NeedsTheSoftwareDevice() => SoftwareDevice.Require();
+
+    [Test]
+    public void NoDevice()
+    {
+        SoftwareDevice.Configure(failures: Failures.NoDevice);
+        Assert.Multiple(() =>
+        {
+            Assert.That(MetalBackend.IsSupported, Is.False);
+            Assert.That(() => MetalBackend.Create(), Throws.InstanceOf<PlatformNotSupportedException>());
+        });
+    }
+
+    [Test]
+    public void NoDefaultDeviceButOneInTheList()
+    {
+        SoftwareDevice.Configure(failures: Failures.NoDefaultDevice);
+        using var backend = MetalBackend.Create();
+        Assert.Multiple(() =>
+        {
+            Assert.That(MetalBackend.IsSupported);
+            Assert.That(Multiply(backend), Is.True);
+        });
+    }
+
+    [Test]
+    public void NoQueue() => Fails(Failures.Queue, () => MetalBackend.Create(), "Metal made no command queue.");
+
+    [Test]
+    public void MissingLibrary() => Fails(
+        Failures.None, () => MetalBackend.Create("/nowhere/kquant.metallib"), "Metal cannot load /nowhere/kquant.metallib: /nowhere/kquant.metallib: cannot open");
+
+    [Test]
+    public void SourceThatDoesNotCompile() => Fails(
+        Failures.Compile, () => MetalBackend.Create(), "Metal cannot compile the shaders: program_source:1:1: error:");
+
+    [Test]
+    public void MissingFunction()
+    {
+        using var backend = MetalBackend.Create(SoftwareDevice.Build!.FaultyShaders);
+        Assert.That(() => Multiply(backend), Throws.InstanceOf<MetalException>().With.Message.EqualTo("The shader library has no function q4_k_multiply_1."));
+    }
+
+    [Test]
+    public void FailedPipeline() => Fails(Failures.Pipeline, "Metal cannot make a pipeline of q4_k_multiply_1: the compiler service gave up");
+
+    [Test]
+    public void DeviceFault() => Fails(Failures.Commit, "software device failed: q4_k_multiply_1: the device was lost");
+
+    [Test]
+    public void NoMemory() => Fails(Failures.Buffer, "Metal made no buffer of 576 bytes.");
+
+    [Test]
+    public void HugeBuffer()
+    {
+        using var backend = MetalBackend.Create();
+        Assert.That(
+            () => backend.Allocate(int.MaxValue),
+            Throws.InstanceOf<MetalException>().With.Message.EqualTo("A buffer of 8589934588 bytes is more than software device allows: 1073741824."));
+    }
+
+    [Test]
+    public void AfterAFaultTheBackendGoesOn()
+    {
+        using var backend = MetalBackend.Create();
+        SoftwareDevice.Configure(failures: Failures.Commit);
+        Assert.That(() => Multiply(backend), Throws.InstanceOf<MetalException>());
+        SoftwareDevice.Configure();
+        Assert.That(Multiply(backend), Is.True);
+    }
+
+    [Test]
+    public void SourceIsCompiledWithoutLiberties([Values] bool oldSystem)
+    {
+        SoftwareDevice.Configure(failures: oldSystem ? Failures.OldCompileOptions : Failures.None);
+        using var backend = MetalBackend.Create();
+        Assert.That(SoftwareDevice.MathMode, Is.Zero);
+    }
+
+    [Test]
+    public void CompiledShadersFromAFileAndFromMemoryAreTheSame()
+    {
+        using (var backend = MetalBackend.Create(SoftwareDevice.Build!.Shaders))
+        {
+            Assert.That(Multiply(backend), Is.True);
+        }
+
+        using MetalDevice device = MetalDevice.Open()!;
+        using ObjCObject library = device.LoadLibrary(File.ReadAllBytes(SoftwareDevice.Build.Shaders));
+        using ObjCObject pipeline = device.CreatePipeline(library, "q6_k_multiply_tiles", 128);
+        Assert.That(() => device.LoadLibrary([1, 2, 3]), Throws.InstanceOf<MetalException>().With.Message.StartsWith("Metal cannot load its shaders: "));
+    }
+
+    [Test]
+    public void TextsAreUtf8() => Fails(
+        Failures.None, () => MetalBackend.Create("/größe/π.metallib"), "Metal cannot load /größe/π.metallib: ");
+
+    private static void Fails(Failures failures, string message) => Fails(
+        failures,
+        () =>
+        {
+            using var backend = MetalBackend.Create();
+            Multiply(backend);
+        },
+        message);
+
+    private static void Fails(Failures failures, Action action, string message)
+    {
+        SoftwareDevice.Configure(failures: failures);
+        Assert.That(() => action(), Throws.InstanceOf<MetalException>().With.Message.StartsWith(message));
+    }
+
+    private static bool Multiply(MetalBackend backend)
+    {
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(4, 256));
+        using BackendWeights weights = backend.Upload(tensor), reference = Reference.Upload(tensor);
+        float[] x = Numbers.Gaussian(256, seed: 1), expected = new float[4], actual = new float[4];
+        Reference.Multiply(reference, x, expected);
+        backend.Multiply(weights, x, actual);
+        return Numbers.Bits(actual).AsSpan().SequenceEqual(Numbers.Bits(expected));
+    }
+}

@@ -1,0 +1,42 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Backends;
+using KQuant.Metal.Tests.Emulation;
+
+namespace KQuant.Metal.Tests;
+
+/// <summary>After every test nothing is left on the device, and nothing was done that Metal's validation layer rejects.</summary>
+public abstract class MetalTest
+{
+    /// <summary>All codecs.</summary>
+    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format);
+
+    /// <summary>The processor: what every result is compared with.</summary>
+    private protected static ManagedBackend Reference => MetalFixture.Reference;
+
+    [SetUp]
+    public void Reset() => SoftwareDevice.Configure();
+
+    [TearDown]
+    public void NothingIsLeft()
+    {
+        if (SoftwareDevice.Build is not null)
+        {
+            Assert.Multiple(() =>
+            {
+                Assert.That(SoftwareDevice.Misuse, Is.Empty);
+                Assert.That(SoftwareDevice.LiveObjects, Is.Zero, "live objects");
+            });
+        }
+    }
+
+    /// <summary>Runs a test in every mode of the emulator, or once on a device.</summary>
+    private protected static void InAllModes(Action<MetalBackend> test)
+    {
+        foreach (RunMode mode in SoftwareDevice.Build is null ? [default] : RunMode.All)
+        {
+            SoftwareDevice.Configure(mode);
+            using var backend = MetalBackend.Create();
+            test(backend);
+        }
+    }
+}
