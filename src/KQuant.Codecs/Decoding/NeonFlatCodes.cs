@@ -22,7 +22,7 @@ internal readonly unsafe struct NeonQ4_0 : INeonFlatCodes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack(byte* block, out Vector128<sbyte> c0, out Vector128<sbyte> c1)
     {
-        Vector128<byte> packed = Vector128.Load(block + 2) ^ Vector128.Create((byte)0x88);
+        Vector128<byte> packed = AdvSimd.LoadVector128(block + 2) ^ Vector128.Create((byte)0x88);
         c0 = AdvSimd.ShiftLeftLogical(packed, 4).AsSByte();
         c1 = (packed & Vector128.Create((byte)0xF0)).AsSByte();
     }
@@ -43,7 +43,7 @@ internal readonly unsafe struct NeonQ4_1 : INeonFlatCodes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack(byte* block, out Vector128<sbyte> c0, out Vector128<sbyte> c1)
     {
-        Vector128<byte> packed = Vector128.Load(block + 4);
+        Vector128<byte> packed = AdvSimd.LoadVector128(block + 4);
         c0 = (packed & Vector128.Create((byte)15)).AsSByte();
         c1 = AdvSimd.ShiftRightLogical(packed, 4).AsSByte();
     }
@@ -65,7 +65,7 @@ internal readonly unsafe struct NeonQ5_0 : INeonFlatCodes
     public static void Unpack(byte* block, out Vector128<sbyte> c0, out Vector128<sbyte> c1)
     {
         // A clear fifth bit takes 16 away: in two's complement, that is ones above the nibble.
-        Vector128<byte> packed = Vector128.Load(block + 6);
+        Vector128<byte> packed = AdvSimd.LoadVector128(block + 6);
         NeonBits.Spread(~*(uint*)(block + 2), out Vector128<byte> low, out Vector128<byte> high);
         c0 = AdvSimd.ShiftLeftAndInsert(packed, low, 4).AsSByte();
         c1 = AdvSimd.ShiftLeftAndInsert(AdvSimd.ShiftRightLogical(packed, 4), high, 4).AsSByte();
@@ -88,7 +88,7 @@ internal readonly unsafe struct NeonQ5_1 : INeonFlatCodes
     public static void Unpack(byte* block, out Vector128<sbyte> c0, out Vector128<sbyte> c1)
     {
         // What is above the fifth bit goes together with the nibble's neighbour.
-        Vector128<byte> packed = Vector128.Load(block + 8), five = Vector128.Create((byte)31);
+        Vector128<byte> packed = AdvSimd.LoadVector128(block + 8), five = Vector128.Create((byte)31);
         NeonBits.Spread(*(uint*)(block + 4), out Vector128<byte> low, out Vector128<byte> high);
         c0 = (AdvSimd.ShiftLeftAndInsert(packed, low, 4) & five).AsSByte();
         c1 = (AdvSimd.ShiftLeftAndInsert(AdvSimd.ShiftRightLogical(packed, 4), high, 4) & five).AsSByte();
@@ -110,7 +110,7 @@ internal readonly unsafe struct NeonQ8_0 : INeonFlatCodes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack(byte* block, out Vector128<sbyte> c0, out Vector128<sbyte> c1)
     {
-        c0 = Vector128.Load((sbyte*)block + 2);
-        c1 = Vector128.Load((sbyte*)block + 18);
+        c0 = AdvSimd.LoadVector128((sbyte*)block + 2);
+        c1 = AdvSimd.LoadVector128((sbyte*)block + 18);
     }
 }

@@ -26,7 +26,7 @@ internal readonly unsafe struct NeonQ2_K : INeonKCodes
     public static void Scales(
         byte* block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh)
     {
-        Vector128<byte> packed = Vector128.Load(block);
+        Vector128<byte> packed = AdvSimd.LoadVector128(block);
         Vector128<byte> scales = packed & Vector128.Create((byte)15), mins = AdvSimd.ShiftRightLogical(packed, 4);
         low = AdvSimd.ZeroExtendWideningLower(scales.GetLower()).AsInt16();
         high = AdvSimd.ZeroExtendWideningUpper(scales).AsInt16();
@@ -39,7 +39,7 @@ internal readonly unsafe struct NeonQ2_K : INeonKCodes
         byte* block, int quarter, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         byte* packed = block + 16 + (32 * (quarter / 2));
-        Vector128<byte> a = Vector128.Load(packed), b = Vector128.Load(packed + 16), pair = Vector128.Create((byte)3);
+        Vector128<byte> a = AdvSimd.LoadVector128(packed), b = AdvSimd.LoadVector128(packed + 16), pair = Vector128.Create((byte)3);
         if (quarter % 2 == 0)
         {
             c0 = (a & pair).AsSByte();
@@ -86,8 +86,8 @@ internal readonly unsafe struct NeonQ3_K : INeonKCodes
         byte* block, int quarter, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         byte* packed = block + 32 + (32 * (quarter / 2));
-        Vector128<byte> a = Vector128.Load(packed), b = Vector128.Load(packed + 16);
-        Vector128<byte> clearA = ~Vector128.Load(block), clearB = ~Vector128.Load(block + 16);
+        Vector128<byte> a = AdvSimd.LoadVector128(packed), b = AdvSimd.LoadVector128(packed + 16);
+        Vector128<byte> clearA = ~AdvSimd.LoadVector128(block), clearB = ~AdvSimd.LoadVector128(block + 16);
 
         // A clear third bit takes 4 away: in two's complement, that is ones above the other two.
         int bit = 2 * quarter;
@@ -141,7 +141,7 @@ internal readonly unsafe struct NeonQ4_K : INeonKCodes
         byte* block, int quarter, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         byte* packed = block + 16 + (32 * quarter);
-        Vector128<byte> a = Vector128.Load(packed), b = Vector128.Load(packed + 16), nibble = Vector128.Create((byte)15);
+        Vector128<byte> a = AdvSimd.LoadVector128(packed), b = AdvSimd.LoadVector128(packed + 16), nibble = Vector128.Create((byte)15);
         c0 = (a & nibble).AsSByte();
         c1 = (b & nibble).AsSByte();
         c2 = AdvSimd.ShiftRightLogical(a, 4).AsSByte();
@@ -173,8 +173,8 @@ internal readonly unsafe struct NeonQ5_K : INeonKCodes
         byte* block, int quarter, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         byte* packed = block + 48 + (32 * quarter);
-        Vector128<byte> a = Vector128.Load(packed), b = Vector128.Load(packed + 16);
-        Vector128<byte> fifthA = Vector128.Load(block + 16), fifthB = Vector128.Load(block + 32);
+        Vector128<byte> a = AdvSimd.LoadVector128(packed), b = AdvSimd.LoadVector128(packed + 16);
+        Vector128<byte> fifthA = AdvSimd.LoadVector128(block + 16), fifthB = AdvSimd.LoadVector128(block + 32);
         c0 = Insert(a, fifthA, 2 * quarter);
         c1 = Insert(b, fifthB, 2 * quarter);
         c2 = Insert(AdvSimd.ShiftRightLogical(a, 4), fifthA, (2 * quarter) + 1);
@@ -209,7 +209,7 @@ internal readonly unsafe struct NeonQ6_K : INeonKCodes
     public static void Scales(
         byte* block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh)
     {
-        Vector128<sbyte> scales = Vector128.Load((sbyte*)block + 192);
+        Vector128<sbyte> scales = AdvSimd.LoadVector128((sbyte*)block + 192);
         low = AdvSimd.SignExtendWideningLower(scales.GetLower());
         high = AdvSimd.SignExtendWideningUpper(scales);
         minLow = minHigh = default;
@@ -220,10 +220,10 @@ internal readonly unsafe struct NeonQ6_K : INeonKCodes
         byte* block, int quarter, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         byte* nibbles = block + (64 * (quarter / 2)), pairs = block + 128 + (32 * (quarter / 2));
-        Vector128<byte> a = Vector128.Load(nibbles), b = Vector128.Load(nibbles + 16);
-        Vector128<byte> c = Vector128.Load(nibbles + 32), d = Vector128.Load(nibbles + 48);
+        Vector128<byte> a = AdvSimd.LoadVector128(nibbles), b = AdvSimd.LoadVector128(nibbles + 16);
+        Vector128<byte> c = AdvSimd.LoadVector128(nibbles + 32), d = AdvSimd.LoadVector128(nibbles + 48);
         Vector128<byte> flip = Vector128.Create((byte)0xAA);
-        Vector128<byte> highA = Vector128.Load(pairs) ^ flip, highB = Vector128.Load(pairs + 16) ^ flip;
+        Vector128<byte> highA = AdvSimd.LoadVector128(pairs) ^ flip, highB = AdvSimd.LoadVector128(pairs + 16) ^ flip;
 
         // The pair of high bits goes to the top; the nibble is inserted below it, over everything else.
         if (quarter % 2 == 0)

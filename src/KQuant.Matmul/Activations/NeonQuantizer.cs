@@ -13,8 +13,8 @@ internal readonly unsafe struct NeonQuantizer : IQuantizerTier
         Vector128<uint> magnitude = Vector128.Create((uint)int.MaxValue), a = Vector128<uint>.Zero, b = a;
         for (int i = 0; i < count; i += 8)
         {
-            a = AdvSimd.Max(a, Vector128.Load((uint*)x + i) & magnitude);
-            b = AdvSimd.Max(b, Vector128.Load((uint*)x + i + 4) & magnitude);
+            a = AdvSimd.Max(a, AdvSimd.LoadVector128((uint*)x + i) & magnitude);
+            b = AdvSimd.Max(b, AdvSimd.LoadVector128((uint*)x + i + 4) & magnitude);
         }
 
         return AdvSimd.Arm64.MaxAcross(AdvSimd.Max(a, b)).ToScalar();
@@ -49,12 +49,12 @@ internal readonly unsafe struct NeonQuantizer : IQuantizerTier
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static short Sum32(sbyte* codes) =>
-        AdvSimd.Arm64.AddAcross(AdvSimd.AddPairwiseWideningAndAdd(Pairs(codes), Vector128.Load(codes + 16))).ToScalar();
+        AdvSimd.Arm64.AddAcross(AdvSimd.AddPairwiseWideningAndAdd(Pairs(codes), AdvSimd.LoadVector128(codes + 16))).ToScalar();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<int> Round(float* x, Vector64<float> factor) =>
-        AdvSimd.ConvertToInt32RoundToEven(AdvSimd.MultiplyByScalar(Vector128.Load(x), factor));
+        AdvSimd.ConvertToInt32RoundToEven(AdvSimd.MultiplyByScalar(AdvSimd.LoadVector128(x), factor));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<short> Pairs(sbyte* codes) => AdvSimd.AddPairwiseWidening(Vector128.Load(codes));
+    private static Vector128<short> Pairs(sbyte* codes) => AdvSimd.AddPairwiseWidening(AdvSimd.LoadVector128(codes));
 }

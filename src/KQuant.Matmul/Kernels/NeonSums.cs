@@ -20,7 +20,7 @@ internal static unsafe class NeonSums
             return;
         }
 
-        Vector128<short> low = Vector128.Load(sums), high = Vector128.Load(sums + 8);
+        Vector128<short> low = AdvSimd.LoadVector128(sums), high = AdvSimd.LoadVector128(sums + 8);
         if (subBlock == 16)
         {
             low.Store((short*)destination);
@@ -34,5 +34,5 @@ internal static unsafe class NeonSums
 
     /// <summary>Four sums as floats.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadFour(short* sums) => AdvSimd.ConvertToSingle(AdvSimd.SignExtendWideningLower(Vector64.Load(sums)));
+    public static Vector128<float> LoadFour(short* sums) => AdvSimd.ConvertToSingle(AdvSimd.SignExtendWideningLower(AdvSimd.LoadVector64(sums)));
 }

@@ -235,5 +235,7 @@ namespace Internal.Runtime.CompilerHelpers
         private static void ThrowOverflowException() => Fail(2);
         private static void ThrowDivideByZeroException() => Fail(3);
         private static void ThrowNullReferenceException() => Fail(4);
+        private static void ThrowPlatformNotSupportedException() => Fail(5);
+        private static void ThrowArgumentOutOfRangeException() => Fail(6);
     }
 }

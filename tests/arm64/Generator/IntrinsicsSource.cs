@@ -11,7 +11,8 @@ namespace KQuant.Arm64.Generator;
 /// signature holds anything but numbers, pointers and 64- and 128-bit vectors are left out.
 /// </summary>
 /// <remarks>
-/// A body calls itself: that is how the framework writes intrinsics, and what the compiler needs where an immediate operand is no constant.
+/// A body calls itself: that is how the framework writes intrinsics, and what the compiler needs where an immediate operand is no constant. A
+/// method that the compiler does not know after all comes out as a call of a throw helper, for which the build looks.
 /// </remarks>
 internal static class IntrinsicsSource
 {
@@ -95,10 +96,16 @@ internal static class IntrinsicsSource
         bool hasPointer = method.IsGenericMethod && parameters.Any(p => p.ParameterType.IsPointer);
         string constraint = hasPointer ? $" where {method.GetGenericArguments()[0].Name} : unmanaged" : "";
         string call = $"{method.Name}{typeArguments}({string.Join(", ", passed)})";
-        if (IsTuple(method.ReturnType))
+        if (method.IsGenericMethod || IsTuple(method.ReturnType))
         {
-            // No intrinsic: two of them.
-            call = $"({method.Name}Lower(a0), {method.Name}Upper(a0))";
+            // Not all of these are known to the compiler by name: some are written in terms of others, in the framework too.
+            call = method.Name switch
+            {
+                "Load" => $"*({Name(method.ReturnType)}*)a0",
+                "Store" => $"*({Name(parameters[0].ParameterType)}*)a1 = a0",
+                "Widen" => "(WidenLower(a0), WidenUpper(a0))",
+                _ => call,
+            };
         }
 
         return $"{Name(method.ReturnType)} {method.Name}{typeArguments}({string.Join(", ", declared)}){constraint} => {call};";

@@ -20,6 +20,8 @@ int kquant_run(const struct request *request, char **buffers);
 
 // What compiled code expects of a runtime. Bit 2 says that the processor has dot products.
 int g_cpuFeatures;
+uintptr_t __security_cookie = 0x5DEECE66D;
+void RhpFallbackFailFast(void) { abort(); }
 void RhpReversePInvoke(void *frame) { (void)frame; }
 void RhpReversePInvokeReturn(void *frame) { (void)frame; }
 

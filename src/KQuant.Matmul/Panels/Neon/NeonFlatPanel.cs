@@ -39,8 +39,8 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
 
     public static void Arrange(sbyte* codes, short* sums, float scale, byte* tile, int row, int rows)
     {
-        Vector128.Load(codes).Store((sbyte*)tile + (Vector * row));
-        Vector128.Load(codes + Vector).Store((sbyte*)tile + (Vector * (rows + row)));
+        AdvSimd.LoadVector128(codes).Store((sbyte*)tile + (Vector * row));
+        AdvSimd.LoadVector128(codes + Vector).Store((sbyte*)tile + (Vector * (rows + row)));
         float* scales = (float*)(tile + (2 * Vector * rows));
         scales[row] = scale;
         if (TCodes.HasMin)
@@ -87,14 +87,14 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
         where TRows : struct, ITileRows
     {
         Vector128<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
-        y0 = Vector128.Load(outputs[0] + first);
-        if (TRows.Count > 1) y1 = Vector128.Load(outputs[1] + first);
-        if (TRows.Count > 2) y2 = Vector128.Load(outputs[2] + first);
-        if (TRows.Count > 3) y3 = Vector128.Load(outputs[3] + first);
-        if (TRows.Count > 4) y4 = Vector128.Load(outputs[4] + first);
-        if (TRows.Count > 5) y5 = Vector128.Load(outputs[5] + first);
-        if (TRows.Count > 6) y6 = Vector128.Load(outputs[6] + first);
-        if (TRows.Count > 7) y7 = Vector128.Load(outputs[7] + first);
+        y0 = AdvSimd.LoadVector128(outputs[0] + first);
+        if (TRows.Count > 1) y1 = AdvSimd.LoadVector128(outputs[1] + first);
+        if (TRows.Count > 2) y2 = AdvSimd.LoadVector128(outputs[2] + first);
+        if (TRows.Count > 3) y3 = AdvSimd.LoadVector128(outputs[3] + first);
+        if (TRows.Count > 4) y4 = AdvSimd.LoadVector128(outputs[4] + first);
+        if (TRows.Count > 5) y5 = AdvSimd.LoadVector128(outputs[5] + first);
+        if (TRows.Count > 6) y6 = AdvSimd.LoadVector128(outputs[6] + first);
+        if (TRows.Count > 7) y7 = AdvSimd.LoadVector128(outputs[7] + first);
         for (int b = 0; b < blocks; b++)
         {
             Vector128<int> s0, s1 = default, s2 = default, s3 = default, s4 = default, s5 = default, s6 = default, s7 = default;
@@ -121,8 +121,8 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
 
             x += TRows.Count * Vector;
             float* scales = (float*)x;
-            Vector128<float> d = Vector128.Load((float*)(panel + Codes)), low = Vector128.Load(scales), high = default;
-            if (TRows.Count > 4) high = Vector128.Load(scales + 4);
+            Vector128<float> d = AdvSimd.LoadVector128((float*)(panel + Codes)), low = AdvSimd.LoadVector128(scales), high = default;
+            if (TRows.Count > 4) high = AdvSimd.LoadVector128(scales + 4);
             y0 = Finish(y0, s0, d, low, 0);
             if (TRows.Count > 1) y1 = Finish(y1, s1, d, low, 1);
             if (TRows.Count > 2) y2 = Finish(y2, s2, d, low, 2);
@@ -135,9 +135,9 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
 
             if (TCodes.HasMin)
             {
-                Vector128<float> m = Vector128.Load((float*)(panel + Codes + Vector));
-                low = Vector128.Load(scales + 8);
-                if (TRows.Count > 4) high = Vector128.Load(scales + 12);
+                Vector128<float> m = AdvSimd.LoadVector128((float*)(panel + Codes + Vector));
+                low = AdvSimd.LoadVector128(scales + 8);
+                if (TRows.Count > 4) high = AdvSimd.LoadVector128(scales + 12);
                 y0 = AdvSimd.Arm64.FusedMultiplyAddBySelectedScalar(y0, m, low, 0);
                 if (TRows.Count > 1) y1 = AdvSimd.Arm64.FusedMultiplyAddBySelectedScalar(y1, m, low, 1);
                 if (TRows.Count > 2) y2 = AdvSimd.Arm64.FusedMultiplyAddBySelectedScalar(y2, m, low, 2);
@@ -165,16 +165,16 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Load(byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
-        c0 = Vector128.Load((sbyte*)codes);
-        c1 = Vector128.Load((sbyte*)codes + Vector);
-        c2 = Vector128.Load((sbyte*)codes + (2 * Vector));
-        c3 = Vector128.Load((sbyte*)codes + (3 * Vector));
+        c0 = AdvSimd.LoadVector128((sbyte*)codes);
+        c1 = AdvSimd.LoadVector128((sbyte*)codes + Vector);
+        c2 = AdvSimd.LoadVector128((sbyte*)codes + (2 * Vector));
+        c3 = AdvSimd.LoadVector128((sbyte*)codes + (3 * Vector));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<int> Add(
         Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, byte* x) =>
-        TDot.AddRows(sum, c0, c1, c2, c3, Vector128.Load((sbyte*)x), TCodes.MaxCode >> TCodes.Shift);
+        TDot.AddRows(sum, c0, c1, c2, c3, AdvSimd.LoadVector128((sbyte*)x), TCodes.MaxCode >> TCodes.Shift);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Finish(Vector128<float> y, Vector128<int> dot, Vector128<float> d, Vector128<float> scales, int row)

@@ -35,14 +35,30 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
         get => Factors + (2 * Vector);
     }
 
-    private static int SubBlocks => 256 / TCodes.SubBlock;
+    private static int SubBlocks
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 256 / TCodes.SubBlock;
+    }
 
-    private static int SumBytes => NeonSums.Bytes(TCodes.HasMin, TCodes.SubBlock);
+    private static int SumBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => NeonSums.Bytes(TCodes.HasMin, TCodes.SubBlock);
+    }
 
-    private static int Mins => Codes + (SubBlocks * Vector);
+    private static int Mins
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Codes + (SubBlocks * Vector);
+    }
 
     /// <summary>Where d and dmin are.</summary>
-    private static int Factors => Mins + (TCodes.HasMin ? SubBlocks * Vector / 2 : 0);
+    private static int Factors
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Mins + (TCodes.HasMin ? SubBlocks * Vector / 2 : 0);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int GetTileBytes(int rows) => rows * (256 + SumBytes + sizeof(float));
@@ -51,7 +67,7 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     {
         for (int i = 0; i < 16; i++)
         {
-            Vector128.Load(codes + (16 * i)).Store((sbyte*)tile + (16 * ((i * rows) + row)));
+            AdvSimd.LoadVector128(codes + (16 * i)).Store((sbyte*)tile + (16 * ((i * rows) + row)));
         }
 
         NeonSums.Store(sums, TCodes.HasMin, TCodes.SubBlock, tile + (256 * rows) + (row * SumBytes));
@@ -65,7 +81,13 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
         Quarter(r0, r1, r2, r3, 1, panel);
         Quarter(r0, r1, r2, r3, 2, panel);
         Quarter(r0, r1, r2, r3, 3, panel);
+        ExpandFactors(r0, r1, r2, r3, panel);
+    }
 
+    // A method of its own, because there is a limit to what one may inline.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ExpandFactors(byte* r0, byte* r1, byte* r2, byte* r3, byte* panel)
+    {
         TCodes.Scales(r0, out Vector128<short> low0, out Vector128<short> high0, out Vector128<short> minLow0, out Vector128<short> minHigh0);
         TCodes.Scales(r1, out Vector128<short> low1, out Vector128<short> high1, out Vector128<short> minLow1, out Vector128<short> minHigh1);
         TCodes.Scales(r2, out Vector128<short> low2, out Vector128<short> high2, out Vector128<short> minLow2, out Vector128<short> minHigh2);
@@ -123,13 +145,14 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     private static void Multiply<TRows>(byte* panel, byte* x, int blocks, float** outputs, nint first)
         where TRows : struct, ITileRows
     {
+        int sums = SumBytes, panelBytes = PanelBytes, scaleBytes = SubBlocks * Vector;
         for (int b = 0; b < blocks; b++)
         {
             Vector128<int> i0 = default, i1 = default, i2 = default, i3 = default, i4 = default, i5 = default, i6 = default, i7 = default;
             Vector128<int> s0, s1 = default, s2 = default, s3 = default, s4 = default, s5 = default, s6 = default, s7 = default;
             byte* scales = panel + Codes;
             byte* codes = panel;
-            for (byte* end = scales + (SubBlocks * Vector); scales != end; scales += Vector)
+            for (byte* end = scales + scaleBytes; scales != end; scales += Vector)
             {
                 Load(codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3);
                 s0 = Add(default, c0, c1, c2, c3, x);
@@ -157,7 +180,7 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
                     x += TRows.Count * Vector;
                 }
 
-                Vector128<int> scale = Vector128.Load((int*)scales);
+                Vector128<int> scale = AdvSimd.LoadVector128((int*)scales);
                 i0 = AdvSimd.MultiplyAdd(i0, s0, scale);
                 if (TRows.Count > 1) i1 = AdvSimd.MultiplyAdd(i1, s1, scale);
                 if (TRows.Count > 2) i2 = AdvSimd.MultiplyAdd(i2, s2, scale);
@@ -168,17 +191,17 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
                 if (TRows.Count > 7) i7 = AdvSimd.MultiplyAdd(i7, s7, scale);
             }
 
-            float* xScales = (float*)(x + (TRows.Count * SumBytes));
+            float* xScales = (float*)(x + (TRows.Count * sums));
             Finish(panel, x, xScales, i0, outputs[0] + first);
-            if (TRows.Count > 1) Finish(panel, x + SumBytes, xScales + 1, i1, outputs[1] + first);
-            if (TRows.Count > 2) Finish(panel, x + (2 * SumBytes), xScales + 2, i2, outputs[2] + first);
-            if (TRows.Count > 3) Finish(panel, x + (3 * SumBytes), xScales + 3, i3, outputs[3] + first);
-            if (TRows.Count > 4) Finish(panel, x + (4 * SumBytes), xScales + 4, i4, outputs[4] + first);
-            if (TRows.Count > 5) Finish(panel, x + (5 * SumBytes), xScales + 5, i5, outputs[5] + first);
-            if (TRows.Count > 6) Finish(panel, x + (6 * SumBytes), xScales + 6, i6, outputs[6] + first);
-            if (TRows.Count > 7) Finish(panel, x + (7 * SumBytes), xScales + 7, i7, outputs[7] + first);
+            if (TRows.Count > 1) Finish(panel, x + sums, xScales + 1, i1, outputs[1] + first);
+            if (TRows.Count > 2) Finish(panel, x + (2 * sums), xScales + 2, i2, outputs[2] + first);
+            if (TRows.Count > 3) Finish(panel, x + (3 * sums), xScales + 3, i3, outputs[3] + first);
+            if (TRows.Count > 4) Finish(panel, x + (4 * sums), xScales + 4, i4, outputs[4] + first);
+            if (TRows.Count > 5) Finish(panel, x + (5 * sums), xScales + 5, i5, outputs[5] + first);
+            if (TRows.Count > 6) Finish(panel, x + (6 * sums), xScales + 6, i6, outputs[6] + first);
+            if (TRows.Count > 7) Finish(panel, x + (7 * sums), xScales + 7, i7, outputs[7] + first);
             x = (byte*)(xScales + TRows.Count);
-            panel += PanelBytes;
+            panel += panelBytes;
         }
     }
 
@@ -239,23 +262,23 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Load(byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
-        c0 = Vector128.Load((sbyte*)codes);
-        c1 = Vector128.Load((sbyte*)codes + Vector);
-        c2 = Vector128.Load((sbyte*)codes + (2 * Vector));
-        c3 = Vector128.Load((sbyte*)codes + (3 * Vector));
+        c0 = AdvSimd.LoadVector128((sbyte*)codes);
+        c1 = AdvSimd.LoadVector128((sbyte*)codes + Vector);
+        c2 = AdvSimd.LoadVector128((sbyte*)codes + (2 * Vector));
+        c3 = AdvSimd.LoadVector128((sbyte*)codes + (3 * Vector));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<int> Add(
         Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, byte* x) =>
-        TDot.AddRows(sum, c0, c1, c2, c3, Vector128.Load((sbyte*)x), MaxCode);
+        TDot.AddRows(sum, c0, c1, c2, c3, AdvSimd.LoadVector128((sbyte*)x), MaxCode);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(byte* panel, byte* sums, float* scale, Vector128<int> dot, float* y)
     {
         Vector64<float> factor = Vector64.CreateScalarUnsafe(*scale);
-        Vector128<float> d = AdvSimd.MultiplyByScalar(Vector128.Load((float*)(panel + Factors)), factor);
-        Vector128<float> sum = AdvSimd.FusedMultiplyAdd(Vector128.Load(y), AdvSimd.ConvertToSingle(dot), d);
+        Vector128<float> d = AdvSimd.MultiplyByScalar(AdvSimd.LoadVector128((float*)(panel + Factors)), factor);
+        Vector128<float> sum = AdvSimd.FusedMultiplyAdd(AdvSimd.LoadVector128(y), AdvSimd.ConvertToSingle(dot), d);
         if (TCodes.HasMin)
         {
             Vector128<int> min = AddMins(default, (short*)(panel + Mins), (short*)sums);
@@ -264,7 +287,7 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
                 min = AddMins(min, (short*)(panel + Mins + (4 * Vector)), (short*)sums + 8);
             }
 
-            d = AdvSimd.MultiplyByScalar(Vector128.Load((float*)(panel + Factors + Vector)), factor);
+            d = AdvSimd.MultiplyByScalar(AdvSimd.LoadVector128((float*)(panel + Factors + Vector)), factor);
             sum = AdvSimd.FusedMultiplySubtract(sum, AdvSimd.ConvertToSingle(min), d);
         }
 
@@ -275,8 +298,8 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<int> AddMins(Vector128<int> sum, short* mins, short* sums)
     {
-        Vector128<short> x = Vector128.Load(sums);
-        Vector128<short> p0 = Vector128.Load(mins), p1 = Vector128.Load(mins + 8), p2 = Vector128.Load(mins + 16), p3 = Vector128.Load(mins + 24);
+        Vector128<short> x = AdvSimd.LoadVector128(sums);
+        Vector128<short> p0 = AdvSimd.LoadVector128(mins), p1 = AdvSimd.LoadVector128(mins + 8), p2 = AdvSimd.LoadVector128(mins + 16), p3 = AdvSimd.LoadVector128(mins + 24);
         sum = AdvSimd.MultiplyBySelectedScalarWideningLowerAndAdd(sum, p0.GetLower(), x, 0);
         sum = AdvSimd.MultiplyBySelectedScalarWideningUpperAndAdd(sum, p0, x, 1);
         sum = AdvSimd.MultiplyBySelectedScalarWideningLowerAndAdd(sum, p1.GetLower(), x, 2);

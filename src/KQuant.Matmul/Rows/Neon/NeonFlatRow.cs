@@ -60,10 +60,10 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
                 byte* group = destination + (((g * (nint)rows) + row) * GroupBytes);
                 for (int i = 0; i < 32 * Group; i += 16)
                 {
-                    Vector128.Load(codes + i).Store((sbyte*)group + i);
+                    AdvSimd.LoadVector128(codes + i).Store((sbyte*)group + i);
                 }
 
-                Vector128<float> scale = Vector128.Load(scales);
+                Vector128<float> scale = AdvSimd.LoadVector128(scales);
                 scale.Store((float*)(group + Scales));
                 if (TCodes.HasMin)
                 {
@@ -193,17 +193,17 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
 
     /// <summary>What the products of each block of a group are multiplied with.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Scale(Vector128<float> d, byte* x) => d * Vector128.Load((float*)(x + Scales));
+    private static Vector128<float> Scale(Vector128<float> d, byte* x) => d * AdvSimd.LoadVector128((float*)(x + Scales));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> AddMin(Vector128<float> y, Vector128<float> m, byte* x) =>
-        AdvSimd.FusedMultiplyAdd(y, m, Vector128.Load((float*)(x + Sums)));
+        AdvSimd.FusedMultiplyAdd(y, m, AdvSimd.LoadVector128((float*)(x + Sums)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Add(Vector128<float> y, byte* x, int block, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<float> scales)
     {
         sbyte* codes = (sbyte*)x + (32 * block);
-        Vector128<int> dot = TDot.Dot(c0, c1, Vector128.Load(codes), Vector128.Load(codes + 16), TCodes.MaxCode);
+        Vector128<int> dot = TDot.Dot(c0, c1, AdvSimd.LoadVector128(codes), AdvSimd.LoadVector128(codes + 16), TCodes.MaxCode);
         return AdvSimd.Arm64.FusedMultiplyAddBySelectedScalar(y, AdvSimd.ConvertToSingle(dot), scales, (byte)block);
     }
 

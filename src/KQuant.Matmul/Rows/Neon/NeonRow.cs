@@ -18,6 +18,9 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
     where TCodes : struct, INeonKCodes
     where TDot : struct, INeonDot
 {
+    /// <summary>Weight rows that stay in cache between the first activation rows and the others.</summary>
+    private const int WeightRows = 8;
+
     public static QuantFormat Format => TCodes.Format;
 
     public static KernelTier Tier => TDot.Tier;
@@ -43,18 +46,21 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
 
     public static void Arrange(in ActivationView source, int* rowIndices, int rows, byte* destination)
     {
+        int split = Split(rows);
         for (int row = 0; row < rows; row++)
         {
             nint from = rowIndices == null ? row : rowIndices[row];
             sbyte* codes = source.RowCodes(from);
             short* sums = source.RowSums(from);
             float* scales = source.RowScales(from);
+            int first = row < split ? 0 : split, together = row < split ? split : rows - split;
+            byte* tile = destination + ((nint)first * source.Units * UnitBytes);
             for (int u = 0; u < source.Units; u++, codes += 256, sums += 16)
             {
-                byte* unit = destination + (((u * (nint)rows) + row) * UnitBytes);
+                byte* unit = tile + (((u * (nint)together) + row - first) * UnitBytes);
                 for (int i = 0; i < 256; i += 16)
                 {
-                    Vector128.Load(codes + i).Store((sbyte*)unit + i);
+                    AdvSimd.Store((sbyte*)unit + i, AdvSimd.LoadVector128(codes + i));
                 }
 
                 NeonSums.Store(sums, TCodes.HasMin, TCodes.SubBlock, unit + 256);
@@ -66,32 +72,51 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(in ProductTask task, byte* scratch)
     {
-        switch (task.Rows)
+        int split = Split(task.Rows);
+        byte* second = task.Activations + ((nint)split * task.Units * UnitBytes);
+        for (int n = 0; n < task.WeightRows; n += WeightRows)
         {
-            case 1: Multiply<Rows1>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 2: Multiply<Rows2>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 3: Multiply<Rows3>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 4: Multiply<Rows4>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 5: Multiply<Rows5>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 6: Multiply<Rows6>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            case 7: Multiply<Rows7>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
-            default: Multiply<Rows8>(task.Weights, task.WeightRowBytes, task.WeightRows, task.Units, task.Activations, task.Outputs); break;
+            byte* weights = task.Weights + (n * task.WeightRowBytes);
+            int end = Math.Min(task.WeightRows, n + WeightRows);
+            Multiply(split, weights, task.WeightRowBytes, n, end, task.Units, task.Activations, task.Outputs);
+            if (split < task.Rows)
+            {
+                Multiply(task.Rows - split, weights, task.WeightRowBytes, n, end, task.Units, second, task.Outputs + split);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Activation rows that are multiplied first, when there are too many to go together. Registers would be enough for eight, but not what the
+    /// JIT allows a method to inline.
+    /// </summary>
+    private static int Split(int rows) => rows > 4 ? (rows + 1) / 2 : rows;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Multiply(int rows, byte* weights, nint rowBytes, int n, int end, int units, byte* x, float** outputs)
+    {
+        switch (rows)
+        {
+            case 1: Multiply<Rows1>(weights, rowBytes, n, end, units, x, outputs); break;
+            case 2: Multiply<Rows2>(weights, rowBytes, n, end, units, x, outputs); break;
+            case 3: Multiply<Rows3>(weights, rowBytes, n, end, units, x, outputs); break;
+            default: Multiply<Rows4>(weights, rowBytes, n, end, units, x, outputs); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int units, byte* activations, float** outputs)
+    private static void Multiply<TRows>(byte* weights, nint rowBytes, int n, int end, int units, byte* activations, float** outputs)
         where TRows : struct, ITileRows
     {
         int next = UnitBytes;
-        for (int n = 0; n < weightRows; n++)
+        for (; n < end; n++, weights += rowBytes)
         {
-            Vector128<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
-            byte* block = weights + (n * rowBytes);
+            Vector128<float> y0 = default, y1 = default, y2 = default, y3 = default;
+            byte* block = weights;
             byte* x = activations;
             for (int u = 0; u < units; u++)
             {
-                Vector128<int> i0 = default, i1 = default, i2 = default, i3 = default, i4 = default, i5 = default, i6 = default, i7 = default;
+                Vector128<int> i0 = default, i1 = default, i2 = default, i3 = default;
                 TCodes.Scales(block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);
                 Vector128<float> d = NeonScales.Of<TCodes>(block);
 
@@ -100,49 +125,29 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
                 if (TRows.Count > 1) i1 = Add(i1, x + next, 0, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 2) i2 = Add(i2, x + (2 * next), 0, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 3) i3 = Add(i3, x + (3 * next), 0, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 4) i4 = Add(i4, x + (4 * next), 0, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 5) i5 = Add(i5, x + (5 * next), 0, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 6) i6 = Add(i6, x + (6 * next), 0, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 7) i7 = Add(i7, x + (7 * next), 0, c0, c1, c2, c3, low, high);
 
                 TCodes.Unpack(block, 1, out c0, out c1, out c2, out c3);
                 i0 = Add(i0, x, 1, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 1) i1 = Add(i1, x + next, 1, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 2) i2 = Add(i2, x + (2 * next), 1, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 3) i3 = Add(i3, x + (3 * next), 1, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 4) i4 = Add(i4, x + (4 * next), 1, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 5) i5 = Add(i5, x + (5 * next), 1, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 6) i6 = Add(i6, x + (6 * next), 1, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 7) i7 = Add(i7, x + (7 * next), 1, c0, c1, c2, c3, low, high);
 
                 TCodes.Unpack(block, 2, out c0, out c1, out c2, out c3);
                 i0 = Add(i0, x, 2, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 1) i1 = Add(i1, x + next, 2, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 2) i2 = Add(i2, x + (2 * next), 2, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 3) i3 = Add(i3, x + (3 * next), 2, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 4) i4 = Add(i4, x + (4 * next), 2, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 5) i5 = Add(i5, x + (5 * next), 2, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 6) i6 = Add(i6, x + (6 * next), 2, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 7) i7 = Add(i7, x + (7 * next), 2, c0, c1, c2, c3, low, high);
 
                 TCodes.Unpack(block, 3, out c0, out c1, out c2, out c3);
                 i0 = Add(i0, x, 3, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 1) i1 = Add(i1, x + next, 3, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 2) i2 = Add(i2, x + (2 * next), 3, c0, c1, c2, c3, low, high);
                 if (TRows.Count > 3) i3 = Add(i3, x + (3 * next), 3, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 4) i4 = Add(i4, x + (4 * next), 3, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 5) i5 = Add(i5, x + (5 * next), 3, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 6) i6 = Add(i6, x + (6 * next), 3, c0, c1, c2, c3, low, high);
-                if (TRows.Count > 7) i7 = Add(i7, x + (7 * next), 3, c0, c1, c2, c3, low, high);
 
                 y0 = Finish(y0, i0, x, d, minLow, minHigh);
                 if (TRows.Count > 1) y1 = Finish(y1, i1, x + next, d, minLow, minHigh);
                 if (TRows.Count > 2) y2 = Finish(y2, i2, x + (2 * next), d, minLow, minHigh);
                 if (TRows.Count > 3) y3 = Finish(y3, i3, x + (3 * next), d, minLow, minHigh);
-                if (TRows.Count > 4) y4 = Finish(y4, i4, x + (4 * next), d, minLow, minHigh);
-                if (TRows.Count > 5) y5 = Finish(y5, i5, x + (5 * next), d, minLow, minHigh);
-                if (TRows.Count > 6) y6 = Finish(y6, i6, x + (6 * next), d, minLow, minHigh);
-                if (TRows.Count > 7) y7 = Finish(y7, i7, x + (7 * next), d, minLow, minHigh);
                 block += TCodes.BlockBytes;
                 x += TRows.Count * next;
             }
@@ -151,10 +156,6 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
             if (TRows.Count > 1) outputs[1][n] = Total(y1);
             if (TRows.Count > 2) outputs[2][n] = Total(y2);
             if (TRows.Count > 3) outputs[3][n] = Total(y3);
-            if (TRows.Count > 4) outputs[4][n] = Total(y4);
-            if (TRows.Count > 5) outputs[5][n] = Total(y5);
-            if (TRows.Count > 6) outputs[6][n] = Total(y6);
-            if (TRows.Count > 7) outputs[7][n] = Total(y7);
         }
     }
 
@@ -165,7 +166,7 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
         Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<short> low, Vector128<short> high)
     {
         sbyte* codes = (sbyte*)x + (64 * quarter);
-        Vector128<sbyte> x0 = Vector128.Load(codes), x1 = Vector128.Load(codes + 16), x2 = Vector128.Load(codes + 32), x3 = Vector128.Load(codes + 48);
+        Vector128<sbyte> x0 = AdvSimd.LoadVector128(codes), x1 = AdvSimd.LoadVector128(codes + 16), x2 = AdvSimd.LoadVector128(codes + 32), x3 = AdvSimd.LoadVector128(codes + 48);
         if (TCodes.SubBlock == 32)
         {
             sum = TDot.AddScaled(sum, c0, c1, x0, x1, low, 2 * quarter);
@@ -188,12 +189,12 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
         y = AdvSimd.Arm64.FusedMultiplyAddBySelectedScalar(y, AdvSimd.ConvertToSingle(dot), scales, 0);
         if (TCodes.HasMin)
         {
-            Vector128<short> sums = Vector128.Load((short*)(x + 256));
+            Vector128<short> sums = AdvSimd.LoadVector128((short*)(x + 256));
             Vector128<int> min = AdvSimd.MultiplyWideningLower(minLow.GetLower(), sums.GetLower());
             min = AdvSimd.MultiplyWideningUpperAndAdd(min, minLow, sums);
             if (TCodes.SubBlock == 16)
             {
-                sums = Vector128.Load((short*)(x + 272));
+                sums = AdvSimd.LoadVector128((short*)(x + 272));
                 min = AdvSimd.MultiplyWideningLowerAndAdd(min, minHigh.GetLower(), sums.GetLower());
                 min = AdvSimd.MultiplyWideningUpperAndAdd(min, minHigh, sums);
             }
