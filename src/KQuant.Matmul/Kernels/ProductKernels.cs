@@ -1,10 +1,7 @@
 using KQuant.Codecs;
-using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Panels;
 using KQuant.Matmul.Panels.Avx512;
-using KQuant.Matmul.Panels.Neon;
 using KQuant.Matmul.Rows.Avx512;
-using KQuant.Matmul.Rows.Neon;
 
 namespace KQuant.Matmul.Kernels;
 
@@ -24,27 +21,8 @@ internal static class ProductKernels
         new Avx512RowKernel<RowQ5_K>(preferredRows: 7), new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true),
         new Avx512RowKernel<RowQ6_K>(preferredRows: 4), new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true),
 
-        new NeonKernel<NeonFlatRow<NeonQ4_0, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ4_0, NeonDotProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ4_1, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ4_1, NeonDotProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ5_0, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ5_0, NeonDotProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ5_1, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ5_1, NeonDotProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ8_0, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ8_0, NeonDotProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ2_K, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ2_K, NeonDotProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ3_K, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ3_K, NeonDotProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ4_K, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ4_K, NeonDotProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ5_K, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ5_K, NeonDotProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ6_K, NeonDotProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ6_K, NeonDotProduct>>>(),
-
-        new NeonKernel<NeonFlatRow<NeonQ4_0, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ4_0, NeonWideningProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ4_1, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ4_1, NeonWideningProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ5_0, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ5_0, NeonWideningProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ5_1, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ5_1, NeonWideningProduct>>>(),
-        new NeonKernel<NeonFlatRow<NeonQ8_0, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonFlatPanel<NeonQ8_0, NeonWideningProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ2_K, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ2_K, NeonWideningProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ3_K, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ3_K, NeonWideningProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ4_K, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ4_K, NeonWideningProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ5_K, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ5_K, NeonWideningProduct>>>(),
-        new NeonKernel<NeonRow<NeonQ6_K, NeonWideningProduct>>(preferredRows: 4), new NeonKernel<NeonPanels<NeonPanel<NeonQ6_K, NeonWideningProduct>>>(),
+        .. NeonKernels.Of<NeonDotProduct>(),
+        .. NeonKernels.Of<NeonWideningProduct>(),
 
         new ScalarKernel<UnitQ4_0>(QuantFormat.Q4_0), new ScalarKernel<UnitQ4_1>(QuantFormat.Q4_1),
         new ScalarKernel<UnitQ5_0>(QuantFormat.Q5_0), new ScalarKernel<UnitQ5_1>(QuantFormat.Q5_1),

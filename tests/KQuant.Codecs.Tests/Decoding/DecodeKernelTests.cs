@@ -18,7 +18,7 @@ public unsafe class DecodeKernelTests
 
     private static IEnumerable<TestCaseData> Kernels =>
         from kernel in DecodeKernels.All
-        where kernel.Tier != KernelTier.Scalar
+        where kernel.IsSupported
         select new TestCaseData(kernel).SetArgDisplayNames(kernel.ToString());
 
     [TestCaseSource(nameof(Kernels))]
