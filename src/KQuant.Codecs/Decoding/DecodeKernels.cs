@@ -24,6 +24,17 @@ internal static unsafe class DecodeKernels
         new(QuantFormat.Q5_K, KernelTier.Vector128, &Vector128KDecoders.Q5_K),
         new(QuantFormat.Q6_K, KernelTier.Vector128, &Vector128KDecoders.Q6_K),
 
+        new(QuantFormat.Q4_0, KernelTier.AdvSimd, &NeonDecoders.Flat<NeonQ4_0>),
+        new(QuantFormat.Q4_1, KernelTier.AdvSimd, &NeonDecoders.Flat<NeonQ4_1>),
+        new(QuantFormat.Q5_0, KernelTier.AdvSimd, &NeonDecoders.Flat<NeonQ5_0>),
+        new(QuantFormat.Q5_1, KernelTier.AdvSimd, &NeonDecoders.Flat<NeonQ5_1>),
+        new(QuantFormat.Q8_0, KernelTier.AdvSimd, &NeonDecoders.Flat<NeonQ8_0>),
+        new(QuantFormat.Q2_K, KernelTier.AdvSimd, &NeonDecoders.K<NeonQ2_K>),
+        new(QuantFormat.Q3_K, KernelTier.AdvSimd, &NeonDecoders.K<NeonQ3_K>),
+        new(QuantFormat.Q4_K, KernelTier.AdvSimd, &NeonDecoders.K<NeonQ4_K>),
+        new(QuantFormat.Q5_K, KernelTier.AdvSimd, &NeonDecoders.K<NeonQ5_K>),
+        new(QuantFormat.Q6_K, KernelTier.AdvSimd, &NeonDecoders.K<NeonQ6_K>),
+
         new(QuantFormat.F16, KernelTier.Avx2, &Avx2FloatDecoders.F16),
         new(QuantFormat.BF16, KernelTier.Avx2, &Avx2FloatDecoders.BF16),
         new(QuantFormat.Q4_0, KernelTier.Avx2, &Avx2FlatDecoders.Q4_0),

@@ -22,6 +22,7 @@ internal static unsafe class ActivationQuantizers
     [
         new(KernelTier.Avx512, &TieredQuantizer<Avx512Quantizer>.Quantize),
         new(KernelTier.Avx2, &TieredQuantizer<Avx2Quantizer>.Quantize),
+        new(KernelTier.AdvSimd, &TieredQuantizer<NeonQuantizer>.Quantize),
         new(KernelTier.Vector128, &TieredQuantizer<Vector128Quantizer>.Quantize),
         new(KernelTier.Scalar, &ScalarQuantizer.Quantize),
     ];

@@ -21,6 +21,9 @@ internal static class ProductKernels
         new Avx512RowKernel<RowQ5_K>(preferredRows: 7), new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true),
         new Avx512RowKernel<RowQ6_K>(preferredRows: 4), new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true),
 
+        .. NeonKernels.Of<NeonDotProduct>(),
+        .. NeonKernels.Of<NeonWideningProduct>(),
+
         new ScalarKernel<UnitQ4_0>(QuantFormat.Q4_0), new ScalarKernel<UnitQ4_1>(QuantFormat.Q4_1),
         new ScalarKernel<UnitQ5_0>(QuantFormat.Q5_0), new ScalarKernel<UnitQ5_1>(QuantFormat.Q5_1),
         new ScalarKernel<UnitQ8_0>(QuantFormat.Q8_0), new ScalarKernel<UnitQ2_K>(QuantFormat.Q2_K),
