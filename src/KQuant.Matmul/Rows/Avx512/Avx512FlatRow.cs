@@ -119,21 +119,13 @@ internal static unsafe class Avx512FlatRow<TFormat>
                         Sse.Prefetch0(block + Ahead + line);
                     }
 
-                    for (int part = 0; part < Group / Part; part++)
-                    {
-                        FourBlocks unpacked = TFormat.Unpack(block, order, highOrder);
-                        y0 = TFormat.Add(y0, unpacked, codes, Avx512FlatRowTools.FourScales(scale), ones);
-                        if (TRows.Count > 1) y1 = TFormat.Add(y1, unpacked, codes + partBytes, Avx512FlatRowTools.FourScales(scale + Group), ones);
-                        if (TRows.Count > 2) y2 = TFormat.Add(y2, unpacked, codes + (2 * partBytes), Avx512FlatRowTools.FourScales(scale + (2 * Group)), ones);
-                        if (TRows.Count > 3) y3 = TFormat.Add(y3, unpacked, codes + (3 * partBytes), Avx512FlatRowTools.FourScales(scale + (3 * Group)), ones);
-                        if (TRows.Count > 4) y4 = TFormat.Add(y4, unpacked, codes + (4 * partBytes), Avx512FlatRowTools.FourScales(scale + (4 * Group)), ones);
-                        if (TRows.Count > 5) y5 = TFormat.Add(y5, unpacked, codes + (5 * partBytes), Avx512FlatRowTools.FourScales(scale + (5 * Group)), ones);
-                        if (TRows.Count > 6) y6 = TFormat.Add(y6, unpacked, codes + (6 * partBytes), Avx512FlatRowTools.FourScales(scale + (6 * Group)), ones);
-                        if (TRows.Count > 7) y7 = TFormat.Add(y7, unpacked, codes + (7 * partBytes), Avx512FlatRowTools.FourScales(scale + (7 * Group)), ones);
-                        block += Part * TFormat.BlockBytes;
-                        codes += TRows.Count * partBytes;
-                        scale += Part;
-                    }
+                    // Written out: what a loop around this costs is a good part of it.
+                    AddPart<TRows>(block, order, highOrder, codes, scale, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                    AddPart<TRows>(block + (Part * TFormat.BlockBytes), order, highOrder, codes + (TRows.Count * partBytes), scale + Part, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                    AddPart<TRows>(block + (2 * Part * TFormat.BlockBytes), order, highOrder, codes + (2 * TRows.Count * partBytes), scale + (2 * Part), ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                    AddPart<TRows>(block + (3 * Part * TFormat.BlockBytes), order, highOrder, codes + (3 * TRows.Count * partBytes), scale + (3 * Part), ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                    block += Group * TFormat.BlockBytes;
+                    codes += Group / Part * TRows.Count * partBytes;
                 }
             }
 
@@ -146,6 +138,25 @@ internal static unsafe class Avx512FlatRow<TFormat>
             if (TRows.Count > 6) outputs[6][n] = Total(y6, mins + (6 * Group));
             if (TRows.Count > 7) outputs[7][n] = Total(y7, mins + (7 * Group));
         }
+    }
+
+    /// <summary>Adds the products of four blocks with all activation rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddPart<TRows>(
+        byte* block, Vector512<byte> order, Vector512<byte> highOrder, byte* codes, float* scale, Vector512<short> ones,
+        ref Vector512<float> y0, ref Vector512<float> y1, ref Vector512<float> y2, ref Vector512<float> y3,
+        ref Vector512<float> y4, ref Vector512<float> y5, ref Vector512<float> y6, ref Vector512<float> y7)
+        where TRows : struct, ITileRows
+    {
+        FourBlocks unpacked = TFormat.Unpack(block, order, highOrder);
+        y0 = TFormat.Add(y0, unpacked, codes, Avx512FlatRowTools.FourScales(scale), ones);
+        if (TRows.Count > 1) y1 = TFormat.Add(y1, unpacked, codes + PartBytes, Avx512FlatRowTools.FourScales(scale + Group), ones);
+        if (TRows.Count > 2) y2 = TFormat.Add(y2, unpacked, codes + (2 * PartBytes), Avx512FlatRowTools.FourScales(scale + (2 * Group)), ones);
+        if (TRows.Count > 3) y3 = TFormat.Add(y3, unpacked, codes + (3 * PartBytes), Avx512FlatRowTools.FourScales(scale + (3 * Group)), ones);
+        if (TRows.Count > 4) y4 = TFormat.Add(y4, unpacked, codes + (4 * PartBytes), Avx512FlatRowTools.FourScales(scale + (4 * Group)), ones);
+        if (TRows.Count > 5) y5 = TFormat.Add(y5, unpacked, codes + (5 * PartBytes), Avx512FlatRowTools.FourScales(scale + (5 * Group)), ones);
+        if (TRows.Count > 6) y6 = TFormat.Add(y6, unpacked, codes + (6 * PartBytes), Avx512FlatRowTools.FourScales(scale + (6 * Group)), ones);
+        if (TRows.Count > 7) y7 = TFormat.Add(y7, unpacked, codes + (7 * PartBytes), Avx512FlatRowTools.FourScales(scale + (7 * Group)), ones);
     }
 
     /// <summary>Multiplies the scales of a group by those of the activation rows, and takes care of its minima, a block in every lane.</summary>
