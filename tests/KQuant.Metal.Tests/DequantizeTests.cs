@@ -100,7 +100,7 @@ public class DequantizeTests : MetalTest
             tensor.GetRowBytes(row).CopyTo(bytes.AsSpan((int)(row * tensor.RowByteCount)));
         }
 
-        foreach (int offset in ScaleOffsets(format))
+        foreach (int offset in RandomTensors.ScaleOffsets(format))
         {
             MemoryMarshal.Write(bytes.AsSpan(offset), (ushort)0x0001);
             MemoryMarshal.Write(bytes.AsSpan((int)tensor.RowByteCount + offset), (ushort)0x83FF);
@@ -108,16 +108,6 @@ public class DequantizeTests : MetalTest
 
         yield return QuantizedTensor.FromMemory(tensor.Codec, tensor.Shape, bytes);
     }
-
-    private static int[] ScaleOffsets(QuantFormat format) => format switch
-    {
-        QuantFormat.Q4_0 or QuantFormat.Q5_0 or QuantFormat.Q8_0 => [0],
-        QuantFormat.Q4_1 or QuantFormat.Q5_1 or QuantFormat.Q4_K or QuantFormat.Q5_K => [0, 2],
-        QuantFormat.Q2_K => [80, 82],
-        QuantFormat.Q3_K => [108],
-        QuantFormat.Q6_K => [208],
-        _ => [],
-    };
 
     private static T[] Convert<T>(QuantizedTensor tensor, Converter<float, T> convert) => Array.ConvertAll(RandomTensors.Decode(tensor), convert);
 

@@ -49,7 +49,8 @@ public static class RandomTensors
         return weights;
     }
 
-    private static int[] ScaleOffsets(QuantFormat format) => format switch
+    /// <summary>Where the binary16 scales and minima of a block lie.</summary>
+    public static int[] ScaleOffsets(QuantFormat format) => format switch
     {
         QuantFormat.Q4_0 or QuantFormat.Q5_0 or QuantFormat.Q8_0 => [0],
         QuantFormat.Q4_1 or QuantFormat.Q5_1 or QuantFormat.Q4_K or QuantFormat.Q5_K => [0, 2],

@@ -359,7 +359,7 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 
 - (NSUInteger)maxBufferLength {
-    return 1UL << 30;
+    return 6UL << 30;
 }
 
 - (id)newCommandQueue {

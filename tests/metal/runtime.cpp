@@ -33,7 +33,9 @@ struct Fiber {
     const char* file;
     int line;
     unsigned size, width;
-    char value[16], all[SimdWidth * 16];
+    unsigned exchanges;
+    char values[2][16];  // by turns: a thread may offer the next value while others still read this one
+    const Fiber* simdgroup;
 };
 
 struct Group {
@@ -96,7 +98,7 @@ std::string where(const char* what, const Fiber& fiber) {
     return std::string(what) + " at " + (name ? name + 1 : fiber.file) + ":" + std::to_string(fiber.line);
 }
 
-// When a whole simdgroup waits in the same exchange, every thread gets the values of all.
+// When a whole simdgroup waits in the same exchange, every thread may read the values of all.
 bool exchange(Group& g, bool& progress) {
     for (size_t first = 0; first < g.fibers.size(); first += SimdWidth) {
         size_t end = first + SimdWidth < g.fibers.size() ? first + SimdWidth : g.fibers.size(), waiting = 0;
@@ -109,7 +111,7 @@ bool exchange(Group& g, bool& progress) {
                 return false;
             }
             f.width = (unsigned)(end - first);
-            for (size_t j = first; j < end; j++) memcpy(f.all + (j - first) * f.size, g.fibers[j].value, f.size);
+            f.simdgroup = &g.fibers[first];
         }
         for (size_t i = first; i < end; i++) g.fibers[i].state = State::Ready;
         progress = true;
@@ -126,6 +128,7 @@ bool run_group(Group& g) {
         f.start.uc_link = nullptr;
         makecontext(&f.start, begin_fiber, 0);
         f.started = false;
+        f.exchanges = 0;
         f.state = State::Ready;
     }
     for (;;) {
@@ -230,16 +233,17 @@ unsigned long flush_subnormals() { unsigned long was = get_mode(); restore_mode(
 
 extern "C" {
 
-unsigned kq_lane(void) { return current->position.thread_index_in_simdgroup[0]; }
-
 void kq_threadgroup_barrier(const char* file, int line) { suspend(State::AtBarrier, file, line); }
 
-void kq_exchange(const void* value, unsigned size, void* all, unsigned* width, const char* file, int line) {
-    memcpy(current->value, value, size);
+bool kq_shuffle_xor(void* value, unsigned size, unsigned mask, const char* file, int line) {
+    unsigned turn = current->exchanges++ % 2;
+    memcpy(current->values[turn], value, size);
     current->size = size;
     suspend(State::InExchange, file, line);
-    memcpy(all, current->all, size * current->width);
-    *width = current->width;
+    unsigned lane = current->position.thread_index_in_simdgroup[0] ^ mask;
+    if (lane >= current->width) return false;
+    memcpy(value, current->simdgroup[lane].values[turn], size);
+    return true;
 }
 
 __attribute__((visibility("default"))) int kq_dispatch(

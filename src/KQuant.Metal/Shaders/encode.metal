@@ -31,6 +31,9 @@ static inline float quotient_of(float a, float b) {
 
 static inline float inverse_of(float d) { return bits_of_magnitude(d) == 0u ? 0.0f : quotient_of(1.0f, d); }
 
+// A product that is rounded before anything is added to it, whatever the compiler is allowed to fuse.
+static inline float product(float a, float b) { return fma(a, b, 0.0f); }
+
 // Whether every weight is zero or at least 2^-100, and finite.
 static inline bool is_ordinary(device const float* x) {
     bool ordinary = true;
@@ -80,7 +83,7 @@ static inline scale_of_block find_affine(device const float* x, float largest_co
 
 // The code of a weight, from zero on.
 static inline int find_code(float x, scale_of_block s, float offset, int largest) {
-    return min(largest, (int)((x - s.low) * s.inverse + offset));
+    return min(largest, (int)(product(x - s.low, s.inverse) + offset));
 }
 
 static inline bool encode(device const float* x, device block_q4_0& b) {
@@ -135,7 +138,7 @@ static inline bool encode(device const float* x, device block_q8_0& b) {
     b.d = round_half(d);
     const bool exact = is_ordinary(x) && is_half(b.d);
     for (uint j = 0; exact && j < 32; j++) {
-        const float value = x[j] * inverse;
+        const float value = product(x[j], inverse);
         const int whole = (int)value;
         const float rest = value - (float)whole;
         b.qs[j] = (int8_t)(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using System.Security.Cryptography;
 using System.Text;
 using KQuant.TestKit;
@@ -12,8 +13,11 @@ internal sealed class ShaderBuild
     private static readonly string[] Dialect =
     [
         "-std=c++14", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-fno-fast-math", "-Wall", "-Wextra", "-Wno-unknown-attributes",
-        "-Wno-unused-parameter", "-Wno-unused-function", "-Werror", "-Werror=double-promotion",
+        "-Wno-unused-parameter", "-Wno-unused-function", "-Werror", "-Werror=double-promotion", .. Fused,
     ];
+
+    // Without it every fma of a shader is a call.
+    private static string[] Fused => Fma.IsSupported ? ["-mfma"] : [];
 
     private readonly Tool _clang;
     private readonly Tool _gcc;

@@ -36,8 +36,8 @@ internal static unsafe class SoftwareDevice
     /// <summary>What was built; null where Metal itself is tested, or nothing.</summary>
     public static ShaderBuild? Build { get; private set; }
 
-    /// <summary>Objective-C objects that were not freed.</summary>
-    public static long LiveObjects => ((delegate* unmanaged<nint>)Export("kq_live_objects"))();
+    /// <summary>Objective-C objects that were not freed; 0 where Metal itself is tested.</summary>
+    public static long LiveObjects => Build is null ? 0 : ((delegate* unmanaged<nint>)Export("kq_live_objects"))();
 
     /// <summary>Buffers made of memory that was there already, since <see cref="Configure"/>.</summary>
     public static long NoCopyBuffers => ((delegate* unmanaged<nint>)Export("kq_no_copy_buffers"))();
