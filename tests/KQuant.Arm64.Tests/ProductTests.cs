@@ -73,7 +73,7 @@ public unsafe class ProductTests : Arm64Fixture
 
     /// <summary>
     /// All codes the same, the smallest or the largest, with activations as large as they get: what overflows first. Then blocks of zeros,
-    /// and the smallest and largest scales.
+    /// and the smallest and largest scales, and those that are no numbers.
     /// </summary>
     [TestCaseSource(nameof(Cases))]
     public void SurvivesExtremes(object kernelObject, int[] rows, string processor)
@@ -81,17 +81,23 @@ public unsafe class ProductTests : Arm64Fixture
         var kernel = (ProductKernel)kernelObject;
         int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 96 : 256;
         Half[] scales = [(Half)1, (Half)0, Half.Epsilon, Half.MaxValue, Half.MinValue, (Half)(-0.01), (Half)0.001];
-        foreach (int m in rows)
+        if (kernel.IsCanonical)
+        {
+            // Lanes of a row kernel can be infinities of either sign.
+            scales = [.. scales, Half.PositiveInfinity, (Half)0.5, Half.NegativeInfinity, Half.NaN, (Half)(-6e-5)];
+        }
+
+        foreach (int m in rows.Where(m => rows.Length == 1 || m is 3 or 4 or 7 or 8 or 17))
         {
             foreach (byte code in (byte[])[0x00, 0xFF, 0x80, 0x7F, 0x88, 0x77])
             {
                 foreach (float value in (float[])[1f, -1f, 0f, 1e-36f])
                 {
-                    byte[] weights = new byte[7 * QuantCodec.Get(kernel.Format).GetByteCount(k)];
+                    byte[] weights = new byte[13 * QuantCodec.Get(kernel.Format).GetByteCount(k)];
                     weights.AsSpan().Fill(code);
                     SetScales(kernel.Format, weights, block => scales[block % scales.Length]);
                     float[] x = [.. Enumerable.Range(0, m * k).Select(i => i / k % 2 == 1 && i % 2 == 1 ? -value : value)];
-                    using var product = new Product(kernel.Format, weights, x, m, 7, k);
+                    using var product = new Product(kernel.Format, weights, x, m, 13, k);
                     Compare(kernel, product, processor, isExact: kernel.IsCanonical, $"codes {code:X2}, activations {value}");
                 }
             }

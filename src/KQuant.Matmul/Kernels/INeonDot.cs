@@ -11,6 +11,9 @@ internal interface INeonDot
     /// <summary>The tier.</summary>
     static abstract KernelTier Tier { get; }
 
+    /// <summary>Up to how many activation rows the row kernels execute fewer instructions than the panel kernels, for most codecs.</summary>
+    static abstract int PreferredRows { get; }
+
     /// <summary>
     /// Adds to four lanes the products of sixteen codes, times a scale. The products of codes and activations go to any lanes; two of them must
     /// fit in 16 bits.

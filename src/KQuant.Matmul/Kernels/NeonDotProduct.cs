@@ -12,6 +12,8 @@ internal readonly struct NeonDotProduct : INeonDot
 {
     public static KernelTier Tier => KernelTier.AdvSimdDp;
 
+    public static int PreferredRows => 2;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddScaled(
         Vector128<int> sum, Vector128<sbyte> codes, Vector128<sbyte> x, Vector128<short> scales, int scale) =>

@@ -31,11 +31,11 @@ internal static unsafe class NeonScales
 
     /// <summary>The first number of every pair.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> First(Vector128<uint> pairs) => Binary16.ToSingle(pairs);
+    public static Vector128<float> First(Vector128<uint> pairs) => ToSingle(AdvSimd.ShiftLeftLogical(pairs, 16));
 
     /// <summary>The second.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> Second(Vector128<uint> pairs) => Binary16.ToSingle(AdvSimd.ShiftRightLogical(pairs, 16));
+    public static Vector128<float> Second(Vector128<uint> pairs) => ToSingle(pairs);
 
     /// <summary>The scale of a block in lane 0 and, if there are minima, theirs in lane 1.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -43,8 +43,22 @@ internal static unsafe class NeonScales
         where TCodes : struct, INeonKCodes
     {
         byte* numbers = block + TCodes.ScaleOffset;
-        return Binary16.ToSingle(TCodes.HasMin
-            ? AdvSimd.ZeroExtendWideningLower(Vector64.CreateScalarUnsafe(*(uint*)numbers).AsUInt16())
-            : Vector128.CreateScalarUnsafe((uint)*(ushort*)numbers));
+        return ToSingle(TCodes.HasMin
+            ? AdvSimd.Arm64.ZipLow(Vector128<ushort>.Zero, Vector128.CreateScalarUnsafe(*(uint*)numbers).AsUInt16()).AsUInt32()
+            : Vector128.CreateScalarUnsafe((uint)*(ushort*)numbers << 16));
+    }
+
+    /// <summary>
+    /// Widens the binary16 numbers in the upper halves of lanes, exactly; the lower halves may hold anything. Sign, exponent and mantissa move
+    /// to where binary32 has them, and a multiplication makes up for the difference of the exponents' biases, also for subnormals. Infinities
+    /// and NaNs come out of it as numbers from 2^16 on, which no other number is, and need the largest exponent.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ToSingle(Vector128<uint> halves)
+    {
+        Vector128<uint> fields = AdvSimd.ShiftRightArithmetic(halves.AsInt32(), 3).AsUInt32() & Vector128.Create(0x8FFF_E000);
+        Vector128<float> numbers = fields.AsSingle() * Vector128.Create(5.192296858534828e33f);
+        Vector128<float> special = AdvSimd.AbsoluteCompareGreaterThanOrEqual(numbers, Vector128.Create(65536f));
+        return (numbers.AsUInt32() | (special.AsUInt32() & Vector128.Create(0x7F80_0000u))).AsSingle();
     }
 }

@@ -15,6 +15,8 @@ internal readonly struct NeonWideningProduct : INeonDot
 {
     public static KernelTier Tier => KernelTier.AdvSimd;
 
+    public static int PreferredRows => 1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddScaled(
         Vector128<int> sum, Vector128<sbyte> codes, Vector128<sbyte> x, Vector128<short> scales, int scale) =>

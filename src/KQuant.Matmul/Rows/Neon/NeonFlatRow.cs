@@ -94,14 +94,15 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
     private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int blocks, byte* activations, float** outputs)
         where TRows : struct, ITileRows
     {
-        int next = GroupBytes;
-        for (int n = 0; n < weightRows; n++)
+        int next = GroupBytes, n = 0;
+        do
         {
             Vector128<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
             Vector128<float> s0, s1 = default, s2 = default, s3 = default, s4 = default, s5 = default, s6 = default, s7 = default;
             byte* block = weights + (n * rowBytes);
             byte* x = activations;
-            for (int left = blocks; left > 0; left -= Group)
+            int left = blocks;
+            do
             {
                 Vector128<uint> pairs = NeonScales.Read(block, TCodes.BlockBytes, left);
                 Vector128<float> d = NeonScales.First(pairs);
@@ -178,7 +179,9 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
 
                 block += Group * TCodes.BlockBytes;
                 x += TRows.Count * next;
+                left -= Group;
             }
+            while (left > 0);
 
             outputs[0][n] = Total(y0);
             if (TRows.Count > 1) outputs[1][n] = Total(y1);
@@ -189,6 +192,7 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
             if (TRows.Count > 6) outputs[6][n] = Total(y6);
             if (TRows.Count > 7) outputs[7][n] = Total(y7);
         }
+        while (++n < weightRows);
     }
 
     /// <summary>What the products of each block of a group are multiplied with.</summary>

@@ -109,12 +109,13 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
         where TRows : struct, ITileRows
     {
         int next = UnitBytes;
-        for (; n < end; n++, weights += rowBytes)
+        do
         {
             Vector128<float> y0 = default, y1 = default, y2 = default, y3 = default;
             byte* block = weights;
             byte* x = activations;
-            for (int u = 0; u < units; u++)
+            int left = units;
+            do
             {
                 Vector128<int> i0 = default, i1 = default, i2 = default, i3 = default;
                 TCodes.Scales(block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);
@@ -151,12 +152,15 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
                 block += TCodes.BlockBytes;
                 x += TRows.Count * next;
             }
+            while (--left != 0);
 
             outputs[0][n] = Total(y0);
             if (TRows.Count > 1) outputs[1][n] = Total(y1);
             if (TRows.Count > 2) outputs[2][n] = Total(y2);
             if (TRows.Count > 3) outputs[3][n] = Total(y3);
+            weights += rowBytes;
         }
+        while (++n < end);
     }
 
     /// <summary>Adds the products of a quarter of a block.</summary>
