@@ -1,6 +1,8 @@
 using KQuant.Codecs;
+using KQuant.Matmul.Layouts;
 using KQuant.Matmul.Panels;
 using KQuant.Matmul.Panels.Avx512;
+using KQuant.Matmul.Panels.Portable;
 using KQuant.Matmul.Rows.Avx512;
 
 namespace KQuant.Matmul.Kernels;
@@ -21,8 +23,16 @@ internal static class ProductKernels
         new Avx512RowKernel<RowQ5_K>(preferredRows: 7), new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true),
         new Avx512RowKernel<RowQ6_K>(preferredRows: 4), new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true),
 
+        .. Avx256Kernels.Of<VnniDot, VnniDot>(),
+        .. Avx256Kernels.Of<Avx2Dot, Avx2SignedDot>(),
         .. NeonKernels.Of<NeonDotProduct>(),
         .. NeonKernels.Of<NeonWideningProduct>(),
+
+        new Vector128Kernel<Vector128Flat<LayoutQ4_0>>(), new Vector128Kernel<Vector128Flat<LayoutQ4_1>>(),
+        new Vector128Kernel<Vector128Flat<LayoutQ5_0>>(), new Vector128Kernel<Vector128Flat<LayoutQ5_1>>(),
+        new Vector128Kernel<Vector128Flat<LayoutQ8_0>>(), new Vector128Kernel<Vector128K<LayoutQ2_K>>(),
+        new Vector128Kernel<Vector128K<LayoutQ3_K>>(), new Vector128Kernel<Vector128K<LayoutQ4_K>>(),
+        new Vector128Kernel<Vector128K<LayoutQ5_K>>(), new Vector128Kernel<Vector128K<LayoutQ6_K>>(),
 
         new ScalarKernel<UnitQ4_0>(QuantFormat.Q4_0), new ScalarKernel<UnitQ4_1>(QuantFormat.Q4_1),
         new ScalarKernel<UnitQ5_0>(QuantFormat.Q5_0), new ScalarKernel<UnitQ5_1>(QuantFormat.Q5_1),

@@ -1,0 +1,176 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using KQuant.Codecs;
+using KQuant.Codecs.Decoding;
+
+namespace KQuant.Matmul.Layouts;
+
+// One struct per K-quant; the code orders are those of the block structs.
+
+internal readonly unsafe struct LayoutQ2_K : IKLayout
+{
+    public static QuantFormat Format => QuantFormat.Q2_K;
+
+    public static int BlockBytes => 84;
+
+    public static int SubBlock => 16;
+
+    public static bool HasMin => true;
+
+    public static int Offset => 0;
+
+    public static int LowBits => 2;
+
+    public static int HighBits => 0;
+
+    public static int FactorByte => 80;
+
+    public static int LowByte(int run) => 16 + (32 * (run / 8)) + (16 * (run % 2));
+
+    public static int LowShift(int run) => run % 8 / 2 * 2;
+
+    public static int HighByte(int run) => 0;
+
+    public static int HighShift(int run) => 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
+    {
+        Vector128<byte> packed = Vector128.Load(block), nibble = Vector128.Create((byte)15);
+        scales = (packed & nibble).AsSByte();
+        mins = ((packed.AsUInt16() >>> 4).AsByte() & nibble).AsSByte();
+    }
+}
+
+internal readonly unsafe struct LayoutQ3_K : IKLayout
+{
+    public static QuantFormat Format => QuantFormat.Q3_K;
+
+    public static int BlockBytes => 110;
+
+    public static int SubBlock => 16;
+
+    public static bool HasMin => false;
+
+    public static int Offset => 4;
+
+    public static int LowBits => 2;
+
+    public static int HighBits => 1;
+
+    public static int FactorByte => 108;
+
+    public static int LowByte(int run) => 32 + (32 * (run / 8)) + (16 * (run % 2));
+
+    public static int LowShift(int run) => run % 8 / 2 * 2;
+
+    public static int HighByte(int run) => 16 * (run % 2);
+
+    public static int HighShift(int run) => run / 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
+    {
+        scales = SuperBlockScales.UnpackQ3(block + 96);
+        mins = default;
+    }
+}
+
+internal readonly unsafe struct LayoutQ4_K : IKLayout
+{
+    public static QuantFormat Format => QuantFormat.Q4_K;
+
+    public static int BlockBytes => 144;
+
+    public static int SubBlock => 32;
+
+    public static bool HasMin => true;
+
+    public static int Offset => 0;
+
+    public static int LowBits => 4;
+
+    public static int HighBits => 0;
+
+    public static int FactorByte => 0;
+
+    public static int LowByte(int run) => 16 + (32 * (run / 4)) + (16 * (run % 2));
+
+    public static int LowShift(int run) => run % 4 / 2 * 4;
+
+    public static int HighByte(int run) => 0;
+
+    public static int HighShift(int run) => 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
+    {
+        scales = SuperBlockScales.UnpackQ4(block + 4).AsSByte();
+        mins = Vector128.Shuffle(scales.AsInt64(), Vector128.Create(1L)).AsSByte();
+    }
+}
+
+internal readonly unsafe struct LayoutQ5_K : IKLayout
+{
+    public static QuantFormat Format => QuantFormat.Q5_K;
+
+    public static int BlockBytes => 176;
+
+    public static int SubBlock => 32;
+
+    public static bool HasMin => true;
+
+    public static int Offset => 0;
+
+    public static int LowBits => 4;
+
+    public static int HighBits => 1;
+
+    public static int FactorByte => 0;
+
+    public static int LowByte(int run) => 48 + (32 * (run / 4)) + (16 * (run % 2));
+
+    public static int LowShift(int run) => run % 4 / 2 * 4;
+
+    public static int HighByte(int run) => 16 + (16 * (run % 2));
+
+    public static int HighShift(int run) => run / 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins) =>
+        LayoutQ4_K.Unpack(block, out scales, out mins);
+}
+
+internal readonly unsafe struct LayoutQ6_K : IKLayout
+{
+    public static QuantFormat Format => QuantFormat.Q6_K;
+
+    public static int BlockBytes => 210;
+
+    public static int SubBlock => 16;
+
+    public static bool HasMin => false;
+
+    public static int Offset => 32;
+
+    public static int LowBits => 4;
+
+    public static int HighBits => 2;
+
+    public static int FactorByte => 208;
+
+    public static int LowByte(int run) => (64 * (run / 8)) + (16 * (run % 4));
+
+    public static int LowShift(int run) => run % 8 / 4 * 4;
+
+    public static int HighByte(int run) => 128 + (32 * (run / 8)) + (16 * (run % 2));
+
+    public static int HighShift(int run) => run % 8 / 2 * 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
+    {
+        scales = Vector128.Load((sbyte*)block + 192);
+        mins = default;
+    }
+}

@@ -1,0 +1,205 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using KQuant.Codecs;
+using KQuant.Codecs.Decoding;
+using KQuant.Matmul.Layouts;
+
+namespace KQuant.Matmul.Panels.Avx256;
+
+/// <summary>Panels of a K-quant for 256-bit vectors.</summary>
+internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
+    where TLayout : struct, IKLayout
+    where TDot : struct, IDot256
+{
+    private const int Vector = Avx256Columns.Bytes;
+
+    public static QuantFormat Format => TLayout.Format;
+
+    public static KernelTier Tier => TDot.Tier;
+
+    public static bool IsSupported => KernelTiers.IsSupported(Tier);
+
+    public static int PanelRows => 8;
+
+    public static int Panels => 2;
+
+    public static int TileRows => 6;
+
+    public static int CodeBytes => 64 * Vector;
+
+    public static int FactorBytes => Avx256Tile<TLayout, TDot>.FactorBytes;
+
+    public static ActivationRecord Record => new()
+    {
+        MinPairs = Avx256Tile<TLayout, TDot>.MinPairs,
+        IsBiased = Avx256Tile<TLayout, TDot>.IsBiased,
+    };
+
+    public static int ColumnTiles => 0;
+
+    public static int ColumnFactorBytes => 0;
+
+    public static ActivationRecord ColumnRecord => Record;
+
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns) =>
+        Avx256Columns.Gather(blocks, stride, TLayout.BlockBytes, columns);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Expand(byte* columns, int blocks, byte* codes, byte* factors)
+    {
+        ExpandFactors(columns, blocks, factors);
+        Vector256<int> total = default;
+        total = ExpandRuns<First0>(columns, codes, factors, total);
+        total = ExpandRuns<First4>(columns, codes, factors, total);
+        total = ExpandRuns<First8>(columns, codes, factors, total);
+        total = ExpandRuns<First12>(columns, codes, factors, total);
+        if (TLayout.Offset != 0)
+        {
+            (-(total << 7)).Store((int*)(factors + FactorBytes - Vector));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
+    {
+        nint stride = TLayout.BlockBytes;
+        Read(columns, 4 * stride, out Vector256<byte> s0, out Vector256<byte> m0);
+        Read(columns + stride, 4 * stride, out Vector256<byte> s1, out Vector256<byte> m1);
+        Read(columns + (2 * stride), 4 * stride, out Vector256<byte> s2, out Vector256<byte> m2);
+        Read(columns + (3 * stride), 4 * stride, out Vector256<byte> s3, out Vector256<byte> m3);
+        Avx256Columns.Transpose(ref s0, ref s1, ref s2, ref s3);
+        factors = StoreScales(s0, factors);
+        factors = StoreScales(s1, factors);
+        if (TLayout.SubBlock == 16)
+        {
+            factors = StoreScales(s2, factors);
+            factors = StoreScales(s3, factors);
+        }
+
+        if (!TLayout.HasMin)
+        {
+            Binary16.ToSingle(Avx256Columns.Halves(columns + TLayout.FactorByte, stride)).Store((float*)factors);
+            return;
+        }
+
+        Avx256Columns.Transpose(ref m0, ref m1, ref m2, ref m3);
+        factors = StorePairs(m0, factors);
+        factors = StorePairs(m1, factors);
+        if (TLayout.SubBlock == 16)
+        {
+            factors = StorePairs(m2, factors);
+            factors = StorePairs(m3, factors);
+        }
+
+        Vector256<uint> halves = Avx256Columns.Words(columns + TLayout.FactorByte, stride);
+        Binary16.ToSingle(halves).Store((float*)factors);
+        Binary16.ToSingle(halves >>> 16).Store((float*)(factors + Vector));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(in TileTask task) => Avx256Tile<TLayout, TDot>.Multiply(task);
+
+    public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
+
+    // The JIT inlines only so much into one method.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static Vector256<int> ExpandRuns<TFirst>(byte* row, byte* codes, byte* factors, Vector256<int> total)
+        where TFirst : struct, IFirstRun
+    {
+        total = ExpandRun(row, TFirst.Run, codes, factors, total);
+        total = ExpandRun(row, TFirst.Run + 1, codes, factors, total);
+        total = ExpandRun(row, TFirst.Run + 2, codes, factors, total);
+        return ExpandRun(row, TFirst.Run + 3, codes, factors, total);
+    }
+
+    /// <summary>Makes codes of a run of every row, and adds what the bias of activations adds to products; run and sub-block are the same then.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> ExpandRun(byte* row, int run, byte* codes, byte* factors, Vector256<int> total)
+    {
+        const int Far = 4;
+        Vector256<byte> a = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        row += TLayout.BlockBytes;
+        Vector256<byte> b = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        row += TLayout.BlockBytes;
+        Vector256<byte> c = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        row += TLayout.BlockBytes;
+        Vector256<byte> d = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        Avx256Columns.Transpose(ref a, ref b, ref c, ref d);
+        if (TLayout.Offset != 0)
+        {
+            Vector256<byte> offset = Vector256.Create((byte)TLayout.Offset), one = Vector256<byte>.One;
+            a -= offset;
+            b -= offset;
+            c -= offset;
+            d -= offset;
+            Vector256<int> sum = TDot.Add(TDot.Begin(default, one, a.AsSByte()), one, b.AsSByte());
+            sum = TDot.Add(TDot.Add(sum, one, c.AsSByte()), one, d.AsSByte());
+            total = TDot.AddScaled(total, sum, Vector256.Load((int*)(factors + (run * Vector))));
+        }
+
+        codes += 4 * run * Vector;
+        a.Store(codes);
+        b.Store(codes + Vector);
+        c.Store(codes + (2 * Vector));
+        d.Store(codes + (3 * Vector));
+        return total;
+    }
+
+    /// <summary>The scales and minima of two rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Read(byte* row, nint distance, out Vector256<byte> scales, out Vector256<byte> mins)
+    {
+        TLayout.Unpack(row, out Vector128<sbyte> scalesA, out Vector128<sbyte> minsA);
+        TLayout.Unpack(row + distance, out Vector128<sbyte> scalesB, out Vector128<sbyte> minsB);
+        scales = Vector256.Create(scalesA, scalesB).AsByte();
+        mins = Vector256.Create(minsA, minsB).AsByte();
+    }
+
+    /// <summary>Writes the four signed bytes of every lane as four vectors of scales.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* StoreScales(Vector256<byte> bytes, byte* factors)
+    {
+        TDot.Scale(bytes.AsInt32() << 24 >> 24).Store((int*)factors);
+        TDot.Scale(bytes.AsInt32() << 16 >> 24).Store((int*)(factors + Vector));
+        TDot.Scale(bytes.AsInt32() << 8 >> 24).Store((int*)(factors + (2 * Vector)));
+        TDot.Scale(bytes.AsInt32() >> 24).Store((int*)(factors + (3 * Vector)));
+        return factors + (4 * Vector);
+    }
+
+    /// <summary>Writes the four unsigned bytes of every lane as two pairs of 16-bit factors: two vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* StorePairs(Vector256<byte> bytes, byte* factors)
+    {
+        const ulong FirstLow = 0x80058004_80018000, FirstHigh = 0x800D800C_80098008, Second = 0x00020002_00020002;
+        Avx2.Shuffle(bytes, Vector256.Create(FirstLow, FirstHigh, FirstLow, FirstHigh).AsByte()).Store(factors);
+        Avx2.Shuffle(bytes, Vector256.Create(FirstLow + Second, FirstHigh + Second, FirstLow + Second, FirstHigh + Second).AsByte()).Store(factors + Vector);
+        return factors + (2 * Vector);
+    }
+
+    /// <summary>The first of four runs, as a type, so that where their bits are is constant.</summary>
+    private interface IFirstRun
+    {
+        static abstract int Run { get; }
+    }
+
+    private readonly struct First0 : IFirstRun
+    {
+        public static int Run => 0;
+    }
+
+    private readonly struct First4 : IFirstRun
+    {
+        public static int Run => 4;
+    }
+
+    private readonly struct First8 : IFirstRun
+    {
+        public static int Run => 8;
+    }
+
+    private readonly struct First12 : IFirstRun
+    {
+        public static int Run => 12;
+    }
+}
