@@ -21,7 +21,7 @@ internal static class ProductKernels
         new Avx512FlatRowKernel<RowQ5_1>(preferredRows: 6),
         new PanelKernel<PanelQ5_1>(isPacked: false), new PanelKernel<PanelQ5_1>(isPacked: true, packedRows: 3),
         new Avx512FlatRowKernel<RowQ8_0>(preferredRows: 6),
-        new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true, packedRows: 4),
+        new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true, packedRows: 6),
         new Avx512RowKernel<RowQ2_K>(preferredRows: 5),
         new PanelKernel<PanelQ2_K>(isPacked: false), new PanelKernel<PanelQ2_K>(isPacked: true, packedRows: 3),
         new Avx512RowKernel<RowQ3_K>(preferredRows: 4),
@@ -31,7 +31,7 @@ internal static class ProductKernels
         new Avx512RowKernel<RowQ5_K>(preferredRows: 7),
         new PanelKernel<PanelQ5_K>(isPacked: false), new PanelKernel<PanelQ5_K>(isPacked: true, packedRows: 6),
         new Avx512RowKernel<RowQ6_K>(preferredRows: 4),
-        new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true, packedRows: 4),
+        new PanelKernel<PanelQ6_K>(isPacked: false), new PanelKernel<PanelQ6_K>(isPacked: true, packedRows: 5),
 
         .. Avx256Kernels.Of<VnniDot, VnniDot>(),
         .. Avx256Kernels.Of<Avx2Dot, Avx2SignedDot>(),
