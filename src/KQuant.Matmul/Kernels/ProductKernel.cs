@@ -40,6 +40,12 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     /// </summary>
     public virtual int PreferredRows => MaxRows;
 
+    /// <summary>
+    /// From how many activation rows on a kernel with <see cref="IsPacked"/> is faster than the one of its tier that reads wire bytes, as measured;
+    /// not before panels are if nothing else is said.
+    /// </summary>
+    public virtual int PackedRows => int.MaxValue;
+
     /// <summary>Weight rows it works on together; tasks start at multiples of it.</summary>
     public abstract int Granule { get; }
 

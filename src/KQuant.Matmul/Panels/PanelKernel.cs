@@ -11,7 +11,8 @@ namespace KQuant.Matmul.Panels;
 /// some units of a few weight rows.
 /// </summary>
 /// <param name="isPacked">Whether weights come as columns, made by <see cref="Pack"/>, instead of wire bytes.</param>
-internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
+/// <param name="packedRows">From how many activation rows on columns are faster than a row kernel on wire bytes.</param>
+internal sealed unsafe class PanelKernel<TFormat>(bool isPacked, int packedRows = int.MaxValue)
     : ProductKernel(TFormat.Format, TFormat.Tier, isPacked ? "packed" : "panel")
     where TFormat : struct, IPanelFormat
 {
@@ -34,6 +35,8 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked)
     public override bool IsPacked => isPacked;
 
     public override int MaxRows => int.MaxValue;
+
+    public override int PackedRows => packedRows;
 
     public override int Granule => TFormat.PanelRows * TFormat.Panels;
 

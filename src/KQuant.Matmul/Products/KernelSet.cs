@@ -20,9 +20,9 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
     /// <param name="packed">The kernel that the weights were packed for, if they were.</param>
     public ProductKernel Integer(QuantFormat format, int rows, ProductKernel? packed = null)
     {
-        // Kernels for a few rows read wire bytes as fast as memory gives them: packed weights replace the panels only.
+        // Kernels for a few rows read wire bytes as fast as memory gives them: packed weights replace the panels, and what is slower than they are.
         ProductKernel kernel = ProductKernels.Select(format, rows, maxTier, deterministic);
-        return packed is not null && packed.Tier == kernel.Tier && packed.MaxRows <= kernel.MaxRows ? packed : kernel;
+        return packed is not null && packed.Tier == kernel.Tier && (packed.MaxRows <= kernel.MaxRows || packed.PackedRows <= rows) ? packed : kernel;
     }
 
     /// <summary>The kernel that weights of a format are packed for, if there is one.</summary>

@@ -107,7 +107,7 @@ public partial class ReadmeTests
     }
 
     [Test]
-    public void LinksLeadSomewhere([Values("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/metal.md", "CHANGELOG.md")] string path)
+    public void LinksLeadSomewhere([Values("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/metal.md", "docs/performance.md", "CHANGELOG.md")] string path)
     {
         string folder = Path.Combine(RepositoryFiles.Root, Path.GetDirectoryName(path)!);
         IEnumerable<string> targets = Regex.Matches(KeptText.Read(path), @"\]\((?!https?:|#)(?<target>[^)#]+)").Select(match => match.Groups["target"].Value);
