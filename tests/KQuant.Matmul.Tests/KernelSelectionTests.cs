@@ -42,4 +42,18 @@ public class KernelSelectionTests
         Assert.That(ProductKernels.Select(format, 512, KernelTier.Avx512, canonical: false).ToString(), Does.EndWith("Avx512 panel"));
         Assert.That(ProductKernels.SelectPacked(format, KernelTier.Avx512)!.ToString(), Does.EndWith("Avx512 packed"));
     }
+
+    [TestCaseSource(nameof(Formats))]
+    public void ACappedTierIsUsed(QuantFormat format)
+    {
+        foreach (KernelTier tier in KernelTiers.All)
+        {
+            if (tier < KernelTier.Avx512 && KernelTiers.IsSupported(tier))
+            {
+                Assert.That(ProductKernels.Select(format, 1, tier, canonical: false).Tier, Is.EqualTo(tier));
+                Assert.That(ProductKernels.Select(format, 1, tier, canonical: true).Tier, Is.EqualTo(tier));
+                Assert.That(ProductKernels.Select(format, 512, tier, canonical: false).Tier, Is.EqualTo(tier));
+            }
+        }
+    }
 }

@@ -17,6 +17,9 @@ internal interface IDot256
     /// <summary>Whether codes of 8 bits are taken as the signed bytes they are, instead of unsigned ones that are 128 too large.</summary>
     static abstract bool TakesSignedCodes { get; }
 
+    /// <summary>Whether sums have 32 bits, so that any number of products of bytes can be added up.</summary>
+    static abstract bool IsWide { get; }
+
     /// <summary>How many vectors of products with codes of so many bits can be added up, up to 8, before the sum must be ended or scaled.</summary>
     static abstract int Steps(int bits);
 
@@ -65,6 +68,8 @@ internal readonly struct Avx2Dot : IDot256
 
     public static bool TakesSignedCodes => false;
 
+    public static bool IsWide => false;
+
     public static int Steps(int bits) => bits <= 4 ? 8 : bits == 5 ? 4 : 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -112,6 +117,8 @@ internal readonly struct Avx2SignedDot : IDot256
 
     public static bool TakesSignedCodes => true;
 
+    public static bool IsWide => true;
+
     public static int Steps(int bits) => 8;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -149,6 +156,8 @@ internal readonly struct VnniDot : IDot256
     public static KernelTier Tier => KernelTier.AvxVnni;
 
     public static bool TakesSignedCodes => false;
+
+    public static bool IsWide => true;
 
     public static int Steps(int bits) => 8;
 

@@ -45,23 +45,39 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
     public static void Interleave(byte* blocks, nint stride, int count, byte* columns) =>
         Avx256Columns.Gather(blocks, stride, TLayout.BlockBytes, columns);
 
+    private static bool IsScaled
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Avx256Tile<TLayout, TDot>.IsScaled;
+    }
+
+    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Expand(byte* columns, int blocks, byte* codes, byte* factors)
     {
-        ExpandFactors(columns, blocks, factors);
-        Vector256<int> total = default;
-        total = ExpandRuns<First0>(columns, codes, factors, total);
-        total = ExpandRuns<First4>(columns, codes, factors, total);
-        total = ExpandRuns<First8>(columns, codes, factors, total);
-        total = ExpandRuns<First12>(columns, codes, factors, total);
+        ScaleVectors memory;
+        byte* scales = IsScaled ? memory.Bytes : factors;
+        ExpandScales(columns, scales, factors + (Avx256Tile<TLayout, TDot>.Scales * Vector));
+        Vector256<int> total = ExpandRuns<First0>(columns, codes, scales, default);
+        total = ExpandRuns<First4>(columns, codes, scales, total);
+        total = ExpandRuns<First8>(columns, codes, scales, total);
+        total = ExpandRuns<First12>(columns, codes, scales, total);
         if (TLayout.Offset != 0)
         {
-            (-(total << 7)).Store((int*)(factors + FactorBytes - Vector));
+            (IsScaled ? total << 7 : -(total << 7)).Store((int*)(factors + FactorBytes - Vector));
         }
     }
 
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors) => throw new NotSupportedException();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply(in TileTask task) => Avx256Tile<TLayout, TDot>.Multiply(task);
+
+    public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
+
+    /// <summary>Writes the scales, and elsewhere the pairs of minima, d and dmin.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
+    private static void ExpandScales(byte* columns, byte* scales, byte* factors)
     {
         nint stride = TLayout.BlockBytes;
         Read(columns, 4 * stride, out Vector256<byte> s0, out Vector256<byte> m0);
@@ -69,12 +85,12 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
         Read(columns + (2 * stride), 4 * stride, out Vector256<byte> s2, out Vector256<byte> m2);
         Read(columns + (3 * stride), 4 * stride, out Vector256<byte> s3, out Vector256<byte> m3);
         Avx256Columns.Transpose(ref s0, ref s1, ref s2, ref s3);
-        factors = StoreScales(s0, factors);
-        factors = StoreScales(s1, factors);
+        scales = StoreScales(s0, scales);
+        scales = StoreScales(s1, scales);
         if (TLayout.SubBlock == 16)
         {
-            factors = StoreScales(s2, factors);
-            factors = StoreScales(s3, factors);
+            scales = StoreScales(s2, scales);
+            scales = StoreScales(s3, scales);
         }
 
         if (!TLayout.HasMin)
@@ -97,25 +113,20 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
         Binary16.ToSingle(halves >>> 16).Store((float*)(factors + Vector));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Multiply(in TileTask task) => Avx256Tile<TLayout, TDot>.Multiply(task);
-
-    public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
-
     // The JIT inlines only so much into one method.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<int> ExpandRuns<TFirst>(byte* row, byte* codes, byte* factors, Vector256<int> total)
+    private static Vector256<int> ExpandRuns<TFirst>(byte* row, byte* codes, byte* scales, Vector256<int> total)
         where TFirst : struct, IFirstRun
     {
-        total = ExpandRun(row, TFirst.Run, codes, factors, total);
-        total = ExpandRun(row, TFirst.Run + 1, codes, factors, total);
-        total = ExpandRun(row, TFirst.Run + 2, codes, factors, total);
-        return ExpandRun(row, TFirst.Run + 3, codes, factors, total);
+        total = ExpandRun(row, TFirst.Run, codes, scales, total);
+        total = ExpandRun(row, TFirst.Run + 1, codes, scales, total);
+        total = ExpandRun(row, TFirst.Run + 2, codes, scales, total);
+        return ExpandRun(row, TFirst.Run + 3, codes, scales, total);
     }
 
     /// <summary>Makes codes of a run of every row, and adds what the bias of activations adds to products; run and sub-block are the same then.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> ExpandRun(byte* row, int run, byte* codes, byte* factors, Vector256<int> total)
+    private static Vector256<int> ExpandRun(byte* row, int run, byte* codes, byte* scales, Vector256<int> total)
     {
         const int Far = 4;
         Vector256<byte> a = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
@@ -126,16 +137,26 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
         row += TLayout.BlockBytes;
         Vector256<byte> d = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
         Avx256Columns.Transpose(ref a, ref b, ref c, ref d);
+        Vector256<int> scale = Vector256.Load((int*)(scales + (run * 16 / TLayout.SubBlock * Vector)));
+        if (IsScaled)
+        {
+            Vector256<short> factor = Avx2Dot.Scale(TLayout.Offset == 0 ? scale : -scale).AsInt16();
+            a = Scale(a, factor);
+            b = Scale(b, factor);
+            c = Scale(c, factor);
+            d = Scale(d, factor);
+        }
+
         if (TLayout.Offset != 0)
         {
-            Vector256<byte> offset = Vector256.Create((byte)TLayout.Offset), one = Vector256<byte>.One;
+            Vector256<byte> offset = IsScaled ? Bytes(scale * -TLayout.Offset) : Vector256.Create((byte)TLayout.Offset), one = Vector256<byte>.One;
             a -= offset;
             b -= offset;
             c -= offset;
             d -= offset;
             Vector256<int> sum = TDot.Add(TDot.Begin(default, one, a.AsSByte()), one, b.AsSByte());
             sum = TDot.Add(TDot.Add(sum, one, c.AsSByte()), one, d.AsSByte());
-            total = TDot.AddScaled(total, sum, Vector256.Load((int*)(factors + (run * Vector))));
+            total = IsScaled ? total + sum : TDot.AddScaled(total, sum, scale);
         }
 
         codes += 4 * run * Vector;
@@ -145,6 +166,25 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
         d.Store(codes + (3 * Vector));
         return total;
     }
+
+    /// <summary>Bytes times a factor, of which the lowest eight bits are kept.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Scale(Vector256<byte> codes, Vector256<short> factor)
+    {
+        if (TLayout.Offset == 0)
+        {
+            // No product reaches 256.
+            return (codes.AsInt16() * factor).AsByte();
+        }
+
+        Vector256<short> even = Vector256.Create((short)0x00FF);
+        Vector256<short> low = (codes.AsInt16() & even) * factor, high = Vector256.AndNot(codes.AsInt16(), even) * factor;
+        return ((low & even) | high).AsByte();
+    }
+
+    /// <summary>The lowest byte of every lane, four times.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Bytes(Vector256<int> numbers) => ((numbers & Vector256.Create(0xFF)) * 0x01010101).AsByte();
 
     /// <summary>The scales and minima of two rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -201,5 +241,11 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
     private readonly struct First12 : IFirstRun
     {
         public static int Run => 12;
+    }
+
+    /// <summary>Scales that are not kept.</summary>
+    private struct ScaleVectors
+    {
+        public fixed byte Bytes[16 * Vector];
     }
 }

@@ -14,18 +14,28 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
 {
     private const int Vector = Avx256Columns.Bytes;
 
-    /// <summary>Integer scales in a unit.</summary>
+    /// <summary>
+    /// Whether the bytes of panels are codes times scales already: those of at most three bits have room. Then they are added up over the
+    /// whole unit. They are negated if activations are biased, because -32 times -4 is 128.
+    /// </summary>
+    public static bool IsScaled
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TDot.IsWide && TLayout.LowBits + TLayout.HighBits <= 3;
+    }
+
+    /// <summary>Integer scales that go with a unit of a panel.</summary>
     public static int Scales
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 256 / TLayout.SubBlock;
+        get => IsScaled ? 0 : 256 / TLayout.SubBlock;
     }
 
     /// <summary>Pairs of minima in a unit.</summary>
     public static int MinPairs
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TLayout.HasMin ? Scales / 2 : 0;
+        get => TLayout.HasMin ? 128 / TLayout.SubBlock : 0;
     }
 
     /// <summary>
@@ -45,11 +55,18 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
         get => (Scales + MinPairs + 3) * Vector;
     }
 
+    /// <summary>Vectors of codes with the same scale.</summary>
+    private static int Part
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => IsScaled ? 32 : TLayout.SubBlock / 4;
+    }
+
     /// <summary>Vectors of products that are added up before they are scaled.</summary>
     private static int Steps
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => Math.Min(TLayout.SubBlock / 4, TDot.Steps(TLayout.LowBits + TLayout.HighBits));
+        get => IsScaled ? 32 : Math.Min(Part, TDot.Steps(TLayout.LowBits + TLayout.HighBits));
     }
 
     /// <summary>Multiplies one to six activation rows with two panels.</summary>
@@ -98,14 +115,14 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
             Vector256<byte> a, b, quad;
             Vector256<int> s0a, s1a = default, s2a = default, s3a = default, s4a = default, s5a = default;
             Vector256<int> s0b, s1b = default, s2b = default, s3b = default, s4b = default, s5b = default;
-            for (int subBlock = 0; subBlock < Scales; subBlock++, factors += Vector)
+            for (int part = 0; part < 64 / Part; part++, factors += IsScaled ? 0 : Vector)
             {
                 if (pieces-- > 0)
                 {
                     fetch.Fetch();
                 }
 
-                for (int chain = 0; chain < TLayout.SubBlock / 4; chain += Steps)
+                for (int chain = 0; chain < Part; chain += Steps)
                 {
                     a = Vector256.Load(codes); b = Vector256.Load(codes + next);
                     quad = Quad(x); s0a = Begin(a, quad); s0b = Begin(b, quad);
@@ -177,7 +194,7 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddScaled(int* total, Vector256<int> sum, Vector256<int> scale) =>
-        TDot.AddScaled(Vector256.Load(total), sum, scale).Store(total);
+        (!IsScaled ? TDot.AddScaled(Vector256.Load(total), sum, scale) : IsBiased ? Vector256.Load(total) - sum : Vector256.Load(total) + sum).Store(total);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(byte* factors, byte* x, int* dot, Vector256<int> min, float* sum)
