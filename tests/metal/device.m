@@ -14,7 +14,7 @@ typedef struct {
     NSUInteger width, height, depth;
 } MTLSize;
 
-enum { MaxThreads = 1024, MaxBytesInline = 4096, MaxThreadgroupBytes = 32768, PageBytes = 4096, GuardBytes = 1 << 16 };
+enum { MaxThreads = 1024, MaxBytesInline = 4096, MaxThreadgroupBytes = 32768, GuardBytes = 1 << 16 };
 
 // What goes wrong on purpose.
 enum {
@@ -369,7 +369,7 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 - (id)newBufferWithLength:(NSUInteger)length options:(NSUInteger)options {
     if (length == 0 || options != 0) kq_report_misuse("new buffer of %lu bytes, options %lu", length, options);
     if (length == 0 || length > [self maxBufferLength] || failures & FailBuffer) return nil;
-    size_t pages = (length + PageBytes - 1) / PageBytes * PageBytes;
+    size_t page = (size_t)getpagesize(), pages = (length + page - 1) / page * page;
     KQBuffer* buffer = [KQBuffer alloc];
     buffer->mapped = pages + GuardBytes;
     buffer->mapping = mmap(NULL, buffer->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -381,7 +381,7 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 
 - (id)newBufferWithBytesNoCopy:(void*)bytes length:(NSUInteger)length options:(NSUInteger)options deallocator:(id)deallocator {
-    if (((uintptr_t)bytes | length) % PageBytes != 0 || length == 0 || deallocator != nil || options != 0) {
+    if (((uintptr_t)bytes | length) % (NSUInteger)getpagesize() != 0 || length == 0 || deallocator != nil || options != 0) {
         kq_report_misuse("no-copy buffer of %lu bytes at %p, options %lu", length, bytes, options);
         return nil;
     }
