@@ -5,8 +5,8 @@ using KQuant.TestKit;
 namespace KQuant.Arm64.Tests;
 
 /// <summary>
-/// Whether kernels can be run here. They are the shipped ones, compiled by <c>tests/arm64/build.sh</c> for an emulated processor; where that is
-/// not possible these tests are ignored, but not on a CI machine that should be able to.
+/// Whether kernels can be run here. They are the shipped ones, compiled by <c>tests/arm64/build.sh</c> for an emulated processor; where
+/// that is not possible these tests are ignored, but not on a CI machine that should be able to.
 /// </summary>
 [SetUpFixture]
 public class Arm64Gate

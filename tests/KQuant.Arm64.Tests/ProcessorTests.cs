@@ -2,7 +2,9 @@ using KQuant.Arm64.Exports;
 
 namespace KQuant.Arm64.Tests;
 
-/// <summary>Compiled code sees what an emulated processor has: a tier is never tested on one that lacks it, or has more than it should.</summary>
+/// <summary>
+/// Compiled code sees what an emulated processor has: a tier is never tested on one that lacks it, or has more than it should.
+/// </summary>
 public class ProcessorTests : Arm64Fixture
 {
     [TestCaseSource(typeof(Processors), nameof(Processors.All))]

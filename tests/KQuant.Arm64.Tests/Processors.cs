@@ -12,8 +12,9 @@ internal static class Processors
     public static bool HasDotProduct(string processor) => processor != "cortex-a72";
 
     /// <summary>
-    /// The processors that a tier is tested on: those with dot products for the tier that needs them, for the other one that has none and one
-    /// that has everything.
+    /// The processors that a tier is tested on: those with dot products for the tier that needs them, for the other one that has none and
+    /// one that has everything.
     /// </summary>
-    public static IEnumerable<string> Of(KernelTier tier) => tier == KernelTier.AdvSimdDp ? All.Where(HasDotProduct) : ["cortex-a72", "max"];
+    public static IEnumerable<string> Of(KernelTier tier) =>
+        tier == KernelTier.AdvSimdDp ? All.Where(HasDotProduct) : ["cortex-a72", "max"];
 }

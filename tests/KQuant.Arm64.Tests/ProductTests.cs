@@ -8,8 +8,8 @@ using KQuant.TestKit;
 namespace KQuant.Arm64.Tests;
 
 /// <summary>
-/// Every ARM64 kernel in the table against the scalar one on x86-64: panels by bits, row kernels within rounding, and by bits where no order of
-/// sums can make a difference.
+/// Every ARM64 kernel in the table against the scalar one on x86-64: panels by bits, row kernels within rounding, and by bits where no
+/// order of sums can make a difference.
 /// </summary>
 public unsafe class ProductTests : Arm64Fixture
 {
@@ -21,7 +21,8 @@ public unsafe class ProductTests : Arm64Fixture
         from kernel in Kernels
         from processor in Processors.Of(kernel.Tier)
         from rows in kernel.Name == "row" ? (int[][])[[1], [2], [4], [8], [3, 5, 6, 7]] : [[1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17]]
-        select new TestCaseData(kernel, rows, processor).SetArgDisplayNames($"{kernel} {(kernel.Name == "row" ? string.Join(',', rows) : "")}".Trim(), processor);
+        let name = kernel.Name == "row" ? $"{kernel} {string.Join(',', rows)}" : kernel.ToString()
+        select new TestCaseData(kernel, rows, processor).SetArgDisplayNames(name, processor);
 
     [Test]
     public void EveryCodecHasARowAndAPanelKernelInBothTiers()
@@ -47,7 +48,12 @@ public unsafe class ProductTests : Arm64Fixture
         {
             foreach ((int n, int k) in shapes)
             {
-                float[] x = [.. Enumerable.Range(0, m * k).Select(_ => (float)((random.NextDouble() - 0.5) * Math.Pow(2, random.Next(-3, 4))))];
+                float[] x = new float[m * k];
+                for (int i = 0; i < x.Length; i++)
+                {
+                    x[i] = (float)((random.NextDouble() - 0.5) * Math.Pow(2, random.Next(-3, 4)));
+                }
+
                 using var product = new Product(kernel.Format, RandomWeights.Create(kernel.Format, n, k, random), x, m, n, k);
                 Compare(kernel, product, processor, isExact: kernel.IsCanonical, "random");
             }

@@ -41,6 +41,13 @@ done
 "$ilc/ilc" "$shipped/KQuant.Arm64.Exports.dll" -r:"$shipped/KQuant.Codecs.dll" -r:"$shipped/KQuant.Matmul.dll" -r:"$out/*.dll" \
     -o:"$out/kernels.o" --systemmodule:System.Private.CoreLib --targetos:linux --targetarch:arm64 --instruction-set:neon -O \
     --nativelib --noscan --reflectiondata:none --root:KQuant.Arm64.Exports --jitpath:"$ilc/libclrjit_universal_arm64_x64.so"
+# Nothing in a kernel may be left to a call: neither an instruction the compiler does not know, nor an operand that is no constant after all, nor
+# a method that should have been inlined.
+if aarch64-linux-gnu-nm "$out/kernels.o" | grep -E 'ThrowPlatformNotSupported|ThrowArgumentOutOfRange|__Unpack|(DotProduct|WideningProduct|Scales|Bits)__'; then
+    echo "kernels call these" >&2
+    exit 1
+fi
+
 aarch64-linux-gnu-gcc -O2 -Wall -Wextra -static -o "$out/host" Host/host.c "$out/kernels.o"
 
 # Which assemblies these were: the tests compare.

@@ -12,8 +12,8 @@ internal unsafe interface INeonCodes
     static abstract int BlockBytes { get; }
 
     /// <summary>
-    /// Unpacked codes are the weights' integers, signed, times two to this power: it can be less work to put the sign bit on top of a byte than
-    /// to subtract an offset.
+    /// Unpacked codes are the weights' integers, signed, times two to this power: it can be less work to put the sign bit on top of a byte
+    /// than to subtract an offset.
     /// </summary>
     static abstract int Shift { get; }
 
@@ -41,7 +41,8 @@ internal unsafe interface INeonKCodes : INeonCodes
     static abstract int ScaleOffset { get; }
 
     /// <summary>
-    /// Integer scales of the sub-blocks, and minima if there are any: eight in <paramref name="low"/>, or eight more in <paramref name="high"/>.
+    /// Integer scales of the sub-blocks, and minima if there are any: eight in <paramref name="low"/>, or eight more in
+    /// <paramref name="high"/>.
     /// </summary>
     static abstract void Scales(
         byte* block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);

@@ -7,7 +7,9 @@ namespace KQuant.Codecs.Decoding;
 /// <summary>Single bits as bytes.</summary>
 internal static class NeonBits
 {
-    /// <summary>All ones in byte j of <paramref name="low"/> if bit j is set, and in byte j of <paramref name="high"/> if bit 16 + j is.</summary>
+    /// <summary>
+    /// All ones in byte j of <paramref name="low"/> if bit j is set, and in byte j of <paramref name="high"/> if bit 16 + j is.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Spread(uint bits, out Vector128<byte> low, out Vector128<byte> high)
     {

@@ -26,7 +26,8 @@ internal readonly unsafe struct NeonQuantizer : IQuantizerTier
         Vector64<float> factors = Vector64.CreateScalarUnsafe(factor);
         for (int i = 0; i < count; i += 16)
         {
-            Vector64<short> a = AdvSimd.ExtractNarrowingLower(Round(x + i, factors)), b = AdvSimd.ExtractNarrowingLower(Round(x + i + 8, factors));
+            Vector64<short> a = AdvSimd.ExtractNarrowingLower(Round(x + i, factors));
+            Vector64<short> b = AdvSimd.ExtractNarrowingLower(Round(x + i + 8, factors));
             Vector128<short> low = AdvSimd.ExtractNarrowingUpper(a, Round(x + i + 4, factors));
             Vector128<short> high = AdvSimd.ExtractNarrowingUpper(b, Round(x + i + 12, factors));
             AdvSimd.ExtractNarrowingUpper(AdvSimd.ExtractNarrowingLower(low), high).Store(codes + i);

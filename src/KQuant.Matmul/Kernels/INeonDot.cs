@@ -11,19 +11,22 @@ internal interface INeonDot
     /// <summary>The tier.</summary>
     static abstract KernelTier Tier { get; }
 
-    /// <summary>Up to how many activation rows the row kernels execute fewer instructions than the panel kernels, for most codecs.</summary>
+    /// <summary>
+    /// Up to how many activation rows the row kernels execute fewer instructions than the panel kernels, for most codecs.
+    /// </summary>
     static abstract int PreferredRows { get; }
 
     /// <summary>
-    /// Adds to four lanes the products of sixteen codes, times a scale. The products of codes and activations go to any lanes; two of them must
-    /// fit in 16 bits.
+    /// Adds to four lanes the products of sixteen codes, times a scale. The products of codes and activations go to any lanes; two of them
+    /// must fit in 16 bits.
     /// </summary>
     static abstract Vector128<int> AddScaled(
         Vector128<int> sum, Vector128<sbyte> codes, Vector128<sbyte> x, Vector128<short> scales, int scale);
 
     /// <summary>The same with 32 codes; four products must fit in 16 bits.</summary>
     static abstract Vector128<int> AddScaled(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales, int scale);
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales,
+        int scale);
 
     /// <summary>The products of 32 codes in any lanes.</summary>
     /// <param name="c0">The first sixteen.</param>
@@ -45,5 +48,6 @@ internal interface INeonDot
     /// <param name="x">Sixteen activations.</param>
     /// <param name="maxCode">The largest magnitude of a code.</param>
     static abstract Vector128<int> AddRows(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x, int maxCode);
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x,
+        int maxCode);
 }

@@ -21,7 +21,8 @@ internal readonly struct NeonDotProduct : INeonDot
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddScaled(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales, int scale) =>
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales,
+        int scale) =>
         AddScaled(sum, Dp.DotProduct(Dp.DotProduct(Vector128<int>.Zero, c0, x0), c1, x1), scales, scale);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -44,7 +45,8 @@ internal readonly struct NeonDotProduct : INeonDot
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddRows(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x, int maxCode)
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x,
+        int maxCode)
     {
         sum = Dp.DotProductBySelectedQuadruplet(sum, c0, x, 0);
         sum = Dp.DotProductBySelectedQuadruplet(sum, c1, x, 1);

@@ -3,8 +3,11 @@ using KQuant.Matmul.Activations;
 namespace KQuant.Matmul.Kernels;
 
 /// <summary>A NEON kernel as an entry of the table.</summary>
-/// <param name="preferredRows">Up to how many activation rows it executes fewer instructions than the kernel behind it in the table.</param>
-internal sealed unsafe class NeonKernel<TProduct>(int preferredRows = int.MaxValue) : ProductKernel(TProduct.Format, TProduct.Tier, TProduct.Name)
+/// <param name="preferredRows">
+/// Up to how many activation rows it executes fewer instructions than the kernel behind it in the table.
+/// </param>
+internal sealed unsafe class NeonKernel<TProduct>(
+    int preferredRows = int.MaxValue) : ProductKernel(TProduct.Format, TProduct.Tier, TProduct.Name)
     where TProduct : struct, INeonProduct
 {
     public override bool IsCanonical => TProduct.IsCanonical;

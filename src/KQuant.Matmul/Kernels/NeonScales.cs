@@ -49,9 +49,9 @@ internal static unsafe class NeonScales
     }
 
     /// <summary>
-    /// Widens the binary16 numbers in the upper halves of lanes, exactly; the lower halves may hold anything. Sign, exponent and mantissa move
-    /// to where binary32 has them, and a multiplication makes up for the difference of the exponents' biases, also for subnormals. Infinities
-    /// and NaNs come out of it as numbers from 2^16 on, which no other number is, and need the largest exponent.
+    /// Widens the binary16 numbers in the upper halves of lanes, exactly; the lower halves may hold anything. Sign, exponent and mantissa
+    /// move to where binary32 has them, and a multiplication makes up for the difference of the exponents' biases, also for subnormals.
+    /// Infinities and NaNs come out of it as numbers from 2^16 on, which no other number is, and need the largest exponent.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> ToSingle(Vector128<uint> halves)

@@ -34,5 +34,6 @@ internal static unsafe class NeonSums
 
     /// <summary>Four sums as floats.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadFour(short* sums) => AdvSimd.ConvertToSingle(AdvSimd.SignExtendWideningLower(AdvSimd.LoadVector64(sums)));
+    public static Vector128<float> LoadFour(short* sums) =>
+        AdvSimd.ConvertToSingle(AdvSimd.SignExtendWideningLower(AdvSimd.LoadVector64(sums)));
 }

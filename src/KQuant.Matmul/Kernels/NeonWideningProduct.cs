@@ -8,8 +8,8 @@ using KQuant.Codecs;
 namespace KQuant.Matmul.Kernels;
 
 /// <summary>
-/// <c>smull</c> and <c>smlal</c>: products and their sums have 16 bits, as long as they fit, and are then added up in pairs or multiplied by a
-/// scale, either of which widens them.
+/// <c>smull</c> and <c>smlal</c>: products and their sums have 16 bits, as long as they fit, and are then added up in pairs or multiplied
+/// by a scale, either of which widens them.
 /// </summary>
 internal readonly struct NeonWideningProduct : INeonDot
 {
@@ -24,7 +24,8 @@ internal readonly struct NeonWideningProduct : INeonDot
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddScaled(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales, int scale) =>
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> x0, Vector128<sbyte> x1, Vector128<short> scales,
+        int scale) =>
         AddScaled(sum, MultiplyAdd(Multiply(c0, x0), c1, x1), scales, scale);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -41,7 +42,8 @@ internal readonly struct NeonWideningProduct : INeonDot
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> AddRows(
-        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x, int maxCode)
+        Vector128<int> sum, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<sbyte> x,
+        int maxCode)
     {
         Vector128<short> p0 = Multiply(c0, x), p1 = Multiply(c1, x), p2 = Multiply(c2, x), p3 = Multiply(c3, x);
         if (8 * 127 * maxCode <= short.MaxValue)

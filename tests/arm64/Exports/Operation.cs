@@ -13,8 +13,8 @@ internal enum Operation
     Quantize,
 
     /// <summary>
-    /// Multiplies with the row kernel. Numbers: weight rows, bytes of a weight row, units, blocks in the last unit. Buffers: weights, codes,
-    /// scales, sums, arranged activations, scratch, outputs (row after row), and room for a pointer to each of them.
+    /// Multiplies with the row kernel. Numbers: weight rows, bytes of a weight row, units, blocks in the last unit. Buffers: weights,
+    /// codes, scales, sums, arranged activations, scratch, outputs (row after row), and room for a pointer to each of them.
     /// </summary>
     Row,
 

@@ -7,12 +7,12 @@ using System.Text;
 namespace KQuant.Arm64.Generator;
 
 /// <summary>
-/// The vector types and ARM instructions of the running framework, as declarations that the compiler replaces by instructions. Members whose
-/// signature holds anything but numbers, pointers and 64- and 128-bit vectors are left out.
+/// The vector types and ARM instructions of the running framework, as declarations that the compiler replaces by instructions. Members
+/// whose signature holds anything but numbers, pointers and 64- and 128-bit vectors are left out.
 /// </summary>
 /// <remarks>
-/// A body calls itself: that is how the framework writes intrinsics, and what the compiler needs where an immediate operand is no constant. A
-/// method that the compiler does not know after all comes out as a call of a throw helper, for which the build looks.
+/// A body calls itself: that is how the framework writes intrinsics, and what the compiler needs where an immediate operand is no constant.
+/// A method that the compiler does not know after all comes out as a call of a throw helper, for which the build looks.
 /// </remarks>
 internal static class IntrinsicsSource
 {
@@ -111,11 +111,13 @@ internal static class IntrinsicsSource
         return $"{Name(method.ReturnType)} {method.Name}{typeArguments}({string.Join(", ", declared)}){constraint} => {call};";
     }
 
-    private static IEnumerable<Type> Types(MethodInfo method) => method.GetParameters().Select(p => p.ParameterType).Append(method.ReturnType);
+    private static IEnumerable<Type> Types(MethodInfo method) =>
+        method.GetParameters().Select(p => p.ParameterType).Append(method.ReturnType);
 
     private static bool IsKnown(Type type) =>
         type.IsByRef || type.IsPointer ? IsKnown(type.GetElementType()!)
-        : type.IsGenericType ? VectorTypes.Contains(type.GetGenericTypeDefinition()) || (IsTuple(type) && type.GetGenericArguments().All(IsKnown))
+        : IsTuple(type) ? type.GetGenericArguments().All(IsKnown)
+        : type.IsGenericType ? VectorTypes.Contains(type.GetGenericTypeDefinition())
         : type.IsGenericParameter || type.IsPrimitive || type == typeof(void);
 
     private static bool IsTuple(Type type) => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ValueTuple<,>);

@@ -2,7 +2,9 @@ using KQuant.Codecs;
 
 namespace KQuant.Matmul.Panels.Neon;
 
-/// <summary>A format's part in the NEON panel kernels: four weight rows, unpacked once, multiplied with tiles of up to eight activation rows.</summary>
+/// <summary>
+/// A format's part in the NEON panel kernels: four weight rows, unpacked once, multiplied with tiles of up to eight activation rows.
+/// </summary>
 internal unsafe interface INeonPanel
 {
     /// <summary>The codec.</summary>

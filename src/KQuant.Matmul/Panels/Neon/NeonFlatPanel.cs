@@ -10,8 +10,9 @@ using KQuant.Matmul.Kernels;
 namespace KQuant.Matmul.Panels.Neon;
 
 /// <summary>
-/// A 32-wide codec. A block of a panel is eight vectors of signed codes, the scales of the four rows and their minima. In a tile, sixteen codes
-/// of every row follow each other, and behind the codes are eight scales and eight sums times scales, whether there are as many rows or not.
+/// A 32-wide codec. A block of a panel is eight vectors of signed codes, the scales of the four rows and their minima. In a tile, sixteen
+/// codes of every row follow each other, and behind the codes are eight scales and eight sums times scales, whether there are as many rows
+/// or not.
 /// </summary>
 internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
     where TCodes : struct, INeonFlatCodes
@@ -163,7 +164,8 @@ internal readonly unsafe struct NeonFlatPanel<TCodes, TDot> : INeonPanel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Load(byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
+    private static void Load(
+        byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         c0 = AdvSimd.LoadVector128((sbyte*)codes);
         c1 = AdvSimd.LoadVector128((sbyte*)codes + Vector);

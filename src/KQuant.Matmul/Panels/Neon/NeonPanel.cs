@@ -8,8 +8,8 @@ using KQuant.Matmul.Kernels;
 namespace KQuant.Matmul.Panels.Neon;
 
 /// <summary>
-/// A K-quant. A block of a panel is 64 vectors of signed codes, the integer scales of the four rows for every sub-block (32 bits), the minima
-/// of two sub-blocks in every vector (16 bits), d and dmin. In a tile, sixteen codes of every row follow each other.
+/// A K-quant. A block of a panel is 64 vectors of signed codes, the integer scales of the four rows for every sub-block (32 bits), the
+/// minima of two sub-blocks in every vector (16 bits), d and dmin. In a tile, sixteen codes of every row follow each other.
 /// </summary>
 internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     where TCodes : struct, INeonKCodes
@@ -88,11 +88,16 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ExpandFactors(byte* r0, byte* r1, byte* r2, byte* r3, byte* panel)
     {
-        TCodes.Scales(r0, out Vector128<short> low0, out Vector128<short> high0, out Vector128<short> minLow0, out Vector128<short> minHigh0);
-        TCodes.Scales(r1, out Vector128<short> low1, out Vector128<short> high1, out Vector128<short> minLow1, out Vector128<short> minHigh1);
-        TCodes.Scales(r2, out Vector128<short> low2, out Vector128<short> high2, out Vector128<short> minLow2, out Vector128<short> minHigh2);
-        TCodes.Scales(r3, out Vector128<short> low3, out Vector128<short> high3, out Vector128<short> minLow3, out Vector128<short> minHigh3);
-        Interleave(low0, low1, low2, low3, out Vector128<short> p0, out Vector128<short> p1, out Vector128<short> p2, out Vector128<short> p3);
+        TCodes.Scales(
+            r0, out Vector128<short> low0, out Vector128<short> high0, out Vector128<short> minLow0, out Vector128<short> minHigh0);
+        TCodes.Scales(
+            r1, out Vector128<short> low1, out Vector128<short> high1, out Vector128<short> minLow1, out Vector128<short> minHigh1);
+        TCodes.Scales(
+            r2, out Vector128<short> low2, out Vector128<short> high2, out Vector128<short> minLow2, out Vector128<short> minHigh2);
+        TCodes.Scales(
+            r3, out Vector128<short> low3, out Vector128<short> high3, out Vector128<short> minLow3, out Vector128<short> minHigh3);
+        Interleave(
+            low0, low1, low2, low3, out Vector128<short> p0, out Vector128<short> p1, out Vector128<short> p2, out Vector128<short> p3);
         StoreScales(p0, p1, p2, p3, (int*)(panel + Codes));
         if (TCodes.SubBlock == 16)
         {
@@ -260,7 +265,8 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Load(byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
+    private static void Load(
+        byte* codes, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3)
     {
         c0 = AdvSimd.LoadVector128((sbyte*)codes);
         c1 = AdvSimd.LoadVector128((sbyte*)codes + Vector);
@@ -299,7 +305,8 @@ internal readonly unsafe struct NeonPanel<TCodes, TDot> : INeonPanel
     private static Vector128<int> AddMins(Vector128<int> sum, short* mins, short* sums)
     {
         Vector128<short> x = AdvSimd.LoadVector128(sums);
-        Vector128<short> p0 = AdvSimd.LoadVector128(mins), p1 = AdvSimd.LoadVector128(mins + 8), p2 = AdvSimd.LoadVector128(mins + 16), p3 = AdvSimd.LoadVector128(mins + 24);
+        Vector128<short> p0 = AdvSimd.LoadVector128(mins), p1 = AdvSimd.LoadVector128(mins + 8);
+        Vector128<short> p2 = AdvSimd.LoadVector128(mins + 16), p3 = AdvSimd.LoadVector128(mins + 24);
         sum = AdvSimd.MultiplyBySelectedScalarWideningLowerAndAdd(sum, p0.GetLower(), x, 0);
         sum = AdvSimd.MultiplyBySelectedScalarWideningUpperAndAdd(sum, p0, x, 1);
         sum = AdvSimd.MultiplyBySelectedScalarWideningLowerAndAdd(sum, p1.GetLower(), x, 2);

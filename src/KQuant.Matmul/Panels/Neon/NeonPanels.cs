@@ -126,7 +126,8 @@ internal readonly unsafe struct NeonPanels<TPanel> : INeonProduct
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply(in ProductTask task, byte* panel, byte* tile, int blocks, int first, int rows, int weightRow, byte* scratch)
+    private static void Multiply(
+        in ProductTask task, byte* panel, byte* tile, int blocks, int first, int rows, int weightRow, byte* scratch)
     {
         float** outputs = task.Outputs + first;
         int width = task.WeightRows - weightRow;
@@ -167,7 +168,8 @@ internal readonly unsafe struct NeonPanels<TPanel> : INeonProduct
     private static nint TileOffset(int rows, int tile, int units)
     {
         int tiles = (rows + TileRows - 1) / TileRows, longTiles = Math.Min(tile, rows % tiles);
-        nint bytes = ((nint)longTiles * TPanel.GetTileBytes((rows / tiles) + 1)) + ((nint)(tile - longTiles) * TPanel.GetTileBytes(rows / tiles));
-        return bytes * units * TPanel.BlocksPerUnit;
+        nint longBytes = (nint)longTiles * TPanel.GetTileBytes((rows / tiles) + 1);
+        nint shortBytes = (nint)(tile - longTiles) * TPanel.GetTileBytes(rows / tiles);
+        return (longBytes + shortBytes) * units * TPanel.BlocksPerUnit;
     }
 }

@@ -12,8 +12,8 @@ using KQuant.Matmul.Panels;
 namespace KQuant.Matmul.Rows.Neon;
 
 /// <summary>
-/// The product of weight rows of a 32-wide codec with one to eight activation rows, on wire bytes. Four blocks go together: their scales are
-/// converted at once. An activation row sums in four lanes of its own and in the same order however many there are beside it.
+/// The product of weight rows of a 32-wide codec with one to eight activation rows, on wire bytes. Four blocks go together: their scales
+/// are converted at once. An activation row sums in four lanes of its own and in the same order however many there are beside it.
 /// </summary>
 internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
     where TCodes : struct, INeonFlatCodes
@@ -22,7 +22,9 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
     /// <summary>Blocks that go together.</summary>
     private const int Group = 4;
 
-    /// <summary>Where the scales of a group of an arranged activation row are, behind its codes, and where scales times sums of codes are.</summary>
+    /// <summary>
+    /// Where the scales of a group of an arranged activation row are, behind its codes, and where scales times sums of codes are.
+    /// </summary>
     private const int Scales = 32 * Group, Sums = Scales + 16;
 
     public static QuantFormat Format => TCodes.Format;
@@ -204,7 +206,8 @@ internal readonly unsafe struct NeonFlatRow<TCodes, TDot> : INeonProduct
         AdvSimd.FusedMultiplyAdd(y, m, AdvSimd.LoadVector128((float*)(x + Sums)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Add(Vector128<float> y, byte* x, int block, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<float> scales)
+    private static Vector128<float> Add(
+        Vector128<float> y, byte* x, int block, Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<float> scales)
     {
         sbyte* codes = (sbyte*)x + (32 * block);
         Vector128<int> dot = TDot.Dot(c0, c1, AdvSimd.LoadVector128(codes), AdvSimd.LoadVector128(codes + 16), TCodes.MaxCode);

@@ -10,9 +10,9 @@ using KQuant.Matmul.Panels;
 namespace KQuant.Matmul.Rows.Neon;
 
 /// <summary>
-/// The product of weight rows of a K-quant with one to eight activation rows, on wire bytes. A block is unpacked once for all activation rows;
-/// sub-blocks are scaled as integers, so there is one fused multiply-add per block and term. An activation row sums in four lanes of its own
-/// and in the same order however many there are beside it.
+/// The product of weight rows of a K-quant with one to eight activation rows, on wire bytes. A block is unpacked once for all activation
+/// rows; sub-blocks are scaled as integers, so there is one fused multiply-add per block and term. An activation row sums in four lanes of
+/// its own and in the same order however many there are beside it.
 /// </summary>
 internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
     where TCodes : struct, INeonKCodes
@@ -87,8 +87,8 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
     }
 
     /// <summary>
-    /// Activation rows that are multiplied first, when there are too many to go together. Registers would be enough for eight, but not what the
-    /// JIT allows a method to inline.
+    /// Activation rows that are multiplied first, when there are too many to go together. Registers would be enough for eight, but not what
+    /// the JIT allows a method to inline.
     /// </summary>
     private static int Split(int rows) => rows > 4 ? (rows + 1) / 2 : rows;
 
@@ -118,7 +118,8 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
             do
             {
                 Vector128<int> i0 = default, i1 = default, i2 = default, i3 = default;
-                TCodes.Scales(block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);
+                TCodes.Scales(
+                    block, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);
                 Vector128<float> d = NeonScales.Of<TCodes>(block);
 
                 TCodes.Unpack(block, 0, out Vector128<sbyte> c0, out Vector128<sbyte> c1, out Vector128<sbyte> c2, out Vector128<sbyte> c3);
@@ -170,7 +171,8 @@ internal readonly unsafe struct NeonRow<TCodes, TDot> : INeonProduct
         Vector128<sbyte> c0, Vector128<sbyte> c1, Vector128<sbyte> c2, Vector128<sbyte> c3, Vector128<short> low, Vector128<short> high)
     {
         sbyte* codes = (sbyte*)x + (64 * quarter);
-        Vector128<sbyte> x0 = AdvSimd.LoadVector128(codes), x1 = AdvSimd.LoadVector128(codes + 16), x2 = AdvSimd.LoadVector128(codes + 32), x3 = AdvSimd.LoadVector128(codes + 48);
+        Vector128<sbyte> x0 = AdvSimd.LoadVector128(codes), x1 = AdvSimd.LoadVector128(codes + 16);
+        Vector128<sbyte> x2 = AdvSimd.LoadVector128(codes + 32), x3 = AdvSimd.LoadVector128(codes + 48);
         if (TCodes.SubBlock == 32)
         {
             sum = TDot.AddScaled(sum, c0, c1, x0, x1, low, 2 * quarter);
