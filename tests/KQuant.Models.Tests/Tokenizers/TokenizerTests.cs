@@ -29,7 +29,7 @@ public class TokenizerTests
     [Test]
     public void NamesOfSpecialTokensCanBePlainText()
     {
-        Assert.That(Tiny.Encode("<|im_end|>"), Is.EqualTo(new[] { 2047 }));
+        Assert.That(string.Join(' ', Tiny.Encode("<|im_end|>")), Is.EqualTo("2047"));
         int[] plain = Tiny.Encode("<|im_end|>", parseSpecialTokens: false);
         Assert.That(plain, Has.Length.GreaterThan(1).And.No.Member(2047));
         Assert.That(Tiny.Decode(plain), Is.EqualTo("<|im_end|>"));
@@ -120,7 +120,7 @@ public class TokenizerTests
     public void AFileCutAnywhereIsRefused()
     {
         string json = """{"added_tokens": [{"id": 1, "content": "b"}], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}""";
-        Assert.That(TinyTokenizer.Load(json).Encode("ab"), Is.EqualTo(new[] { 0, 1 }));
+        Assert.That(string.Join(' ', TinyTokenizer.Load(json).Encode("ab")), Is.EqualTo("0 1"));
         for (int length = 0; length < json.Length; length++)
         {
             Assert.That(() => TinyTokenizer.Load(json[..length]), Throws.TypeOf<ModelFormatException>(), $"{length}");
@@ -157,8 +157,8 @@ public class TokenizerTests
         Tokenizer tokenizer = TinyTokenizer.Load(json.ToJsonString());
         Assert.Multiple(() =>
         {
-            Assert.That(tokenizer.Encode("ab a"), Is.EqualTo(new[] { 1, 264, 262 }));
-            Assert.That(tokenizer.Encode("é", addSpecialTokens: false), Is.EqualTo(new[] { 259, 3 + 0xC3, 3 + 0xA9 }));
+            Assert.That(string.Join(' ', tokenizer.Encode("ab a")), Is.EqualTo("1 264 262"));
+            Assert.That(string.Join(' ', tokenizer.Encode("é", addSpecialTokens: false)), Is.EqualTo("259 198 172"));
             Assert.That(tokenizer.Decode([1, 264, 262], skipSpecialTokens: true), Is.EqualTo("ab a"));
             Assert.That(tokenizer.Decode([3 + 0xC3, 3 + 0x41]), Is.EqualTo("\uFFFD\uFFFD"), "a run of bytes that is no UTF-8 is replaced byte by byte");
             Assert.That(tokenizer.AddsBos);
