@@ -27,6 +27,8 @@ internal static class CommandLine
             InspectCommand.Create(),
             VerifyCommand.Create(),
             TensorCommand.Create(),
+            TokenizeCommand.Create(),
+            TemplateCommand.Create(),
             CodecsCommand.Create(),
             BenchCommand.Create(),
         };

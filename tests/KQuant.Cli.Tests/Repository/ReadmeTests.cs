@@ -16,8 +16,8 @@ public partial class ReadmeTests
 
     private static readonly string[][] Verbs =
     [
-        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"],
-        ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"], ["bench", "matmul"],
+        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["tokenize"],
+        ["template"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"], ["bench", "matmul"],
     ];
 
     [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]
