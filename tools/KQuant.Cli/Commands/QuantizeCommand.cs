@@ -12,7 +12,11 @@ internal static class QuantizeCommand
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
-        Option<QuantCodec> codec = CommonOptions.Codec("--kquant-type", "The codec for every weight that has room for it.", QuantCodec.All);
+        Option<QuantCodec> codec = CommonOptions.Codec(
+            "--kquant-type",
+            "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.",
+            CommonOptions.AllCodecs);
+        codec.Required = false;
         var output = new Option<string>("--output", "--mlx-path")
         {
             Description = "The folder or .gguf file to write.",
@@ -25,21 +29,27 @@ internal static class QuantizeCommand
         var imatrix = new Option<string>("--imatrix") { Description = "An importance matrix, .gguf or .dat.", HelpName = "file" };
         Option<ScaleOverflow> onOverflow = CommonOptions.OnOverflow();
         var allowRequantize = new Option<bool>("--allow-requantize") { Description = "Decode weights that are quantized already and encode them again." };
+        var pre = new Option<string>("--pre-tokenizer")
+        {
+            Description = "llama.cpp's name of a checkpoint's pre-tokenizer, for a GGUF; if not given, tokenizer.json tells.",
+            HelpName = "name",
+        };
         Option<int> threads = CommonOptions.Threads();
         var dryRun = new Option<bool>("--dry-run") { Description = "Show what would become of each tensor; write nothing." };
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint, or GGUF to GGUF.")
+        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to GGUF, or GGUF to GGUF.")
         {
-            model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, threads, dryRun, overwrite, json,
+            model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
         };
         command.SetWork((parsed, cancellationToken) =>
         {
             string target = parsed.GetValue(output)!;
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            Models.CheckFormat(source, target, parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format));
-            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec)!, parsed.GetValue(allowRequantize));
+            ModelFormat kind = parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format);
+            var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
+            using IModelSource source = Models.Open(parsed.GetValue(model)!, target, kind, export);
+            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, source.Architecture);
             var options = new ConversionOptions
             {
@@ -65,14 +75,27 @@ internal static class QuantizeCommand
         return File.Exists(path) ? ImportanceMatrix.Open(path) : throw new CommandException($"{path}: there is no such importance matrix.");
     }
 
-    private static QuantizationPlan MakePlan(IModelSource source, QuantCodec codec, bool allowRequantize)
+    private static QuantizationPlan MakePlan(IModelSource source, QuantCodec? codec, bool allowRequantize)
     {
+        if (codec is null)
+        {
+            return source is GgufExport
+                ? QuantizationPlan.Keep(source.Tensors)
+                : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
+        }
+
+        if (!codec.IsQuantized && source is ModelFolder)
+        {
+            throw new CommandException($"--kquant-type {codec.Name} is a float format, and only for GGUF files.");
+        }
+
         QuantizationPlan plan = QuantizationPlan.Uniform(source.Tensors, codec, allowRequantize);
-        if (source is ModelFolder { QuantizationMode: string mode } && (!allowRequantize || mode != "kquant"))
+        if (Models.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
         {
             throw new CommandException(
                 $"{source.Path} is already quantized (mode '{mode}'{Formats(source)})"
-                + (mode == "kquant" ? "; --allow-requantize encodes it again." : "."));
+                + (mode == "kquant" ? "; --allow-requantize encodes it again" : "")
+                + (source is GgufExport ? ", without --kquant-type it keeps its formats." : "."));
         }
 
         if (plan.Tensors.Any(tensor => tensor.Reason == PlanReason.AlreadyQuantized))
