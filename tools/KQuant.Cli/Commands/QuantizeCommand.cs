@@ -109,7 +109,7 @@ internal static class QuantizeCommand
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }
 
-        return plan.Tensors.Any(tensor => tensor.Codec is not null)
+        return source is GgufExport || plan.Tensors.Any(tensor => tensor.Codec is not null)
             ? plan
             : throw new CommandException($"{source.Path} has no weight to quantize among its {source.Tensors.Count} tensors.");
     }
