@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
@@ -14,15 +15,20 @@ public sealed class RandomCheckpoint
     private const int Vocabulary = 320;
     private const int Hidden = 256;
     private const int Inner = 512;
-    private readonly OrderedDictionary<string, (int[] Shape, float[] Values)> _tensors = [];
+    private static readonly ConcurrentDictionary<string, OrderedDictionary<string, (int[] Shape, float[] Values)>> Made = [];
+
+    private readonly OrderedDictionary<string, (int[] Shape, float[] Values)> _tensors;
     private readonly Random _random;
+    private OrderedDictionary<string, (int[] Shape, float[] Values)> _making = [];
 
     private RandomCheckpoint(string name, JsonObject config, TokenizerKind tokenizer, int seed)
     {
         // Parsed as from a file, so that every number is a number of any kind.
         (Name, Config, Tokenizer) = (name, JsonNode.Parse(config.ToJsonString())!.AsObject(), tokenizer);
         _random = new Random(seed);
-        AddTensors();
+
+        // Tests change configurations, never weights.
+        _tensors = Made.GetOrAdd(name, _ => MakeTensors());
     }
 
     private enum Range
@@ -174,8 +180,9 @@ public sealed class RandomCheckpoint
 
     private int Number(string key, int fallback = 0) => (int?)Config[key] ?? fallback;
 
-    private void AddTensors()
+    private OrderedDictionary<string, (int[] Shape, float[] Values)> MakeTensors()
     {
+        _making = [];
         Add("model.embed_tokens.weight", Range.Embedding, Vocabulary, Hidden);
         for (int layer = 0; layer < Number("num_hidden_layers"); layer++)
         {
@@ -187,6 +194,8 @@ public sealed class RandomCheckpoint
         {
             Add("lm_head.weight", Range.Embedding, Vocabulary, Hidden);
         }
+
+        return _making;
     }
 
     private void AddLayer(string layer)
@@ -294,6 +303,6 @@ public sealed class RandomCheckpoint
             values[i] = range == Range.Norm && offset != 0 ? offset + (digit / 8 / 128f) : digit * step;
         }
 
-        _tensors.Add(name, (shape, values));
+        _making.Add(name, (shape, values));
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
@@ -42,6 +43,15 @@ internal static class QuantizeCommand
         {
             model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
         };
+        command.Validators.Add(result =>
+        {
+            // Words rather than values: those of an option that is wrong by itself cannot be asked for.
+            string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? Models.FormatOf(target).ToString() : null);
+            if (nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase) && FindCodecProblem(WordOf(result, codec)) is string problem)
+            {
+                result.AddError(problem);
+            }
+        });
         command.SetWork((parsed, cancellationToken) =>
         {
             string target = parsed.GetValue(output)!;
@@ -64,6 +74,16 @@ internal static class QuantizeCommand
         return command;
     }
 
+    private static string? WordOf(CommandResult command, Option option) =>
+        command.GetResult(option) is { Tokens.Count: > 0 } result ? result.Tokens[0].Value : null;
+
+    /// <summary>What is wrong with a codec for a checkpoint; nothing if it is none, which has an error of its own.</summary>
+    private static string? FindCodecProblem(string? codec) =>
+        codec is null ? "Option '--kquant-type' is required."
+        : QuantCodec.TryParse(codec, out QuantCodec? parsed) && !parsed.IsQuantized
+            ? $"'{codec}' is no codec for --kquant-type of a checkpoint; only GGUF files take floats here."
+            : null;
+
     /// <summary>Opened before the model, so that a wrong name costs no time.</summary>
     private static ImportanceMatrix? OpenImportance(string? path)
     {
@@ -82,11 +102,6 @@ internal static class QuantizeCommand
             return source is GgufExport
                 ? QuantizationPlan.Keep(source.Tensors)
                 : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
-        }
-
-        if (!codec.IsQuantized && source is ModelFolder)
-        {
-            throw new CommandException($"--kquant-type {codec.Name} is a float format, and only for GGUF files.");
         }
 
         QuantizationPlan plan = QuantizationPlan.Uniform(source.Tensors, codec, allowRequantize);

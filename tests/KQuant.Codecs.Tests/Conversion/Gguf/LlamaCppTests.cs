@@ -5,7 +5,7 @@ namespace KQuant.Codecs.Tests.Conversion;
 /// <summary>llama.cpp computed for the GGUF files of random checkpoints what the checkpoints mean.</summary>
 public class LlamaCppTests
 {
-    private const int QuickLength = 16;
+    private const int QuickLength = 12;
 
     private static IEnumerable<string> Names => RandomCheckpoint.Names;
 
