@@ -7,6 +7,7 @@ namespace KQuant.Codecs.Conversion;
 /// <summary>The metadata of a model's dimensions, in the types, names and order of llama.cpp's converter.</summary>
 internal static class GgufParameters
 {
+    private const double DefaultTheta = 1e4;
     private const string GenerationConfig = "generation_config.json";
 
     public static void Write(GgufExport export, GgufFamily family, ModelDimensions model, string? name)
@@ -60,15 +61,15 @@ internal static class GgufParameters
             SetIfThere("beta_slow", rope.Find("beta_slow"));
         }
 
-        // Gemma 2 has one base for all, which llama.cpp knows.
-        if (architecture != "gemma2")
+        // llama.cpp's converter leaves out the base of Gemma 2, which is what is assumed without one.
+        if (architecture != "gemma2" || rope.Theta != DefaultTheta)
         {
             metadata.Set($"{architecture}.rope.freq_base", (float)rope.Theta);
         }
 
         if (architecture == "gemma3")
         {
-            metadata.Set($"{architecture}.rope.freq_base_swa", (float)(rope.LocalTheta ?? 1e4));
+            metadata.Set($"{architecture}.rope.freq_base_swa", (float)(rope.LocalTheta ?? DefaultTheta));
         }
 
         void SetIfThere(string key, double? value)

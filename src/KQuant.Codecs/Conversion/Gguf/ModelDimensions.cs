@@ -18,7 +18,7 @@ internal sealed class ModelDimensions
         (_config, _path, ModelType) = (config, path, modelType);
         HiddenSize = Read("hidden_size", 0);
         Layers = Read("num_hidden_layers", 0);
-        Vocabulary = Read("vocab_size", 0);
+        Vocabulary = Read("vocab_size", modelType == "gemma3_text" ? 262208 : 0);
         IntermediateSize = Read("intermediate_size", 0);
         bool isGemma = modelType is "gemma2" or "gemma3_text";
         Heads = Read("num_attention_heads", isGemma ? 8 : 0);
