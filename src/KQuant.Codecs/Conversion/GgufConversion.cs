@@ -3,7 +3,7 @@ using KQuant.Codecs.Recipes;
 
 namespace KQuant.Codecs.Conversion;
 
-/// <summary>GGUF file to GGUF file.</summary>
+/// <summary>A GGUF file, or a checkpoint seen as one, to a GGUF file.</summary>
 internal static class GgufConversion
 {
     private const string ImatrixFile = "quantize.imatrix.file";
@@ -11,7 +11,22 @@ internal static class GgufConversion
     private const string ImatrixEntries = "quantize.imatrix.entries_count";
     private const string ImatrixChunks = "quantize.imatrix.chunks_count";
 
-    public static ConversionReport Run(GgufModel source, ConversionJob job)
+    public static ConversionReport Run(GgufModel source, ConversionJob job) => Write(source.File.Metadata, job, (writer, tensor) =>
+    {
+        source.File.TryGet(tensor.Name, out GgufTensor? stored);
+        writer.Add(stored!);
+    });
+
+    public static ConversionReport Run(GgufExport source, ConversionJob job)
+    {
+        job.Notes.AddRange(source.Notes);
+        return Write(source.Metadata, job, (writer, tensor) =>
+            writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(tensor.Codec!.Format), tensor.CopyTo));
+    }
+
+    private static long[] Dimensions(IModelTensorSource tensor) => [.. tensor.Shape.Reverse()];
+
+    private static ConversionReport Write(GgufMetadata metadata, ConversionJob job, Action<GgufWriter, IModelTensorSource> copy)
     {
         if (Directory.Exists(job.Output))
         {
@@ -23,19 +38,19 @@ internal static class GgufConversion
             throw new IOException($"{job.Output} exists.");
         }
 
-        var writer = new GgufWriter(source.File.Metadata);
+        var writer = new GgufWriter(metadata);
         writer.Metadata.SetFileType(job.Plan.Codec.Format);
         DescribeImportance(writer.Metadata, job.Options.Importance);
         foreach (PlannedTensor planned in job.Plan.Tensors)
         {
-            source.File.TryGet(planned.Source.Name, out GgufTensor? tensor);
+            IModelTensorSource tensor = planned.Source;
             if (planned.Codec is QuantCodec codec)
             {
-                writer.Add(tensor!.Name, tensor.Dimensions.AsSpan(), GgmlType.Of(codec.Format), job.Encode(planned, codec).WriteTo);
+                writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec.Format), job.Encode(planned, codec).WriteTo);
             }
             else
             {
-                writer.Add(tensor!);
+                copy(writer, tensor);
             }
         }
 

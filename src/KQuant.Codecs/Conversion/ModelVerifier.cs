@@ -11,7 +11,10 @@ public static class ModelVerifier
     /// placeholders beside quantized weights. A scale that is infinite or NaN shows in the weights that it decodes to.
     /// </summary>
     /// <param name="model">The model to check.</param>
-    /// <param name="against">The model to compare it with, tensor by tensor; null for none. Both are files of one kind.</param>
+    /// <param name="against">
+    /// The model to compare it with, tensor by tensor; null for none. Both are files of one kind, or one is a checkpoint as
+    /// <see cref="GgufExport"/> and the other a GGUF file.
+    /// </param>
     /// <param name="options">Limits and threads; null for the default.</param>
     /// <param name="progress">Told several times per megabyte of <paramref name="model"/>, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels within a fraction of a second.</param>
@@ -27,7 +30,7 @@ public static class ModelVerifier
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(model);
-        if (against is not null && (model is GgufModel) != (against is GgufModel))
+        if (against is not null && IsGguf(model) != IsGguf(against))
         {
             throw new NotSupportedException(
                 $"{model.Path} and {against.Path} cannot be compared: one is a GGUF file and the other is not.");
@@ -63,6 +66,8 @@ public static class ModelVerifier
             ? null
             : bytes => progress.Report(new ModelProgress(tensor.Name, index, model.Tensors.Count, start + bytes, total));
     }
+
+    private static bool IsGguf(IModelSource model) => model is GgufModel or GgufExport;
 
     private static VerifiedTensor Check(
         IModelTensorSource tensor,

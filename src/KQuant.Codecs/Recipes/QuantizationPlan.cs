@@ -24,20 +24,27 @@ public sealed class QuantizationPlan
     /// biases and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
     /// </summary>
     /// <param name="tensors">The tensors of a model.</param>
-    /// <param name="codec">A block codec.</param>
+    /// <param name="codec">A block codec, or a float format for the same weights.</param>
     /// <param name="requantize">Whether weights that are quantized already are decoded and encoded again.</param>
     /// <returns>The plan.</returns>
-    /// <exception cref="ArgumentException"><paramref name="codec"/> is a pass-through format.</exception>
     public static QuantizationPlan Uniform(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool requantize = false)
     {
         ArgumentNullException.ThrowIfNull(tensors);
         ArgumentNullException.ThrowIfNull(codec);
-        if (!codec.IsQuantized)
-        {
-            throw new ArgumentException($"{codec.Name} is no block codec.", nameof(codec));
-        }
-
         return new QuantizationPlan(codec, [.. tensors.Select(tensor => PlanUniform(tensor, codec, requantize))]);
+    }
+
+    /// <summary>Everything stays in the format it has, as when a checkpoint only becomes another kind of file.</summary>
+    /// <param name="tensors">The tensors of a model.</param>
+    /// <returns>The plan; its codec is the one that most weights of matrices have.</returns>
+    public static QuantizationPlan Keep(IEnumerable<IModelTensorSource> tensors)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        IModelTensorSource[] all = [.. tensors];
+        QuantCodec codec = all.Where(tensor => tensor.Codec is not null && tensor.Shape.Length > 1)
+            .GroupBy(tensor => tensor.Codec!)
+            .MaxBy(group => group.Sum(tensor => tensor.GetWeightCount()))?.Key ?? QuantCodec.Get(QuantFormat.F32);
+        return new QuantizationPlan(codec, [.. all.Select(tensor => new PlannedTensor(tensor, TensorRoles.Classify(tensor.Name), null, KeptBecause(tensor), codec))]);
     }
 
     /// <summary>
@@ -99,9 +106,21 @@ public sealed class QuantizationPlan
             return new PlannedTensor(tensor, role, null, reason, codec);
         }
 
+        if (!codec.IsQuantized && tensor.Codec == codec)
+        {
+            return new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, codec);
+        }
+
         QuantCodec fitting = FitWidth(codec, tensor.Shape[^1]);
         return new PlannedTensor(tensor, role, fitting, fitting == codec ? PlanReason.Requested : PlanReason.WidthFallback, codec);
     }
+
+    private static PlanReason KeptBecause(IModelTensorSource tensor) => tensor.Codec switch
+    {
+        null => PlanReason.NotFloat,
+        { IsQuantized: true } => PlanReason.AlreadyQuantized,
+        _ => PlanReason.AlreadyFloat,
+    };
 
     private static PlannedTensor PlanFloats(IModelTensorSource tensor, QuantCodec codec, bool allFloats)
     {

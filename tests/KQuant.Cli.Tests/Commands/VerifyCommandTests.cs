@@ -143,7 +143,8 @@ public class VerifyCommandTests
     {
         Cli.Verify(_folder["q"], "--against", TestModels.TinyDense).MustFail("problems; the first: ");
         string gguf = TestModels.WriteGguf(_folder["model.gguf"]);
-        Cli.Verify(gguf, "--against", TestModels.TinyDense).MustFail("one is a GGUF file and the other is not");
+        Cli.Verify(_folder["q"], "--against", gguf).MustFail("one is a GGUF file and the other is not");
+        Cli.Verify(gguf, "--against", TestModels.TinyDense).MustFail("problems; the first: ");
     }
 
     [Test]

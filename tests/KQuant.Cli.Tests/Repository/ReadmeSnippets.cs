@@ -94,6 +94,19 @@ public class ReadmeSnippets
     }
 
     [Test]
+    public void ExportAGguf()
+    {
+        CopyModel("Qwen3-0.6B");
+        #region export
+        using var export = GgufExport.Create(ModelFolder.Open("Qwen3-0.6B"));      // names, metadata, tokenizer as llama.cpp has them
+        var gguf = QuantizationPlan.Uniform(export.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
+        ModelConverter.Convert(export, gguf, "Qwen3-0.6B-q4_k.gguf");
+        #endregion
+        using GgufFile file = GgufFile.Open("Qwen3-0.6B-q4_k.gguf");
+        Assert.That(file.Metadata.ContainsKey("tokenizer.ggml.tokens"));
+    }
+
+    [Test]
     public void WriteAGguf()
     {
         float[] weights = TestModels.Weights(1, 4096 * 32);

@@ -26,7 +26,7 @@ internal static class DequantizeCommand
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
-            "dequantize", "Decode a quantized model: a checkpoint to a Hugging Face checkpoint of floats, or GGUF to GGUF.")
+            "dequantize", "Decode a quantized model: a checkpoint to a Hugging Face checkpoint of floats or to GGUF, or GGUF to GGUF.")
         {
             model, output, type, threads, overwrite, json,
         };
@@ -34,8 +34,7 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            Models.CheckFormat(source, target, Models.FormatOf(target));
+            using IModelSource source = Models.Open(parsed.GetValue(model)!, target, Models.FormatOf(target));
             CheckQuantized(source);
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions
@@ -52,7 +51,7 @@ internal static class DequantizeCommand
 
     private static void CheckQuantized(IModelSource source)
     {
-        if (source is ModelFolder { QuantizationMode: not (null or "kquant") } folder)
+        if (Models.FolderOf(source) is { QuantizationMode: not (null or "kquant") } folder)
         {
             throw new CommandException($"{source.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
         }

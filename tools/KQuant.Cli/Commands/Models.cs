@@ -1,3 +1,4 @@
+using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 
 namespace KQuant.Cli.Commands;
@@ -16,23 +17,35 @@ internal static class Models
     public static ModelFormat FormatOf(string path) =>
         path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? ModelFormat.Gguf : ModelFormat.Mlx;
 
-    /// <summary>Refuses what cannot be converted into each other.</summary>
-    public static void CheckFormat(IModelSource source, string output, ModelFormat format)
+    /// <summary>Opens a model for a conversion: a checkpoint folder that is to become a GGUF file as what it will be there.</summary>
+    /// <param name="path">The model.</param>
+    /// <param name="output">What is to be written.</param>
+    /// <param name="format">The kind of it.</param>
+    /// <param name="export">How a checkpoint becomes a GGUF; null for the default.</param>
+    public static IModelSource Open(string path, string output, ModelFormat format, GgufExportOptions? export = null)
     {
-        switch (source)
+        IModelSource source = ModelSource.Open(path);
+        try
         {
-            case ModelFolder when format == ModelFormat.Gguf:
-                throw new CommandException(
-                    $"{source.Path} is a checkpoint folder and {output} would be a GGUF file; that conversion is not possible yet, "
-                    + "give a folder as --output.");
-            case GgufModel when format == ModelFormat.Mlx:
-                throw new CommandException(
-                    $"{source.Path} is a GGUF file and {output} would be a checkpoint folder; that conversion is not possible yet, "
-                    + "give a name that ends in .gguf as --output.");
-            case not (ModelFolder or GgufModel):
-                throw new CommandException($"{source.Path} is no model: neither a folder with config.json nor a GGUF file.");
+            return source switch
+            {
+                ModelFolder folder when format == ModelFormat.Gguf => GgufExport.Create(folder, export),
+                GgufModel when format == ModelFormat.Mlx => throw new CommandException(
+                    $"{source.Path} is a GGUF file and {output} would be a checkpoint folder; that conversion is not possible, "
+                    + "give a name that ends in .gguf as --output."),
+                ModelFolder or GgufModel => source,
+                _ => throw new CommandException($"{source.Path} is no model: neither a folder with config.json nor a GGUF file."),
+            };
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
         }
     }
+
+    /// <summary>The checkpoint behind a model; null for a GGUF file.</summary>
+    public static ModelFolder? FolderOf(IModelSource source) => source as ModelFolder ?? (source as GgufExport)?.Folder;
 
     /// <summary>Whether a tensor holds weights in a format that nobody here decodes, rather than integers.</summary>
     public static bool IsUndecodable(IModelTensorSource tensor) =>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
@@ -12,7 +13,11 @@ internal static class QuantizeCommand
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
-        Option<QuantCodec> codec = CommonOptions.Codec("--kquant-type", "The codec for every weight that has room for it.", QuantCodec.All);
+        Option<QuantCodec> codec = CommonOptions.Codec(
+            "--kquant-type",
+            "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.",
+            CommonOptions.AllCodecs);
+        codec.Required = false;
         var output = new Option<string>("--output", "--mlx-path")
         {
             Description = "The folder or .gguf file to write.",
@@ -25,21 +30,36 @@ internal static class QuantizeCommand
         var imatrix = new Option<string>("--imatrix") { Description = "An importance matrix, .gguf or .dat.", HelpName = "file" };
         Option<ScaleOverflow> onOverflow = CommonOptions.OnOverflow();
         var allowRequantize = new Option<bool>("--allow-requantize") { Description = "Decode weights that are quantized already and encode them again." };
+        var pre = new Option<string>("--pre-tokenizer")
+        {
+            Description = "llama.cpp's name of a checkpoint's pre-tokenizer, for a GGUF; if not given, tokenizer.json tells.",
+            HelpName = "name",
+        };
         Option<int> threads = CommonOptions.Threads();
         var dryRun = new Option<bool>("--dry-run") { Description = "Show what would become of each tensor; write nothing." };
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint, or GGUF to GGUF.")
+        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to GGUF, or GGUF to GGUF.")
         {
-            model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, threads, dryRun, overwrite, json,
+            model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
         };
+        command.Validators.Add(result =>
+        {
+            // Words rather than values: those of an option that is wrong by itself cannot be asked for.
+            string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? Models.FormatOf(target).ToString() : null);
+            if (nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase) && FindCodecProblem(WordOf(result, codec)) is string problem)
+            {
+                result.AddError(problem);
+            }
+        });
         command.SetWork((parsed, cancellationToken) =>
         {
             string target = parsed.GetValue(output)!;
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            Models.CheckFormat(source, target, parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format));
-            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec)!, parsed.GetValue(allowRequantize));
+            ModelFormat kind = parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format);
+            var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
+            using IModelSource source = Models.Open(parsed.GetValue(model)!, target, kind, export);
+            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, source.Architecture);
             var options = new ConversionOptions
             {
@@ -54,6 +74,16 @@ internal static class QuantizeCommand
         return command;
     }
 
+    private static string? WordOf(CommandResult command, Option option) =>
+        command.GetResult(option) is { Tokens.Count: > 0 } result ? result.Tokens[0].Value : null;
+
+    /// <summary>What is wrong with a codec for a checkpoint; nothing if it is none, which has an error of its own.</summary>
+    private static string? FindCodecProblem(string? codec) =>
+        codec is null ? "Option '--kquant-type' is required."
+        : QuantCodec.TryParse(codec, out QuantCodec? parsed) && !parsed.IsQuantized
+            ? $"'{codec}' is no codec for --kquant-type of a checkpoint; only GGUF files take floats here."
+            : null;
+
     /// <summary>Opened before the model, so that a wrong name costs no time.</summary>
     private static ImportanceMatrix? OpenImportance(string? path)
     {
@@ -65,14 +95,22 @@ internal static class QuantizeCommand
         return File.Exists(path) ? ImportanceMatrix.Open(path) : throw new CommandException($"{path}: there is no such importance matrix.");
     }
 
-    private static QuantizationPlan MakePlan(IModelSource source, QuantCodec codec, bool allowRequantize)
+    private static QuantizationPlan MakePlan(IModelSource source, QuantCodec? codec, bool allowRequantize)
     {
+        if (codec is null)
+        {
+            return source is GgufExport
+                ? QuantizationPlan.Keep(source.Tensors)
+                : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
+        }
+
         QuantizationPlan plan = QuantizationPlan.Uniform(source.Tensors, codec, allowRequantize);
-        if (source is ModelFolder { QuantizationMode: string mode } && (!allowRequantize || mode != "kquant"))
+        if (Models.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
         {
             throw new CommandException(
                 $"{source.Path} is already quantized (mode '{mode}'{Formats(source)})"
-                + (mode == "kquant" ? "; --allow-requantize encodes it again." : "."));
+                + (mode == "kquant" ? "; --allow-requantize encodes it again" : "")
+                + (source is GgufExport ? ", without --kquant-type it keeps its formats." : "."));
         }
 
         if (plan.Tensors.Any(tensor => tensor.Reason == PlanReason.AlreadyQuantized))
@@ -86,7 +124,7 @@ internal static class QuantizeCommand
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }
 
-        return plan.Tensors.Any(tensor => tensor.Codec is not null)
+        return source is GgufExport || plan.Tensors.Any(tensor => tensor.Codec is not null)
             ? plan
             : throw new CommandException($"{source.Path} has no weight to quantize among its {source.Tensors.Count} tensors.");
     }

@@ -17,7 +17,7 @@ internal static class VerifyCommand
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("The model to check: a checkpoint folder, or a GGUF file.");
-        var against = new Option<string>("--against") { Description = "The float model to compare it with, of the same kind.", HelpName = "path" };
+        var against = new Option<string>("--against") { Description = "The float model to compare it with; for a GGUF file also the checkpoint folder.", HelpName = "path" };
         Option<KeyValuePair<QuantCodec?, double>[]> limits = MaxNmse();
         Option<int> threads = CommonOptions.Threads();
         Option<bool> json = CommonOptions.Json();
@@ -28,7 +28,7 @@ internal static class VerifyCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            using IModelSource? reference = parsed.GetValue(against) is string path ? ModelSource.Open(path) : null;
+            using IModelSource? reference = parsed.GetValue(against) is string path ? OpenReference(path, source) : null;
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),
@@ -58,6 +58,11 @@ internal static class VerifyCommand
         });
         return command;
     }
+
+    /// <summary>A checkpoint that a GGUF file was made from is looked at as what it is there; its tokenizer does not matter.</summary>
+    private static IModelSource OpenReference(string path, IModelSource source) => source is GgufModel && Directory.Exists(path)
+        ? Models.Open(path, source.Path, ModelFormat.Gguf, new GgufExportOptions { IncludeTokenizer = false })
+        : ModelSource.Open(path);
 
     private static Option<KeyValuePair<QuantCodec?, double>[]> MaxNmse() => new("--max-nmse")
     {

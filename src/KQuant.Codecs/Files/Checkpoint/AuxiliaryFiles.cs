@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace KQuant.Codecs.Files;
 
 /// <summary>
@@ -49,6 +51,16 @@ public sealed class AuxiliaryFiles
         result.Walk(folder, "", 0);
         result._files.Sort(static (a, b) => string.CompareOrdinal(a.RelativePath, b.RelativePath));
         return result;
+    }
+
+    /// <summary>Looks a file up.</summary>
+    /// <param name="relativePath">Its path below the folder, with <c>/</c>.</param>
+    /// <param name="path">Where it is, or null.</param>
+    /// <returns>Whether it is one of <see cref="Files"/>.</returns>
+    internal bool TryFind(string relativePath, [NotNullWhen(true)] out string? path)
+    {
+        path = _files.Find(file => file.RelativePath == relativePath).FullPath;
+        return path is not null;
     }
 
     private static bool IsWeights(string name) =>

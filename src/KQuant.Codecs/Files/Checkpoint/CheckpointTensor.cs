@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Files;
 /// A tensor of a checkpoint under its mlx-lm name. It is a list of equally long parts of stored tensors: one for a plain tensor, one per
 /// expert for a stack that the checkpoint keeps apart or fused. Stacking costs nothing until rows are read.
 /// </summary>
-internal sealed unsafe class CheckpointTensor : IModelTensorSource
+internal sealed class CheckpointTensor : IModelTensorSource
 {
     private readonly TensorPart[] _parts;
     private readonly long _bytesPerPart;
@@ -93,20 +93,9 @@ internal sealed unsafe class CheckpointTensor : IModelTensorSource
     public QuantizedTensor Load()
     {
         QuantCodec codec = RequireCodec();
-        QuantShape shape = this.GetQuantShape();
-        if (_parts.Length == 1)
-        {
-            return _parts[0].Tensor.AsWeights(codec, shape, _parts[0].Offset);
-        }
-
-        var block = new NativeBlock(ByteCount);
-        const int Chunk = 1 << 30;
-        for (long offset = 0; offset < ByteCount; offset += Chunk)
-        {
-            ReadBytes(offset, new Span<byte>(block.Pointer + offset, (int)Math.Min(Chunk, ByteCount - offset)));
-        }
-
-        return QuantizedTensor.FromPointer(codec, shape, block.Pointer, ByteCount, block);
+        return _parts.Length == 1
+            ? _parts[0].Tensor.AsWeights(codec, this.GetQuantShape(), _parts[0].Offset)
+            : TensorCopy.Load(this);
     }
 
     public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";

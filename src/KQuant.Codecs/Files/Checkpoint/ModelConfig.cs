@@ -39,5 +39,20 @@ internal sealed class ModelConfig(JsonObject root)
         _ => null,
     };
 
+    /// <summary>A number, or null when the key is absent or something else.</summary>
+    public double? GetNumber(string key) => Find(key).AsNumber();
+
+    /// <summary>A string, or null when the key is absent or something else.</summary>
+    public string? GetString(string key) => Find(key).AsString();
+
+    /// <summary>An object, or null when the key is absent or something else.</summary>
+    public JsonObject? GetObject(string key) => Find(key) as JsonObject;
+
+    /// <summary>An array, or null when the key is absent or something else.</summary>
+    public JsonArray? GetArray(string key) => Find(key) as JsonArray;
+
+    /// <summary>Whether the key is there, be it with the value null.</summary>
+    public bool Contains(string key) => _text?.ContainsKey(key) == true || root.ContainsKey(key);
+
     private JsonNode? Find(string key) => _text is not null && _text.TryGetPropertyValue(key, out JsonNode? value) ? value : root[key];
 }

@@ -1,0 +1,47 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>
+/// A small tensor of float32 values that are computed when they are asked for and not kept: norms, biases and routers, which are float32 in
+/// every GGUF, and what a checkpoint has in its configuration.
+/// </summary>
+/// <param name="name">The GGUF name.</param>
+/// <param name="shape">Dimensions, outermost first.</param>
+/// <param name="compute">Gives all values.</param>
+internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Func<float[]> compute) : IModelTensorSource
+{
+    public string Name => name;
+
+    public ImmutableArray<long> Shape => shape;
+
+    public QuantCodec Codec { get; } = QuantCodec.Get(QuantFormat.F32);
+
+    public string FormatName => Codec.Name;
+
+    public long ByteCount { get; } = sizeof(float) * TensorShapes.Product(shape.AsSpan());
+
+    public void ReadBytes(long offset, Span<byte> destination)
+    {
+        if (offset < 0 || offset > ByteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+        }
+
+        MemoryMarshal.AsBytes<float>(compute()).Slice((int)offset, destination.Length).CopyTo(destination);
+    }
+
+    public void ReadRows(long firstRow, Span<float> destination)
+    {
+        int columns = this.GetQuantShape().Columns;
+        long rows = ByteCount / sizeof(float) / Math.Max(1, columns);
+        TensorRows.CountRows(Name, firstRow, destination.Length, columns, rows);
+        compute().AsSpan((int)(firstRow * columns), destination.Length).CopyTo(destination);
+    }
+
+    public QuantizedTensor Load() => TensorCopy.Load(this);
+
+    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+}

@@ -1,0 +1,207 @@
+using System.Diagnostics.CodeAnalysis;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>
+/// A checkpoint folder as the GGUF model that llama.cpp's converter would make of it: the same tensors under their GGUF names, with the
+/// values that change on the way changed, and the metadata with dimensions and tokenizer. Nothing is read before rows are asked for.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Written by <see cref="ModelConverter.Convert"/>. Architectures: <c>llama</c> (Llama, Mistral, Mixtral), <c>qwen2</c>, <c>qwen3</c>,
+/// <c>qwen3moe</c>, <c>gemma2</c>, <c>gemma3</c> (text), <c>phi3</c>. The checkpoint may hold floats, or K-quant blocks, which keep their
+/// bytes: what moves are whole rows.
+/// </para>
+/// <para>
+/// Norms, biases and routers are float32 in a GGUF; Gemma's norms have one added; the rows of q and k are permuted for <c>llama</c>.
+/// </para>
+/// </remarks>
+public sealed class GgufExport : IModelSource
+{
+    private readonly List<IModelTensorSource> _tensors = [];
+    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly List<string> _notes = [];
+
+    private GgufExport(ModelFolder folder, string architecture)
+    {
+        Folder = folder;
+        Architecture = architecture;
+    }
+
+    /// <summary>The checkpoint.</summary>
+    public ModelFolder Folder { get; }
+
+    /// <inheritdoc/>
+    public string Path => Folder.Path;
+
+    /// <summary>The GGUF architecture.</summary>
+    public string Architecture { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+
+    /// <summary>The metadata of the file, without <c>general.file_type</c>, which the conversion knows. It may be changed.</summary>
+    public GgufMetadata Metadata { get; } = new();
+
+    /// <summary>What a GGUF has no place for, or llama.cpp does not do; one sentence each.</summary>
+    public IReadOnlyList<string> Notes => _notes;
+
+    string? IModelSource.Architecture => Architecture;
+
+    /// <summary>Makes the GGUF of a checkpoint.</summary>
+    /// <param name="folder">The checkpoint. It is disposed with the result.</param>
+    /// <param name="options">Name and tokenizer; null for the default.</param>
+    /// <returns>The model to convert.</returns>
+    /// <exception cref="NotSupportedException">
+    /// The architecture, something it is configured to do, the tokenizer, or a tensor has no place in a GGUF that llama.cpp loads.
+    /// </exception>
+    /// <exception cref="ModelFormatException">
+    /// A number of <c>config.json</c> is missing, a tensor is missing or has other dimensions than the configuration says, or a file of the
+    /// tokenizer is broken.
+    /// </exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public static GgufExport Create(ModelFolder folder, GgufExportOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        options ??= new GgufExportOptions();
+        if (folder.QuantizationMode is string mode && mode != KQuantConfig.Mode)
+        {
+            throw new NotSupportedException($"{folder.Path} is quantized with mode '{mode}', which is not read here.");
+        }
+
+        GgufFamily family = GgufFamily.Of(folder);
+        var model = ModelDimensions.Read(folder, family.ModelType);
+        var export = new GgufExport(folder, family.Architecture);
+        GgufChecks.Check(folder, family, model, export._notes);
+        export.AddTensors(family, model);
+        GgufParameters.Write(export, family, model, options.Name);
+        if (options.IncludeTokenizer)
+        {
+            new TokenizerExport(folder, family, export._byName["token_embd.weight"].Shape[0], options.PreTokenizer).Write(export.Metadata);
+        }
+
+        return export;
+    }
+
+    /// <inheritdoc/>
+    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+
+    /// <summary>Closes the checkpoint.</summary>
+    public void Dispose() => Folder.Dispose();
+
+    private static float[] ReadAll(IModelTensorSource source)
+    {
+        var values = new float[source.GetWeightCount()];
+        source.ReadRows(0, values);
+        return values;
+    }
+
+    private static float[] AddOne(float[] values)
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] += 1;
+        }
+
+        return values;
+    }
+
+    private static float[] Permute(float[] values, int headDimension)
+    {
+        var permuted = new float[values.Length];
+        for (int i = 0; i < permuted.Length; i++)
+        {
+            permuted[i] = values[RotaryRows.ToCheckpoint(i, headDimension)];
+        }
+
+        return permuted;
+    }
+
+    private void AddTensors(GgufFamily family, ModelDimensions model)
+    {
+        var names = TensorNames.For(Architecture);
+        var layout = GgufLayout.Create(Architecture, model);
+        foreach (IModelTensorSource source in Folder.Tensors)
+        {
+            if (!names.TryToGguf(source.Name, out string? name) || layout.Find(name) is not long[] shape)
+            {
+                throw new NotSupportedException(
+                    $"{Path}: tensor '{Printable.Shorten(source.Name)}' has no place in a GGUF of architecture '{Architecture}' with "
+                    + $"{model.Layers} layers; llama.cpp would refuse the file.");
+            }
+
+            // A single row may be stored as a vector or as a matrix.
+            if (!source.Shape.AsSpan().SequenceEqual(shape))
+            {
+                throw new ModelFormatException(
+                    Path, $"the dimensions are [{string.Join(", ", source.Shape)}], but config.json makes them [{string.Join(", ", shape)}]", source.Name);
+            }
+
+            if (source.Codec is null)
+            {
+                throw new NotSupportedException($"{Path}: tensor '{source.Name}' is {source.FormatName}, which is not decoded here.");
+            }
+
+            Add(Derive(family, model, name, source));
+        }
+
+        if (layout.FindMissing(_byName.Keys.ToHashSet()) is string missing)
+        {
+            throw new ModelFormatException(
+                Path, $"the checkpoint has no tensor for '{missing}', which architecture '{Architecture}' needs"
+                + (names.TryToCheckpoint(missing, out string? wanted) ? $" ({wanted})" : ""));
+        }
+
+        AddRopeFactors(family, model);
+    }
+
+    /// <summary>What becomes of a tensor on its way into a GGUF.</summary>
+    private static IModelTensorSource Derive(GgufFamily family, ModelDimensions model, string name, IModelTensorSource source)
+    {
+        int headDimension = (int)model.HeadDimension;
+        bool rotates = family.PermutesRows && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
+        if (source.Shape.Length == 1)
+        {
+            return family.AddsOneToNorms && name.EndsWith("norm.weight", StringComparison.Ordinal)
+                ? new ComputedTensor(name, source.Shape, () => AddOne(ReadAll(source)))
+                : rotates
+                    ? new ComputedTensor(name, source.Shape, () => Permute(ReadAll(source), headDimension))
+                    : new ComputedTensor(name, source.Shape, () => ReadAll(source));
+        }
+
+        if (name.EndsWith(".ffn_gate_inp.weight", StringComparison.Ordinal))
+        {
+            return new ComputedTensor(name, source.Shape, () => ReadAll(source));
+        }
+
+        return rotates ? new PermutedTensor(name, source, headDimension) : new RenamedTensor(name, source);
+    }
+
+    private void AddRopeFactors(GgufFamily family, ModelDimensions model)
+    {
+        RopeParameters rope = model.Rope;
+        int pairs = (int)(family.RotaryDimensions(model) / 2);
+        if (rope.Kind == "llama3")
+        {
+            Add("rope_freqs.weight", rope.ComputeLlama3Factors((int)model.HeadDimension));
+        }
+        else if (rope.Kind == "longrope")
+        {
+            Add("rope_factors_long.weight", rope.RequireFactors("long_factor", pairs));
+            Add("rope_factors_short.weight", rope.RequireFactors("short_factor", pairs));
+        }
+
+        void Add(string name, float[] values) => this.Add(new ComputedTensor(name, [values.Length], () => values));
+    }
+
+    private void Add(IModelTensorSource tensor)
+    {
+        if (!_byName.TryAdd(tensor.Name, tensor))
+        {
+            throw new ModelFormatException(Path, "two stored tensors have this name in a GGUF", tensor.Name);
+        }
+
+        _tensors.Add(tensor);
+    }
+}

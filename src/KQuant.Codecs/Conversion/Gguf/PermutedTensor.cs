@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>The matrix of q or k of a checkpoint with its rows in the order of GGUF files of architecture <c>llama</c>.</summary>
+internal sealed class PermutedTensor(string name, IModelTensorSource source, int headDimension) : IModelTensorSource
+{
+    public string Name => name;
+
+    public ImmutableArray<long> Shape => source.Shape;
+
+    public QuantCodec? Codec => source.Codec;
+
+    public string FormatName => source.FormatName;
+
+    public long ByteCount => source.ByteCount;
+
+    public void ReadBytes(long offset, Span<byte> destination)
+    {
+        if (offset < 0 || offset > ByteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+        }
+
+        long rowBytes = ByteCount / Shape[0];
+        while (!destination.IsEmpty)
+        {
+            (long row, long inRow) = Math.DivRem(offset, rowBytes);
+            int count = (int)Math.Min(destination.Length, rowBytes - inRow);
+            source.ReadBytes((RotaryRows.ToCheckpoint(row, headDimension) * rowBytes) + inRow, destination[..count]);
+            destination = destination[count..];
+            offset += count;
+        }
+    }
+
+    public void ReadRows(long firstRow, Span<float> destination)
+    {
+        int columns = this.GetQuantShape().Columns;
+        long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, Shape[0]);
+        for (int i = 0; i < rows; i++)
+        {
+            source.ReadRows(RotaryRows.ToCheckpoint(firstRow + i, headDimension), destination.Slice(i * columns, columns));
+        }
+    }
+
+    public QuantizedTensor Load() => TensorCopy.Load(this);
+
+    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+}

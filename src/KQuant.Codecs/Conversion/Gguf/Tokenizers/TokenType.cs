@@ -1,0 +1,12 @@
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>What a token of a GGUF is (<c>tokenizer.ggml.token_type</c>).</summary>
+internal enum TokenType
+{
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}

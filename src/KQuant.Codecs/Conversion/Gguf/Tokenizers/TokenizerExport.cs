@@ -1,0 +1,270 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Conversion;
+
+/// <summary>
+/// The tokenizer of a checkpoint as metadata of a GGUF: <c>gpt2</c> for byte-level BPE, <c>llama</c> for the kind that SentencePiece makes.
+/// </summary>
+internal sealed class TokenizerExport
+{
+    private const string Prefix = "tokenizer.ggml.";
+    private const float AddedScore = -1000;
+    private const float UnusedScore = -10000;
+    private const int CodeLlamaVocabulary = 32016;
+    private const int SmallCodeVocabulary = 49152;
+
+    private static readonly string[] Phi3Tokens = ["</s>", "<unk>", "<s>", "<|endoftext|>"];
+
+    private readonly ModelFolder _folder;
+    private readonly GgufFamily _family;
+    private readonly int _size;
+    private readonly string? _preTokenizer;
+    private readonly AuxiliaryFiles _files;
+    private readonly TokenizerJson? _tokenizer;
+    private readonly JsonObject? _config;
+
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="family">What it becomes.</param>
+    /// <param name="size">Rows of the token embedding: a GGUF has a token for each.</param>
+    /// <param name="preTokenizer">The name of the pre-tokenizer if it is known; otherwise the pattern tells.</param>
+    public TokenizerExport(ModelFolder folder, GgufFamily family, long size, string? preTokenizer)
+    {
+        (_folder, _family, _size, _preTokenizer) = (folder, family, checked((int)size), preTokenizer);
+        _files = AuxiliaryFiles.Find(folder.Path);
+        _tokenizer = _files.TryFind(TokenizerJson.FileName, out string? path) ? TokenizerJson.Read(path) : null;
+        _config = _files.TryFind("tokenizer_config.json", out path) ? ConfigFile.Read(path) : null;
+    }
+
+    /// <summary>Writes all keys.</summary>
+    /// <exception cref="NotSupportedException">llama.cpp has no tokenizer of this kind.</exception>
+    /// <exception cref="ModelFormatException">A file is broken, or the vocabulary does not fit the embedding.</exception>
+    public void Write(GgufMetadata metadata)
+    {
+        if (_family.IsLlama && _config?["add_prefix_space"].AsBoolean() is bool addsSpace)
+        {
+            metadata.Set(Prefix + "add_space_prefix", addsSpace);
+        }
+
+        bool isBytes = _tokenizer is not null && PreTokenizers.WorksOnBytes(_tokenizer);
+        bool isSentencePiece = !isBytes && (_files.TryFind(SentencePieceModel.FileName, out _) || _tokenizer is { HasByteFallback: true });
+        if (_tokenizer is null && !isSentencePiece)
+        {
+            throw new ModelFormatException(
+                _folder.Path, $"there is neither {TokenizerJson.FileName} nor {SentencePieceModel.FileName}, and llama.cpp loads no model without tokenizer");
+        }
+
+        Vocabulary vocabulary = isSentencePiece ? WriteSentencePieces(metadata) : WriteByteLevel(metadata);
+        AvoidNameOfPhi3(metadata, vocabulary);
+        WriteSpecialTokens(metadata);
+        ChatTemplates.Write(metadata, _config, _files);
+        WriteNormalizer(metadata);
+    }
+
+    private NotSupportedException Refuse(string reason) => new($"{_folder.Path} cannot become a GGUF: {reason}.");
+
+    private Vocabulary WriteByteLevel(GgufMetadata metadata)
+    {
+        TokenizerJson tokenizer = _tokenizer!;
+        if (tokenizer.ModelType != "BPE")
+        {
+            throw Refuse($"its tokenizer is of type '{Printable.Shorten(tokenizer.ModelType)}', and only BPE is written here");
+        }
+
+        foreach (string setting in (string[])["continuing_subword_prefix", "end_of_word_suffix"])
+        {
+            if (tokenizer.GetSetting(setting) is { Length: > 0 } value)
+            {
+                throw Refuse($"its tokenizer has {setting} '{Printable.Shorten(value)}', which llama.cpp does not know");
+            }
+        }
+
+        string name = _preTokenizer ?? PreTokenizers.Find(tokenizer) ?? throw Refuse(
+            $"llama.cpp has no pre-tokenizer that is known here by the pattern '{Printable.Shorten(PreTokenizers.Describe(tokenizer.PreTokenizer))}'; "
+            + "name one if it has");
+        var vocabulary = new Vocabulary(_folder.Path, _size, 0);
+        foreach ((string token, int id) in tokenizer.Vocabulary)
+        {
+            vocabulary.Set(id, token, TokenType.Normal, 0);
+        }
+
+        foreach (AddedToken added in tokenizer.Added)
+        {
+            vocabulary.Set(added.Id, added.Text, added.Type, 0);
+        }
+
+        metadata.Set(Prefix + "model", "gpt2");
+        metadata.Set(Prefix + "pre", name);
+        vocabulary.Write(metadata, withScores: false);
+        metadata.SetStrings(Prefix + "merges", tokenizer.Merges);
+        return vocabulary;
+    }
+
+    private Vocabulary WriteSentencePieces(GgufMetadata metadata)
+    {
+        var vocabulary = new Vocabulary(_folder.Path, _size, UnusedScore);
+        if (_files.TryFind(SentencePieceModel.FileName, out string? path))
+        {
+            int id = 0;
+            foreach (SentencePieceModel.Piece piece in SentencePieceModel.Read(path))
+            {
+                // llama.cpp's converter takes pieces that users may type for ordinary ones, unless they are added tokens too.
+                vocabulary.Set(id++, piece.Text, piece.Type == TokenType.UserDefined ? TokenType.Normal : piece.Type, piece.Score);
+            }
+        }
+        else
+        {
+            SetMergedPieces(vocabulary, _tokenizer!);
+        }
+
+        foreach (AddedToken added in FindAddedTokens())
+        {
+            vocabulary.Set(added.Id, added.Text, added.Type, AddedScore);
+        }
+
+        metadata.Set(Prefix + "model", "llama");
+        metadata.Set(Prefix + "pre", "default");
+        vocabulary.Write(metadata, withScores: true);
+        if (!AddsSpace())
+        {
+            metadata.Set(Prefix + "add_space_prefix", false);
+        }
+
+        return vocabulary;
+    }
+
+    /// <summary>
+    /// Pieces without SentencePiece's scores. llama.cpp merges the pair whose piece has the highest score, so the rank of the first merge
+    /// that makes a piece, negated, gives the order that the merges have.
+    /// </summary>
+    private void SetMergedPieces(Vocabulary vocabulary, TokenizerJson tokenizer)
+    {
+        if (tokenizer.ModelType != "BPE")
+        {
+            throw Refuse($"its tokenizer is of type '{Printable.Shorten(tokenizer.ModelType)}', and only BPE is written here");
+        }
+
+        var ranks = new Dictionary<string, int>(tokenizer.Merges.Count);
+        for (int rank = 0; rank < tokenizer.Merges.Count; rank++)
+        {
+            string merge = tokenizer.Merges[rank];
+            int space = merge.IndexOf(' ', Math.Min(1, merge.Length));
+            if (space > 0)
+            {
+                ranks.TryAdd(string.Concat(merge.AsSpan(0, space), merge.AsSpan(space + 1)), rank);
+            }
+        }
+
+        foreach ((string token, int id) in tokenizer.Vocabulary)
+        {
+            bool isByte = token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
+                && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out _);
+            float score = isByte ? 0 : -(ranks.TryGetValue(token, out int rank) ? rank : tokenizer.Merges.Count);
+            vocabulary.Set(id, token, isByte ? TokenType.Byte : TokenType.Normal, score);
+        }
+    }
+
+    /// <summary>Added tokens of a tokenizer whose pieces are SentencePiece's: the newer files know more than the older ones.</summary>
+    private IEnumerable<AddedToken> FindAddedTokens()
+    {
+        if (_files.TryFind("added_tokens.json", out string? path))
+        {
+            foreach ((string content, JsonNode? id) in ConfigFile.Read(path))
+            {
+                if (id.AsInteger() is long number and >= 0 && number < _size)
+                {
+                    yield return new AddedToken((int)number, content, IsSpecial: false);
+                }
+            }
+        }
+
+        if (_config?["added_tokens_decoder"] is JsonObject decoder)
+        {
+            foreach ((string id, JsonNode? token) in decoder)
+            {
+                if (int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number < _size
+                    && token is JsonObject && token["content"].AsString() is string content)
+                {
+                    yield return new AddedToken(number, content, token["special"].AsBoolean() == true);
+                }
+            }
+        }
+        else
+        {
+            foreach (AddedToken added in _tokenizer?.Added ?? [])
+            {
+                yield return added;
+            }
+        }
+    }
+
+    /// <summary>Whether a space is put before a text, as Llama's SentencePiece does and Gemma's does not.</summary>
+    private bool AddsSpace()
+    {
+        if (_family.IsGemma)
+        {
+            return false;
+        }
+
+        if (_config?["add_prefix_space"].AsBoolean() is bool adds)
+        {
+            return adds;
+        }
+
+        return _tokenizer is null || Parts(_tokenizer.Normalizer, "normalizers").Concat(Parts(_tokenizer.PreTokenizer, "pretokenizers")).Any(part =>
+            part["type"].AsString() == "Prepend"
+            || (part["type"].AsString() == "Metaspace" && part["prepend_scheme"].AsString() != "never" && part["add_prefix_space"].AsBoolean() != false));
+    }
+
+    private static IEnumerable<JsonObject> Parts(JsonNode? node, string list) => node is not JsonObject part ? []
+        : part[list] is JsonArray parts ? parts.OfType<JsonObject>() : [part];
+
+    private void WriteSpecialTokens(GgufMetadata metadata)
+    {
+        var special = new SpecialTokens(_tokenizer, _config, new ModelConfig(_folder.Config), _size);
+        foreach ((string key, int id) in special.Ids)
+        {
+            metadata.Set(Prefix + key, (uint)id);
+        }
+
+        foreach ((string key, bool value) in special.Additions)
+        {
+            metadata.Set(Prefix + key, value);
+        }
+
+        // As llama.cpp's converter has it: the ids of Code Llama's tokens for filling in, and small code models that begin with nothing.
+        if (_family.ModelType == "llama" && _size == CodeLlamaVocabulary)
+        {
+            (string, uint)[] fill = [("prefix", 32007), ("suffix", 32008), ("middle", 32009), ("eot", 32010)];
+            foreach ((string key, uint id) in fill)
+            {
+                metadata.Set($"{Prefix}{key}_token_id", id);
+            }
+        }
+
+        if (_family.IsLlama && _size == SmallCodeVocabulary)
+        {
+            metadata.Set(Prefix + "add_bos_token", false);
+        }
+    }
+
+    private void WriteNormalizer(GgufMetadata metadata)
+    {
+        if (_tokenizer is not null && Parts(_tokenizer.Normalizer, "normalizers").Any(part => part["type"].AsString() == "Lowercase"))
+        {
+            metadata.Set(Prefix + "normalizer.lowercase", true);
+        }
+    }
+
+    /// <summary>llama.cpp takes every model with Phi-3 in its name for one with Phi-3's tokens, and fails where they are missing.</summary>
+    private static void AvoidNameOfPhi3(GgufMetadata metadata, Vocabulary vocabulary)
+    {
+        string name = metadata.Get("general.name", "");
+        if ((name.Contains("phi-3", StringComparison.OrdinalIgnoreCase) || name.Contains("phi3", StringComparison.OrdinalIgnoreCase))
+            && !vocabulary.ContainsAll(Phi3Tokens))
+        {
+            metadata.Set("general.name", "model");
+        }
+    }
+}
