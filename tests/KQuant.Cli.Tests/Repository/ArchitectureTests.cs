@@ -13,16 +13,17 @@ public class ArchitectureTests
         ["KQuant.Codecs"] = [],
         ["KQuant.Matmul"] = ["KQuant.Codecs"],
         ["KQuant.Metal"] = ["KQuant.Codecs", "KQuant.Matmul"],
-        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul"],
+        ["KQuant.Models"] = ["KQuant.Codecs", "KQuant.Matmul"],
+        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Models"],
     };
 
     [Test]
-    public void AssembliesKnowOnlyThoseBelow([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "kquant")] string name) => Assert.That(
+    public void AssembliesKnowOnlyThoseBelow([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "kquant")] string name) => Assert.That(
         References(name).Where(reference => reference.StartsWith("KQuant", StringComparison.OrdinalIgnoreCase)),
         Is.SubsetOf(Below[name]));
 
     [Test]
-    public void PackagesNeedOnlyWhatTheyDeclare([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal")] string name) => Assert.That(
+    public void PackagesNeedOnlyWhatTheyDeclare([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models")] string name) => Assert.That(
         References(name).Where(reference => !Below[name].Contains(reference) && !reference.StartsWith("System.", StringComparison.Ordinal)),
         Is.SubsetOf(Packages));
 

@@ -9,6 +9,7 @@ public class PublicApiTests
     [TestCase("KQuant.Codecs")]
     [TestCase("KQuant.Matmul")]
     [TestCase("KQuant.Metal")]
+    [TestCase("KQuant.Models")]
     public void IsAsWrittenDown(string name) => KeptText.Check($"docs/api/{name}.txt", PublicApi.Describe(Assembly.Load(name)));
 
     [Test]
