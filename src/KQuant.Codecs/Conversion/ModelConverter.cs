@@ -11,10 +11,10 @@ namespace KQuant.Codecs.Conversion;
 public static class ModelConverter
 {
     /// <summary>
-    /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file to a GGUF file. The kind of file
-    /// stays; converting one into the other is not possible yet.
+    /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file or what shows itself as one
+    /// (<see cref="IGgufSource"/>) to a GGUF file.
     /// </summary>
-    /// <param name="source">A <see cref="ModelFolder"/> or a <see cref="GgufModel"/>.</param>
+    /// <param name="source">A <see cref="ModelFolder"/>, a <see cref="GgufModel"/> or an <see cref="IGgufSource"/>.</param>
     /// <param name="plan">What to do with each of its tensors.</param>
     /// <param name="output">The folder or file to write. It appears when it is complete.</param>
     /// <param name="options">Mode, importance, threads; null for the default.</param>
@@ -44,6 +44,7 @@ public static class ModelConverter
         {
             ModelFolder folder => CheckpointConversion.Run(folder, job),
             GgufModel gguf => GgufConversion.Run(gguf, job),
+            IGgufSource shown => GgufConversion.Run(shown, job),
             _ => throw new NotSupportedException($"{source.Path}: only checkpoint folders and GGUF files are converted."),
         };
     }
