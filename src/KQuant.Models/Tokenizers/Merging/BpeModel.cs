@@ -11,6 +11,9 @@ internal sealed record BpeParts(TokenTable Tokens, MergeTable Merges)
     /// <summary>Whether a piece that is a token is that token, whatever the merges make of it.</summary>
     public bool IgnoresMerges { get; init; }
 
+    /// <summary>Whether that holds for pieces of line breaks alone.</summary>
+    public bool KeepsNewlines { get; init; }
+
     /// <summary>The token of each byte; -1 for a byte without one. Of no use for code points without <see cref="FallsBackToBytes"/>.</summary>
     public int[] ByteIds { get; init; } = [];
 
@@ -32,7 +35,8 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
 {
     protected override void EncodePiece(ReadOnlySpan<byte> piece, IdList ids)
     {
-        if (parts.IgnoresMerges && parts.Tokens.TryGet(piece, out int whole))
+        bool keeps = parts.IgnoresMerges || (parts.KeepsNewlines && piece.IndexOfAnyExcept((byte)'\n') < 0);
+        if (keeps && parts.Tokens.TryGet(piece, out int whole))
         {
             ids.Add(whole);
             return;

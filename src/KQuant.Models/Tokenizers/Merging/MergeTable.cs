@@ -13,7 +13,7 @@ internal sealed class MergeTable
     /// <param name="capacity">How many pairs will be added at most.</param>
     public MergeTable(int capacity)
     {
-        int size = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(8, 2 * (long)capacity));
+        int size = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(8, capacity + (capacity / 3L)));
         _entries = new Entry[size];
         _shift = 64 - BitOperations.Log2((uint)size);
     }

@@ -3,7 +3,8 @@ using System.Collections.Frozen;
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>
-/// Combining classes, decompositions and compositions of Unicode 15.0, read once from 35 KB inside the assembly. The framework's own
+/// Combining classes, decompositions and compositions of Unicode 9.0, the version of the official tokenizers: marks that are newer do not
+/// move. Read once from 35 KB inside the assembly. The framework's own
 /// normalization does nothing when globalization is invariant, as in trimmed programs and slim containers.
 /// </summary>
 internal sealed class NormalizationData

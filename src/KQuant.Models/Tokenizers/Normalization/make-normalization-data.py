@@ -2,7 +2,8 @@
 
 Layout, all numbers LEB128: the number of runs of one combining class, then (gap to the previous run's end, length, class) for each; the number
 of decompositions, then (gap to the previous code point, flags, length, code points) for each. Flag 1: compatibility only; flag 2: never
-composed again. Hangul syllables are left out: they follow a formula.
+composed again. Hangul syllables are left out: they follow a formula. So are characters newer than Unicode 9.0: the official tokenizers have
+the tables of that version, and a model knows text as its tokenizer showed it.
 """
 import ctypes
 import sys
@@ -23,6 +24,7 @@ nfc = function("unorm2_getNFCInstance", pointer, pointer)(ctypes.byref(error))
 nfkc = function("unorm2_getNFKCInstance", pointer, pointer)(ctypes.byref(error))
 raw = function("unorm2_getRawDecomposition", ctypes.c_int, pointer, ctypes.c_int, pointer, ctypes.c_int, pointer)
 combining = function("u_getCombiningClass", ctypes.c_uint8, ctypes.c_int)
+age = function("u_charAge", None, ctypes.c_int, pointer)
 compose = function("unorm2_composePair", ctypes.c_int, pointer, ctypes.c_int, ctypes.c_int)
 
 
@@ -31,6 +33,12 @@ def decomposition(form, code_point):
     status = ctypes.c_int(0)
     length = raw(form, code_point, buffer, 64, ctypes.byref(status))
     return None if length < 0 else [ord(c) for c in bytes(buffer)[: 2 * length].decode("utf-16-le")]
+
+
+def is_known(code_point):
+    version = (ctypes.c_uint8 * 4)()
+    age(code_point, version)
+    return (1, 0) <= tuple(version)[:2] <= (9, 0)
 
 
 def number(value):
@@ -43,7 +51,7 @@ def number(value):
 out = bytearray()
 runs, decompositions = [], []
 for code_point in range(0x110000):
-    if 0xD800 <= code_point < 0xE000:
+    if 0xD800 <= code_point < 0xE000 or not is_known(code_point):
         continue
     if value := combining(code_point):
         if runs and runs[-1][0] + runs[-1][1] == code_point and runs[-1][2] == value:

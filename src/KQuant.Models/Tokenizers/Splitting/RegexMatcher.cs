@@ -59,13 +59,26 @@ internal sealed class RegexMatcher
         if (point > 0xFFFF)
         {
             int category = (int)CharUnicodeInfo.GetUnicodeCategory(point);
-            return (Array.Exists(_listed, range => point >= range.First && point <= range.Last) ? _listedStandIns : _standIns)[category];
+            return (IsListed(point) ? _listedStandIns : _standIns)[category];
         }
 
         char character = (char)point;
         return _listed.Length > 0 && Array.IndexOf(_listedStandIns, character) >= 0
             ? _standIns[(int)CharUnicodeInfo.GetUnicodeCategory(character)]
             : character;
+    }
+
+    private bool IsListed(int point)
+    {
+        foreach ((int first, int last) in _listed)
+        {
+            if (point >= first && point <= last)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>The matches of one text, in order.</summary>

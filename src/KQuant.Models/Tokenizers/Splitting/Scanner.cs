@@ -56,7 +56,7 @@ internal sealed class RangeScanner((int First, int Last)[] ranges, int max) : Sc
         for (int left = max; left > 0 && at < text.Length; left--)
         {
             int point = ValidUtf8.CodePointAt(text, at, out int length);
-            if (!Array.Exists(ranges, range => point >= range.First && point <= range.Last))
+            if (!IsListed(point))
             {
                 break;
             }
@@ -65,6 +65,19 @@ internal sealed class RangeScanner((int First, int Last)[] ranges, int max) : Sc
         }
 
         return at > start ? at : 0;
+    }
+
+    private bool IsListed(int point)
+    {
+        foreach ((int first, int last) in ranges)
+        {
+            if (point >= first && point <= last)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 }
 
