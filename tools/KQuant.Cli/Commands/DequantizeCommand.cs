@@ -3,6 +3,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models.Conversion;
 
 namespace KQuant.Cli.Commands;
 
@@ -26,7 +27,7 @@ internal static class DequantizeCommand
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
-            "dequantize", "Decode a quantized model: a checkpoint to a Hugging Face checkpoint of floats, or GGUF to GGUF.")
+            "dequantize", "Decode a quantized model: a checkpoint to a Hugging Face checkpoint of floats, or to a GGUF file; GGUF to GGUF.")
         {
             model, output, type, threads, overwrite, json,
         };
@@ -34,8 +35,9 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            Models.CheckFormat(source, target, Models.FormatOf(target));
+            ModelFormat kind = Models.FormatOf(target);
+            using IModelSource source = Models.Open(parsed.GetValue(model)!, kind);
+            Models.CheckFormat(source, target, kind);
             CheckQuantized(source);
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions
@@ -62,7 +64,8 @@ internal static class DequantizeCommand
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }
 
-        if (!source.Tensors.Any(tensor => tensor.Codec is { IsQuantized: true }))
+        // A folder of floats may still become a GGUF file of floats.
+        if (source is not GgufView && !source.Tensors.Any(tensor => tensor.Codec is { IsQuantized: true }))
         {
             throw new CommandException($"{source.Path} holds no quantized weights; there is nothing to decode.");
         }

@@ -29,7 +29,7 @@ internal static class QuantizeCommand
         var dryRun = new Option<bool>("--dry-run") { Description = "Show what would become of each tensor; write nothing." };
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint, or GGUF to GGUF.")
+        var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to a GGUF file, or GGUF to GGUF.")
         {
             model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, threads, dryRun, overwrite, json,
         };
@@ -37,8 +37,9 @@ internal static class QuantizeCommand
         {
             string target = parsed.GetValue(output)!;
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            Models.CheckFormat(source, target, parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format));
+            ModelFormat kind = parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format);
+            using IModelSource source = Models.Open(parsed.GetValue(model)!, kind);
+            Models.CheckFormat(source, target, kind);
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec)!, parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, source.Architecture);
             var options = new ConversionOptions
