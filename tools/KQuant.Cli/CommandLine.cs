@@ -27,6 +27,7 @@ internal static class CommandLine
             InspectCommand.Create(),
             VerifyCommand.Create(),
             RunCommand.Create(),
+            ChatCommand.Create(),
             PerplexityCommand.Create(),
             LogitsCommand.Create(),
             TensorCommand.Create(),
@@ -50,7 +51,9 @@ internal static class CommandLine
         var configuration = new InvocationConfiguration
         {
             EnableDefaultExceptionHandler = false,
-            ProcessTerminationTimeout = CleanUpTime,
+
+            // A chat decides for itself what Ctrl-C ends.
+            ProcessTerminationTimeout = command.CommandResult.Command.Name == "chat" ? null : CleanUpTime,
         };
         configuration.Output = output ?? configuration.Output;
         configuration.Error = error ?? configuration.Error;
