@@ -119,7 +119,7 @@ internal sealed class RandomModel
         GgufHyperparameters.Write(_writer.Metadata, _config);
         _writer.Metadata.SetFileType(QuantFormat.F32);
         WriteVocabulary();
-        Add("token_embd.weight", 1, [Hidden, Vocabulary]);
+        Add("token_embd.weight", _config.TiesEmbedding ? 0.15f : 1, [Hidden, Vocabulary]);
         AddNorm("output_norm.weight", Hidden);
         if (!_config.TiesEmbedding)
         {
