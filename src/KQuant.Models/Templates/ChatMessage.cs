@@ -12,4 +12,43 @@ public sealed record ChatMessage(string Role, string? Content)
     /// here, such as a list of parts, replaces <see cref="Content"/>.
     /// </summary>
     public JsonObject? More { get; init; }
+
+    /// <summary>A message as it stands in the JSON of the OpenAI interface and of Hugging Face.</summary>
+    /// <param name="message">An object with a <c>role</c>.</param>
+    /// <returns>The message.</returns>
+    /// <exception cref="FormatException">There is no <c>role</c>, or it is no text.</exception>
+    public static ChatMessage FromJson(JsonObject message)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        if (message["role"] is not JsonValue role || !role.TryGetValue(out string? name))
+        {
+            throw new FormatException("A message needs a 'role' that is a text.");
+        }
+
+        string? content = message["content"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+        var more = (JsonObject)message.DeepClone();
+        more.Remove("role");
+        if (content is not null || more["content"] is null)
+        {
+            more.Remove("content");
+        }
+
+        return new ChatMessage(name, content) { More = more.Count > 0 ? more : null };
+    }
+
+    internal JinjaDict ToValue()
+    {
+        var value = new JinjaDict(isInput: true) { ["role"] = Role };
+        if (More?.ContainsKey("content") != true)
+        {
+            value["content"] = Content;
+        }
+
+        foreach ((string name, JsonNode? node) in More ?? [])
+        {
+            value[name] = JinjaInput.Convert(node, isInput: true);
+        }
+
+        return value;
+    }
 }

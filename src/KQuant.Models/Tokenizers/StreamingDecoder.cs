@@ -34,7 +34,7 @@ public sealed class StreamingDecoder
         }
 
         ReadOnlySpan<byte> bytes = _pieces.Bytes[id];
-        if (_isFirst && _pieces.TrimsFirstToken)
+        if (_isFirst && _pieces.TrimsFirstToken && (_pieces.Kinds[id] & TokenKinds.Byte) == 0)
         {
             bytes = bytes.TrimStart((byte)' ');
         }

@@ -138,7 +138,7 @@ public sealed class Tokenizer
             }
 
             ReadOnlySpan<byte> piece = pieces.Bytes[id];
-            bytes.Add(first && pieces.TrimsFirstToken ? piece.TrimStart((byte)' ') : piece);
+            bytes.Add(first && pieces.TrimsFirstToken && !isByte ? piece.TrimStart((byte)' ') : piece);
             first = false;
         }
 

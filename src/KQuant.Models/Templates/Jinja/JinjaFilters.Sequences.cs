@@ -1,0 +1,248 @@
+using System.Globalization;
+
+namespace KQuant.Models.Templates;
+
+/// <summary>Filters of lists.</summary>
+internal static partial class JinjaFilters
+{
+    /// <summary>A member by a name such as <c>a.b.0</c>, as filters take it.</summary>
+    private static object? Attribute(object? item, object? path)
+    {
+        if (path is not string text)
+        {
+            return JinjaMembers.GetItem(item, path);
+        }
+
+        foreach (string part in text.Split('.'))
+        {
+            item = JinjaMembers.GetItem(
+                item, long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : part);
+        }
+
+        return item;
+    }
+
+    /// <summary>What filters sort by: without regard to case unless they are told otherwise.</summary>
+    private static object? SortKey(object? item, object? attribute, bool caseSensitive)
+    {
+        object? key = attribute is null ? item : Attribute(item, attribute);
+        return !caseSensitive && key is string text ? CodePoints.Lower(text) : key;
+    }
+
+    private static List<object?> Sorted(RenderContext context, List<object?> items, Func<object?, object?> key, bool reverse)
+    {
+        context.Step(items.Count * 8L);
+        List<(object? Key, object? Item)> keyed = items.ConvertAll(item => (key(item), item));
+        var order = Comparer<object?>.Create((x, y) =>
+        {
+            context.Step();
+            return PythonCompare.Order(x, y, "<") ?? 0;
+        });
+        try
+        {
+            return [.. (reverse ? keyed.OrderByDescending(pair => pair.Key, order) : keyed.OrderBy(pair => pair.Key, order)).Select(pair => pair.Item)];
+        }
+        catch (InvalidOperationException exception) when (exception.InnerException is TemplateException inner)
+        {
+            throw inner;
+        }
+    }
+
+    private static JinjaList Sort(RenderContext context, object? value, CallArguments arguments)
+    {
+        bool caseSensitive = arguments.Flag(1, "case_sensitive", false);
+        object? attribute = arguments.Get(2, "attribute", null);
+        object? Key(object? item)
+        {
+            if (attribute is string names && names.Contains(','))
+            {
+                return new JinjaTuple([.. names.Split(',').Select(name => SortKey(item, name.Trim(), caseSensitive))]);
+            }
+
+            return SortKey(item, attribute, caseSensitive);
+        }
+
+        return new JinjaList(Sorted(context, context.ToList(value), Key, arguments.Flag(0, "reverse", false)));
+    }
+
+    private static JinjaList DictSort(RenderContext context, object? value, CallArguments arguments)
+    {
+        JinjaDict dict = value as JinjaDict
+            ?? throw new TemplateException(value is Undefined undefined ? undefined.Problem : "dictsort needs a mapping");
+        bool caseSensitive = arguments.Flag(0, "case_sensitive", false);
+        int by = arguments.Text(1, "by", "key") switch
+        {
+            "key" => 0,
+            "value" => 1,
+            _ => throw new TemplateException("You can only sort by either \"key\" or \"value\""),
+        };
+        return new JinjaList(Sorted(
+            context,
+            [.. dict.Pairs],
+            item => SortKey(((JinjaTuple)item!).Items[by], null, caseSensitive),
+            arguments.Flag(2, "reverse", false)));
+    }
+
+    private static object? Extreme(RenderContext context, object? value, CallArguments arguments, int sign)
+    {
+        bool caseSensitive = arguments.Flag(0, "case_sensitive", false);
+        object? attribute = arguments.Get(1, "attribute", null);
+        List<object?> items = context.ToList(value);
+        if (items.Count == 0)
+        {
+            return new Undefined("No aggregated item, sequence was empty.");
+        }
+
+        object? best = items[0];
+        foreach (object? item in items.Skip(1))
+        {
+            int? order = PythonCompare.Order(SortKey(item, attribute, caseSensitive), SortKey(best, attribute, caseSensitive), sign > 0 ? ">" : "<");
+            best = order * sign > 0 ? item : best;
+        }
+
+        return best;
+    }
+
+    private static IEnumerable<object?> Unique(RenderContext context, object? value, CallArguments arguments)
+    {
+        bool caseSensitive = arguments.Flag(0, "case_sensitive", false);
+        object? attribute = arguments.Get(1, "attribute", null);
+        var seen = new JinjaDict();
+        foreach (object? item in context.Iterate(value))
+        {
+            context.Step();
+            object? key = SortKey(item, attribute, caseSensitive);
+            if (!seen.TryGet(key, out _))
+            {
+                seen[key] = true;
+                yield return item;
+            }
+        }
+    }
+
+    private static IEnumerable<object?> Map(RenderContext context, object? value, CallArguments arguments)
+    {
+        if (arguments.Positional.Count == 0)
+        {
+            object? path = arguments[0, "attribute"];
+            bool hasDefault = arguments.TryGet(1, "default", out object? standard);
+            foreach (object? item in context.Iterate(value))
+            {
+                context.Step();
+                object? result = Attribute(item, path);
+                yield return hasDefault && result is Undefined ? standard : result;
+            }
+
+            yield break;
+        }
+
+        string filter = arguments.Text(0, "filter");
+        var rest = new CallArguments(filter, arguments.Positional[1..], arguments.Named);
+        foreach (object? item in context.Iterate(value))
+        {
+            context.Step();
+            yield return Apply(context, filter, item, rest);
+        }
+    }
+
+    private static IEnumerable<object?> Select(RenderContext context, object? value, CallArguments arguments, bool byAttribute, bool wanted)
+    {
+        int test = byAttribute ? 1 : 0;
+        object? path = byAttribute ? arguments[0, "attribute"] : null;
+        string? name = arguments.Positional.Count > test
+            ? arguments.Positional[test] as string ?? throw new TemplateException("the name of a test is a string")
+            : null;
+        var rest = new CallArguments(name ?? "", [.. arguments.Positional.Skip(test + 1)], arguments.Named);
+        foreach (object? item in context.Iterate(value))
+        {
+            context.Step();
+            object? subject = byAttribute ? Attribute(item, path) : item;
+            bool holds = name is null ? PythonText.IsTrue(subject) : JinjaTests.Check(context, name, subject, rest);
+            if (holds == wanted)
+            {
+                yield return item;
+            }
+        }
+    }
+
+    private static JinjaList GroupBy(RenderContext context, object? value, CallArguments arguments)
+    {
+        object? attribute = arguments[0, "attribute"];
+        bool hasDefault = arguments.TryGet(1, "default", out object? standard);
+        bool caseSensitive = arguments.Flag(2, "case_sensitive", false);
+        object? Raw(object? item) => Attribute(item, attribute) is var found && found is Undefined && hasDefault ? standard : found;
+        object? Key(object? item) => SortKey(Raw(item), null, caseSensitive);
+        var groups = new List<object?>();
+        object? last = null;
+        List<object?>? group = null;
+        foreach (object? item in Sorted(context, context.ToList(value), Key, reverse: false))
+        {
+            object? key = Key(item);
+            if (group is null || !PythonCompare.AreEqual(key, last))
+            {
+                group = [];
+                groups.Add(new JinjaTuple([Raw(item), new JinjaList(group)]));
+                last = key;
+            }
+
+            group.Add(item);
+        }
+
+        return new JinjaList(groups);
+    }
+
+    private static object Sum(RenderContext context, object? value, CallArguments arguments)
+    {
+        object? attribute = arguments.Get(0, "attribute", null);
+        object? total = arguments.Get(1, "start", 0L);
+        foreach (object? item in context.Iterate(value))
+        {
+            context.Step();
+            total = JinjaOperators.Apply(context, "+", total, attribute is null ? item : Attribute(item, attribute));
+        }
+
+        return total!;
+    }
+
+    private static JinjaGenerator Batch(RenderContext context, object? value, CallArguments arguments)
+    {
+        int size = (int)Math.Clamp(arguments.Integer(0, "linecount", 0), 1, int.MaxValue);
+        object? fill = arguments.Get(1, "fill_with", null);
+        List<JinjaList> lines = [.. context.ToList(value).Chunk(size).Select(line => new JinjaList([.. line]))];
+        if (fill is not null && lines.Count > 0)
+        {
+            RenderContext.CheckSize(size);
+            context.Step(size);
+            while (lines[^1].Items.Count < size)
+            {
+                lines[^1].Items.Add(fill);
+            }
+        }
+
+        return new JinjaGenerator(lines);
+    }
+
+    private static JinjaGenerator Slices(RenderContext context, object? value, CallArguments arguments)
+    {
+        int count = (int)Math.Clamp(arguments.Integer(0, "slices", 1), 1, 100_000);
+        bool fills = arguments.TryGet(1, "fill_with", out object? fill) && fill is not null;
+        List<object?> items = context.ToList(value);
+        context.Step(count);
+        int each = items.Count / count, extra = items.Count % count, at = 0;
+        var slices = new List<object?>();
+        for (int i = 0; i < count; i++)
+        {
+            int length = each + (i < extra ? 1 : 0);
+            List<object?> slice = items.GetRange(at, length);
+            at += length;
+            if (fills && i >= extra)
+            {
+                slice.Add(fill);
+            }
+
+            slices.Add(new JinjaList(slice));
+        }
+
+        return new JinjaGenerator(slices);
+    }
+}

@@ -1,0 +1,294 @@
+using System.Collections.Frozen;
+using System.Globalization;
+using System.Numerics;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace KQuant.Models.Templates;
+
+/// <summary>What stands behind a bar: functions of a value.</summary>
+internal static partial class JinjaFilters
+{
+    private delegate object? Filter(RenderContext context, object? value, CallArguments arguments);
+
+    private static readonly FrozenDictionary<string, Filter> All = new Dictionary<string, Filter>
+    {
+        ["abs"] = (_, value, _) => Need(value) is double number ? Math.Abs(number) : PythonNumbers.Integer(BigInteger.Abs(PythonNumbers.AsBig(value!))),
+        ["attr"] = (_, value, arguments) => value is JinjaDict
+            ? JinjaMethods.Find(value, arguments.Text(0, "name")) ?? new Undefined($"no attribute '{arguments.Text(0, "name")}'") as object
+            : JinjaMembers.GetAttribute(value, arguments.Text(0, "name")),
+        ["batch"] = (context, value, arguments) => Batch(context, value, arguments),
+        ["capitalize"] = (context, value, _) => context.Charge(StringMethods.Capitalize(PythonText.ToText(context, value))),
+        ["center"] = (context, value, arguments) => Method(context, value, "center", new CallArguments("center", [arguments.Integer(0, "width", 80)], [])),
+        ["count"] = Length,
+        ["d"] = Default,
+        ["default"] = Default,
+        ["dictsort"] = DictSort,
+        ["e"] = (context, value, _) => Escape(context, value),
+        ["escape"] = (context, value, _) => Escape(context, value),
+        ["first"] = (context, value, _) => context.Iterate(value).DefaultIfEmpty(new Undefined("No first item, sequence was empty.")).First(),
+        ["float"] = (_, value, arguments) => ToFloat(value, arguments.Get(0, "default", 0.0)),
+        ["forceescape"] = (context, value, _) => Escape(context, value),
+        ["format"] = (context, value, arguments) => context.Charge(PythonFormat.Percent(
+            context, PythonText.ToText(context, value), arguments.Named.Count > 0 ? Named(arguments) : new JinjaTuple([.. arguments.Positional]))),
+        ["from_json"] = (context, value, _) => FromJson(context, value),
+        ["groupby"] = GroupBy,
+        ["indent"] = Indent,
+        ["int"] = (_, value, arguments) => ToInt(value, arguments.Get(0, "default", 0L), arguments.Integer(1, "base", 10)),
+        ["items"] = (context, value, _) => value switch
+        {
+            Undefined => new JinjaList([]),
+            JinjaDict dict => new JinjaGenerator(context.ToList(new JinjaList([.. dict.Pairs]))),
+            _ => throw new TemplateException("Can only get item pairs from a mapping."),
+        },
+        ["join"] = Join,
+        ["last"] = (context, value, _) => context.ToList(value is JinjaGenerator
+            ? throw new TemplateException("'generator' object is not reversible")
+            : value).DefaultIfEmpty(new Undefined("No last item, sequence was empty.")).Last(),
+        ["length"] = Length,
+        ["list"] = (context, value, _) => new JinjaList(context.ToList(value)),
+        ["lower"] = (context, value, _) => context.Charge(CodePoints.Lower(PythonText.ToText(context, value))),
+        ["map"] = (context, value, arguments) => new JinjaGenerator(Map(context, value, arguments)),
+        ["max"] = (context, value, arguments) => Extreme(context, value, arguments, 1),
+        ["min"] = (context, value, arguments) => Extreme(context, value, arguments, -1),
+        ["reject"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: false, wanted: false)),
+        ["rejectattr"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: true, wanted: false)),
+        ["replace"] = (context, value, arguments) => StringMethods.Replace(
+            context,
+            PythonText.ToText(context, value),
+            PythonText.ToText(context, arguments[0, "old"]),
+            PythonText.ToText(context, arguments[1, "new"]),
+            arguments.Get(2, "count", null) is { } count ? PythonNumbers.AsIndex(count, "replace") : -1),
+        ["reverse"] = (context, value, _) => value is string text
+            ? context.Charge(string.Concat(CodePoints.Split(text).Reverse()))
+            : new JinjaGenerator(Enumerable.Reverse(context.ToList(value))),
+        ["round"] = Round,
+        ["safe"] = (context, value, _) => PythonText.ToText(context, value),
+        ["select"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: false, wanted: true)),
+        ["selectattr"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: true, wanted: true)),
+        ["slice"] = (context, value, arguments) => Slices(context, value, arguments),
+        ["sort"] = Sort,
+        ["string"] = (context, value, _) => PythonText.ToText(context, value),
+        ["sum"] = Sum,
+        ["title"] = (context, value, _) => Title(context, value),
+        ["tojson"] = (context, value, arguments) => PythonJson.Dump(context, value, PythonJson.Options.Of(context, arguments)),
+        ["trim"] = (context, value, arguments) => context.Charge(
+            StringMethods.Strip(PythonText.ToText(context, value), arguments.Get(0, "chars", null), true, true)),
+        ["truncate"] = Truncate,
+        ["unique"] = (context, value, arguments) => new JinjaGenerator(Unique(context, value, arguments)),
+        ["upper"] = (context, value, _) => context.Charge(CodePoints.Upper(PythonText.ToText(context, value))),
+        ["wordcount"] = (context, value, _) => (long)WordCount(PythonText.ToText(context, value)),
+    }.ToFrozenDictionary();
+
+    public static bool Exists(string name) => All.ContainsKey(name);
+
+    public static object? Apply(RenderContext context, string name, object? value, CallArguments arguments) =>
+        All.TryGetValue(name, out Filter? filter)
+            ? filter(context, value, arguments)
+            : throw new TemplateException($"No filter named '{Codecs.Files.Printable.Shorten(name)}'.");
+
+    private static object? Method(RenderContext context, object? value, string name, CallArguments arguments) =>
+        StringMethods.Find(PythonText.ToText(context, value), name)!(context, arguments);
+
+    private static object Need(object? value) => PythonNumbers.IsNumber(value)
+        ? value!
+        : throw new TemplateException(value is Undefined undefined ? undefined.Problem : $"a number is needed, not {PythonText.TypeName(value)}");
+
+    private static JinjaDict Named(CallArguments arguments)
+    {
+        var dict = new JinjaDict();
+        arguments.Named.ForEach(argument => dict[argument.Name] = argument.Value);
+        return dict;
+    }
+
+    private static object Length(RenderContext context, object? value, CallArguments arguments) => value switch
+    {
+        string text => CodePoints.Count(text),
+        JinjaList list => list.Items.Count,
+        JinjaTuple tuple => tuple.Items.Length,
+        JinjaDict dict => dict.Count,
+        JinjaRange range => range.Count,
+        JinjaView view => view.Items.Count,
+        Undefined => 0,
+        _ => throw new TemplateException($"object of type '{PythonText.TypeName(value)}' has no len()"),
+    } * 1L;
+
+    private static object? Default(RenderContext context, object? value, CallArguments arguments) =>
+        value is Undefined || (arguments.Flag(1, "boolean", false) && !PythonText.IsTrue(value)) ? arguments.Get(0, "default_value", "") : value;
+
+    private static string Escape(RenderContext context, object? value) => context.Charge(PythonText.ToText(context, value)
+        .Replace("&", "&amp;", StringComparison.Ordinal).Replace(">", "&gt;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal)
+        .Replace("'", "&#39;", StringComparison.Ordinal).Replace("\"", "&#34;", StringComparison.Ordinal));
+
+    private static string Join(RenderContext context, object? value, CallArguments arguments)
+    {
+        string separator = PythonText.ToText(context, arguments.Get(0, "d", ""));
+        object? attribute = arguments.Get(1, "attribute", null);
+        var result = new StringBuilder();
+        bool first = true;
+        foreach (object? item in context.Iterate(value))
+        {
+            context.Write(result, first ? "" : separator);
+            first = false;
+            context.Write(result, PythonText.ToText(context, attribute is null ? item : Attribute(item, attribute)));
+        }
+
+        return context.Charge(result.ToString());
+    }
+
+    private static string Indent(RenderContext context, object? value, CallArguments arguments)
+    {
+        object? width = arguments.Get(0, "width", 4L);
+        string indent = width as string ?? new string(' ', (int)Math.Clamp(PythonNumbers.AsIndex(width, "indent"), 0, 10_000));
+        bool first = arguments.Flag(1, "first", false), blank = arguments.Flag(2, "blank", false);
+        string text = PythonText.ToText(context, value) + "\n";
+        var lines = (JinjaList)Method(context, text, "splitlines", CallArguments.None)!;
+        var result = new StringBuilder(first ? indent : "");
+        for (int i = 0; i < lines.Items.Count; i++)
+        {
+            string line = (string)lines.Items[i]!;
+            context.Write(result, i == 0 ? "" : blank || line.Length > 0 ? "\n" + indent : "\n");
+            context.Write(result, line);
+        }
+
+        return context.Charge(result.ToString());
+    }
+
+    private static object? Round(RenderContext context, object? value, CallArguments arguments)
+    {
+        long precision = Math.Clamp(arguments.Integer(0, "precision", 0), -400, 400);
+        string method = arguments.Text(1, "method", "common");
+        object number = Need(value);
+        if (method == "common")
+        {
+            return number is double real ? PythonNumbers.Round(real, (int)precision) : precision >= 0 ? number
+                : PythonNumbers.Integer(new BigInteger(PythonNumbers.Round(PythonNumbers.AsDouble(number), (int)precision)));
+        }
+
+        double scale = Math.Pow(10, precision), scaled = PythonNumbers.AsDouble(number) * scale;
+        return method switch
+        {
+            "ceil" => Math.Ceiling(scaled) / scale,
+            "floor" => Math.Floor(scaled) / scale,
+            _ => throw new TemplateException("method must be common, ceil or floor"),
+        };
+    }
+
+    private static string Title(RenderContext context, object? value)
+    {
+        var result = new StringBuilder();
+        bool starts = true;
+        foreach (string point in CodePoints.Split(PythonText.ToText(context, value)))
+        {
+            bool separates = point is "-" or "(" or "{" or "[" or "<" || PythonText.IsSpace(point[0]);
+            result.Append(separates ? point : starts ? CodePoints.Upper(point) : CodePoints.Lower(point));
+            starts = separates;
+        }
+
+        return context.Charge(result.ToString());
+    }
+
+    private static string Truncate(RenderContext context, object? value, CallArguments arguments)
+    {
+        string text = PythonText.ToText(context, value);
+        long length = arguments.Integer(0, "length", 255);
+        string end = arguments.Text(2, "end", "...");
+        long leeway = arguments.Get(3, "leeway", null) is { } given ? PythonNumbers.AsIndex(given, "leeway") : 5;
+        string[] points = CodePoints.Split(text);
+        int endLength = CodePoints.Count(end);
+        if (length < endLength || leeway < 0)
+        {
+            throw new TemplateException($"expected length >= {endLength}, got {length}");
+        }
+
+        if (points.Length <= length + leeway)
+        {
+            return text;
+        }
+
+        string cut = string.Concat(points.Take((int)(length - endLength)));
+        int space = arguments.Flag(1, "killwords", false) ? -1 : cut.LastIndexOf(' ');
+        return context.Charge((space < 0 ? cut : cut[..space]) + end);
+    }
+
+    private static int WordCount(string text)
+    {
+        int count = 0;
+        bool inWord = false;
+        foreach (Rune rune in text.EnumerateRunes())
+        {
+            bool word = Rune.IsLetterOrDigit(rune) || rune.Value == '_';
+            count += word && !inWord ? 1 : 0;
+            inWord = word;
+        }
+
+        return count;
+    }
+
+    private static object? ToInt(object? value, object? standard, long radix)
+    {
+        switch (value)
+        {
+            case bool or long or BigInteger: return PythonNumbers.Integer(PythonNumbers.AsBig(value));
+            case double number: return double.IsNaN(number) || double.IsInfinity(number) ? standard : PythonNumbers.Integer(new BigInteger(number));
+            case Undefined undefined: throw new TemplateException(undefined.Problem);
+            case string text:
+                string digits = StringMethods.Strip(text, null, true, true).Replace("_", "", StringComparison.Ordinal);
+                string sign = digits.StartsWith('-') || digits.StartsWith('+') ? digits[..1] : "";
+                string magnitude = digits[sign.Length..];
+                magnitude = radix == 16 && magnitude.StartsWith("0x", StringComparison.OrdinalIgnoreCase) ? magnitude[2..] : magnitude;
+                magnitude = radix == 2 && magnitude.StartsWith("0b", StringComparison.OrdinalIgnoreCase) ? magnitude[2..] : magnitude;
+                magnitude = radix == 8 && magnitude.StartsWith("0o", StringComparison.OrdinalIgnoreCase) ? magnitude[2..] : magnitude;
+                if (magnitude.Length is > 0 and <= 1000 && magnitude.All(c => DigitOf(c) < radix))
+                {
+                    BigInteger result = magnitude.Aggregate(BigInteger.Zero, (total, c) => (total * radix) + DigitOf(c));
+                    return PythonNumbers.Integer(sign == "-" ? -result : result);
+                }
+
+                return ToFloat(text, double.NaN) is double real && !double.IsNaN(real) && !double.IsInfinity(real)
+                    ? PythonNumbers.Integer(new BigInteger(real))
+                    : standard;
+            default: return standard;
+        }
+    }
+
+    private static int DigitOf(char c) => char.IsAsciiDigit(c) ? c - '0' : char.IsAsciiLetter(c) ? (c | 0x20) - 'a' + 10 : int.MaxValue;
+
+    private static object? ToFloat(object? value, object? standard)
+    {
+        switch (value)
+        {
+            case bool or long or BigInteger or double: return PythonNumbers.AsDouble(value);
+            case Undefined undefined: throw new TemplateException(undefined.Problem);
+            case string text:
+                string trimmed = StringMethods.Strip(text, null, true, true).ToLowerInvariant();
+                string sign = trimmed.StartsWith('-') || trimmed.StartsWith('+') ? trimmed[..1] : "";
+                double? special = trimmed[sign.Length..] switch { "inf" or "infinity" => double.PositiveInfinity, "nan" => double.NaN, _ => null };
+                if (special is double infinite)
+                {
+                    return sign == "-" ? -infinite : infinite;
+                }
+
+                const NumberStyles style = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
+                return double.TryParse(trimmed.Replace("_", "", StringComparison.Ordinal), style, CultureInfo.InvariantCulture, out double number)
+                    ? number
+                    : standard;
+            default: return standard;
+        }
+    }
+
+    private static object? FromJson(RenderContext context, object? value)
+    {
+        string text = value as string ?? throw new TemplateException($"from_json needs a string, not {PythonText.TypeName(value)}");
+        context.Step(text.Length);
+        try
+        {
+            return JinjaInput.Convert(JsonNode.Parse(text), isInput: false);
+        }
+        catch (JsonException exception)
+        {
+            throw new TemplateException($"from_json got no JSON: {exception.Message}");
+        }
+    }
+}

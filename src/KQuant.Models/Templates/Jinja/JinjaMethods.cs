@@ -1,0 +1,168 @@
+namespace KQuant.Models.Templates;
+
+/// <summary>The methods of strings, dictionaries and lists.</summary>
+internal static class JinjaMethods
+{
+    /// <summary>A method of a value, bound to it; null if it has none of that name.</summary>
+    public static JinjaCallable? Find(object? target, string name)
+    {
+        Func<RenderContext, CallArguments, object?>? body = target switch
+        {
+            string text => StringMethods.Find(text, name),
+            JinjaDict dict => OfDict(dict, name),
+            JinjaList list => OfList(list, name),
+            JinjaTuple tuple => OfSequence(tuple.Items, name),
+            _ => null,
+        };
+        return body is null ? null : new JinjaFunction(name, body);
+    }
+
+    private static Func<RenderContext, CallArguments, object?>? OfDict(JinjaDict dict, string name) => name switch
+    {
+        "items" => (context, _) => new JinjaView("dict_items", [.. Charged(context, dict.Pairs)]),
+        "keys" => (context, _) => new JinjaView("dict_keys", Charged(context, dict.Keys)),
+        "values" => (context, _) => new JinjaView("dict_values", Charged(context, dict.Values)),
+        "get" => (_, arguments) => dict.TryGet(arguments[0, "key"], out object? value) ? value : arguments.Get(1, "default", null),
+        "copy" => (context, _) => Copy(context, dict),
+        "update" => (context, arguments) =>
+        {
+            Own(dict.IsInput, name);
+            if (arguments.Positional.Count > 0)
+            {
+                JinjaDict other = arguments.Positional[0] as JinjaDict ?? throw new TemplateException("update() needs a dictionary");
+                foreach (JinjaTuple pair in Charged(context, other.Pairs))
+                {
+                    dict[pair.Items[0]] = pair.Items[1];
+                }
+            }
+
+            arguments.Named.ForEach(argument => dict[argument.Name] = argument.Value);
+            return null;
+        },
+        "pop" => (_, arguments) =>
+        {
+            Own(dict.IsInput, name);
+            if (!dict.TryGet(arguments[0, "key"], out object? value))
+            {
+                return arguments.TryGet(1, "default", out value) ? value : throw new TemplateException("pop() of a key that is not there");
+            }
+
+            dict.Remove(arguments[0, "key"]);
+            return value;
+        },
+        "setdefault" => (_, arguments) =>
+        {
+            Own(dict.IsInput, name);
+            if (!dict.TryGet(arguments[0, "key"], out object? value))
+            {
+                dict[arguments[0, "key"]] = value = arguments.Get(1, "default", null);
+            }
+
+            return value;
+        },
+        "clear" => (_, _) =>
+        {
+            Own(dict.IsInput, name);
+            dict.Clear();
+            return null;
+        },
+        _ => null,
+    };
+
+    private static Func<RenderContext, CallArguments, object?>? OfList(JinjaList list, string name) => name switch
+    {
+        "append" => (_, arguments) =>
+        {
+            Own(list.IsInput, name);
+            list.Items.Add(arguments[0, "object"]);
+            return null;
+        },
+        "extend" => (context, arguments) =>
+        {
+            Own(list.IsInput, name);
+            list.Items.AddRange(context.ToList(arguments[0, "iterable"]));
+            return null;
+        },
+        "insert" => (context, arguments) =>
+        {
+            Own(list.IsInput, name);
+            long at = arguments.Integer(0, "index", 0);
+            context.Step(list.Items.Count / 16);
+            list.Items.Insert((int)Math.Clamp(at < 0 ? at + list.Items.Count : at, 0, list.Items.Count), arguments[1, "object"]);
+            return null;
+        },
+        "pop" => (context, arguments) =>
+        {
+            Own(list.IsInput, name);
+            long at = arguments.Integer(0, "index", -1);
+            at += at < 0 ? list.Items.Count : 0;
+            if (at < 0 || at >= list.Items.Count)
+            {
+                throw new TemplateException(list.Items.Count == 0 ? "pop from empty list" : "pop index out of range");
+            }
+
+            context.Step(list.Items.Count / 16);
+            object? value = list.Items[(int)at];
+            list.Items.RemoveAt((int)at);
+            return value;
+        },
+        "reverse" => (context, _) =>
+        {
+            Own(list.IsInput, name);
+            context.Step(list.Items.Count);
+            list.Items.Reverse();
+            return null;
+        },
+        "copy" => (context, _) => new JinjaList(context.ToList(list)),
+        _ => OfSequence(list.Items, name),
+    };
+
+    private static Func<RenderContext, CallArguments, object?>? OfSequence(IReadOnlyList<object?> items, string name) => name switch
+    {
+        "index" => (context, arguments) =>
+        {
+            context.Step(items.Count);
+            int at = items.TakeWhile(item => !PythonCompare.AreEqual(item, arguments[0, "value"])).Count();
+            return at < items.Count ? (long)at : throw new TemplateException("the value of index() is not in the list");
+        },
+        "count" => (context, arguments) =>
+        {
+            context.Step(items.Count);
+            return (long)items.Count(item => PythonCompare.AreEqual(item, arguments[0, "value"]));
+        },
+        _ => null,
+    };
+
+    private static JinjaDict Copy(RenderContext context, JinjaDict dict)
+    {
+        var copy = new JinjaDict();
+        foreach (JinjaTuple pair in Charged(context, dict.Pairs))
+        {
+            copy[pair.Items[0]] = pair.Items[1];
+        }
+
+        return copy;
+    }
+
+    private static List<object?> Charged(RenderContext context, IEnumerable<object?> items)
+    {
+        List<object?> list = [.. items];
+        context.Step(list.Count);
+        return list;
+    }
+
+    private static List<JinjaTuple> Charged(RenderContext context, IEnumerable<JinjaTuple> items)
+    {
+        List<JinjaTuple> list = [.. items];
+        context.Step(list.Count);
+        return list;
+    }
+
+    private static void Own(bool isInput, string name)
+    {
+        if (isInput)
+        {
+            throw new TemplateException($"{name}() would change a variable that does not belong to the template");
+        }
+    }
+}
