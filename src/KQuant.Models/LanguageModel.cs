@@ -287,8 +287,8 @@ public sealed partial class LanguageModel : IDisposable
 
     private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(IModelSource source, string path) => source switch
     {
-        GgufModel gguf => (Tokenizer.FromGguf(gguf.File), null),
-        _ => (Tokenizer.Load(path), null),
+        GgufModel gguf => (Tokenizer.FromGguf(gguf.File), ChatTemplate.FromGguf(gguf.File)),
+        _ => (Tokenizer.Load(path), ChatTemplate.Load(path)),
     };
 
     private void Report(IProgress<ModelProgress>? progress, int layer) => progress?.Report(

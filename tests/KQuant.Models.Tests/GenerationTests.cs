@@ -116,6 +116,22 @@ public class GenerationTests
     }
 
     [Test]
+    public async Task AChatClientAnswersThroughTheTemplate()
+    {
+        using var client = new KQuantChatClient(_model);
+        ChatMessage[] messages = [new(ChatRole.User, "\"What do you think of Mr. Darcy?\" said Elizabeth.")];
+        var options = new ChatOptions { MaxOutputTokens = 12, Temperature = 0 };
+        ChatResponse response = await client.GetResponseAsync(messages, options);
+        int[] prompt = _model.Tokenizer.Encode(
+            "<|im_start|>user\n\"What do you think of Mr. Darcy?\" said Elizabeth.<|im_end|>\n<|im_start|>assistant\n", addSpecialTokens: false);
+        GeneratedToken[] expected = [.. _model.Generate(prompt, new GenerationOptions { MaxTokens = 12 })];
+        Assert.That(response.Text, Is.EqualTo(string.Concat(expected.Select(token => token.Text))));
+        Assert.That(response.Usage!.InputTokenCount, Is.EqualTo(prompt.Length));
+        Assert.That(response.Usage.OutputTokenCount, Is.EqualTo(expected.Length));
+        Assert.That(client.GetService(typeof(LanguageModel)), Is.SameAs(_model));
+    }
+
+    [Test]
     public async Task EmbeddingsHaveLengthOneAndTellTextsApart()
     {
         using var generator = new KQuantEmbeddingGenerator(_model);

@@ -261,11 +261,20 @@ public class QuantizeCommandTests
     }
 
     [Test]
-    public void CannotYetChangeTheKindOfFile()
+    public void AFolderBecomesAGguf([Values("tiny-dense", "tiny-moe")] string name)
     {
-        Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out.gguf"]).MustFail("not possible yet");
-        Cli.Quantize(TestModels.TinyDense, "q4_k", _folder["out"], "--format", "gguf")
-            .MustFail("not possible yet");
+        Cli.Quantize(RepositoryFiles.Fixture("models", name), "q8_0", _folder["out"], "--format", "gguf").MustSucceed();
+        using GgufFile file = GgufFile.Open(_folder["out"]);
+        Assert.That(file.Metadata.Architecture, Is.EqualTo(name == "tiny-moe" ? "qwen3moe" : "qwen3"));
+        Assert.That(file.Metadata.GetStrings("tokenizer.ggml.tokens"), Has.Count.EqualTo(2048));
+        Assert.That(file.Metadata["tokenizer.ggml.pre"].ToString(), Does.Contain("qwen2"));
+        Assert.That(file.GetTensor("token_embd.weight").Format, Is.EqualTo(QuantFormat.Q8_0));
+        Assert.That(file.GetTensor("blk.0.attn_norm.weight").Format, Is.EqualTo(QuantFormat.F32));
+    }
+
+    [Test]
+    public void AGgufDoesNotYetBecomeAFolder()
+    {
         string gguf = TestModels.WriteGguf(_folder["model.gguf"]);
         Cli.Quantize(gguf, "q4_k", _folder["out"]).MustFail("not possible yet");
         Assert.That(_folder.Files(), Is.EqualTo(["model.gguf"]));

@@ -16,7 +16,7 @@ public partial class ReadmeTests
 
     private static readonly string[][] Verbs =
     [
-        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"],
+        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["logits"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"],
         ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"], ["bench", "matmul"],
     ];
 
