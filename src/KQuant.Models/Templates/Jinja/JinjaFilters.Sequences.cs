@@ -120,8 +120,29 @@ internal static partial class JinjaFilters
         }
     }
 
+    private static IEnumerable<object?> Items(RenderContext context, object? value)
+    {
+        if (value is Undefined)
+        {
+            yield break;
+        }
+
+        JinjaDict dict = value as JinjaDict ?? throw new TemplateException("Can only get item pairs from a mapping.");
+        foreach (JinjaTuple pair in dict.Pairs.ToList())
+        {
+            context.Step();
+            yield return pair;
+        }
+    }
+
     private static IEnumerable<object?> Map(RenderContext context, object? value, CallArguments arguments)
     {
+        // What is false, None included, has no elements to the filters that look at each.
+        if (!PythonText.IsTrue(value))
+        {
+            yield break;
+        }
+
         if (arguments.Positional.Count == 0)
         {
             object? path = arguments[0, "attribute"];
@@ -147,6 +168,11 @@ internal static partial class JinjaFilters
 
     private static IEnumerable<object?> Select(RenderContext context, object? value, CallArguments arguments, bool byAttribute, bool wanted)
     {
+        if (!PythonText.IsTrue(value))
+        {
+            yield break;
+        }
+
         int test = byAttribute ? 1 : 0;
         object? path = byAttribute ? arguments[0, "attribute"] : null;
         string? name = arguments.Positional.Count > test

@@ -36,12 +36,7 @@ internal static partial class JinjaFilters
         ["groupby"] = GroupBy,
         ["indent"] = Indent,
         ["int"] = (_, value, arguments) => ToInt(value, arguments.Get(0, "default", 0L), arguments.Integer(1, "base", 10)),
-        ["items"] = (context, value, _) => value switch
-        {
-            Undefined => new JinjaList([]),
-            JinjaDict dict => new JinjaGenerator(context.ToList(new JinjaList([.. dict.Pairs]))),
-            _ => throw new TemplateException("Can only get item pairs from a mapping."),
-        },
+        ["items"] = (context, value, _) => new JinjaGenerator(Items(context, value)),
         ["join"] = Join,
         ["last"] = (context, value, _) => context.ToList(value is JinjaGenerator
             ? throw new TemplateException("'generator' object is not reversible")
@@ -142,7 +137,8 @@ internal static partial class JinjaFilters
         object? width = arguments.Get(0, "width", 4L);
         string indent = width as string ?? new string(' ', (int)Math.Clamp(PythonNumbers.AsIndex(width, "indent"), 0, 10_000));
         bool first = arguments.Flag(1, "first", false), blank = arguments.Flag(2, "blank", false);
-        string text = PythonText.ToText(context, value) + "\n";
+        string text = value as string ?? throw new TemplateException($"indent needs a string, not {PythonText.TypeName(value)}");
+        text += "\n";
         var lines = (JinjaList)Method(context, text, "splitlines", CallArguments.None)!;
         var result = new StringBuilder(first ? indent : "");
         for (int i = 0; i < lines.Items.Count; i++)
@@ -162,7 +158,7 @@ internal static partial class JinjaFilters
         object number = Need(value);
         if (method == "common")
         {
-            return number is double real ? PythonNumbers.Round(real, (int)precision) : precision >= 0 ? number
+            return number is double real ? PythonNumbers.Round(real, (int)precision) : precision >= 0 ? PythonNumbers.Integer(PythonNumbers.AsBig(number))
                 : PythonNumbers.Integer(new BigInteger(PythonNumbers.Round(PythonNumbers.AsDouble(number), (int)precision)));
         }
 

@@ -54,7 +54,7 @@ internal static class JinjaMembers
 
         if (target is not (string or JinjaList or JinjaTuple or JinjaRange))
         {
-            return Missing(target, "slice");
+            throw new TemplateException($"'{PythonText.TypeName(target)}' object cannot be sliced");
         }
 
         List<object?> items = context.ToList(target);

@@ -51,7 +51,7 @@ internal static class PythonNumbers
     /// <summary>An integer as a value: 64 bits where they are enough.</summary>
     public static object Integer(BigInteger value) => value.GetBitLength() > MaxBits
         ? throw new TemplateException($"a number of more than {MaxBits} bits")
-        : value >= long.MinValue && value <= long.MaxValue ? (long)value : value;
+        : value >= long.MinValue && value <= long.MaxValue ? (object)(long)value : value;
 
     /// <summary>The result of an operator on two numbers.</summary>
     public static object Calculate(string sign, object x, object y)
