@@ -31,6 +31,8 @@ internal static class CommandLine
             PerplexityCommand.Create(),
             LogitsCommand.Create(),
             TensorCommand.Create(),
+            TokenizeCommand.Create(),
+            TemplateCommand.Create(),
             CodecsCommand.Create(),
             BenchCommand.Create(),
         };

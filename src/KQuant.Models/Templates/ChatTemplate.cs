@@ -29,7 +29,7 @@ public sealed class ChatTemplate
     public string Source { get; }
 
     /// <summary>The clock of <c>strftime_now</c>.</summary>
-    internal TimeProvider Clock { get; init; } = TimeProvider.System;
+    internal TimeProvider Clock { get; private init; } = TimeProvider.System;
 
     /// <summary>Compiles a template.</summary>
     /// <param name="source">Its text.</param>
@@ -39,6 +39,13 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(source);
         return Create(source, null, []);
+    }
+
+    /// <summary>Compiles a template with another clock.</summary>
+    internal static ChatTemplate Parse(string source, TimeProvider clock)
+    {
+        ChatTemplate template = Parse(source);
+        return new ChatTemplate(source, template._body, null, []) { Clock = clock };
     }
 
     /// <summary>

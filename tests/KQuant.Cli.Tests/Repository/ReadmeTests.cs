@@ -16,8 +16,9 @@ public partial class ReadmeTests
 
     private static readonly string[][] Verbs =
     [
-        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["logits"], ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"],
-        ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"], ["bench", "matmul"],
+        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["logits"], ["tokenize"], ["template"],
+        ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
+        ["bench", "matmul"],
     ];
 
     [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]

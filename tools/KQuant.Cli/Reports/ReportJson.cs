@@ -19,6 +19,7 @@ namespace KQuant.Cli.Reports;
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(TensorEncodeReport))]
 [JsonSerializable(typeof(TensorDiffReport))]
+[JsonSerializable(typeof(string))]
 internal sealed partial class ReportJson : JsonSerializerContext
 {
     /// <summary>Writes a report.</summary>
