@@ -72,6 +72,39 @@ public sealed class MatmulContext : IDisposable
     }
 
     /// <summary>
+    /// Does what lies between products on the same threads: all pieces of a piece of work, with the calling thread and whoever is idle.
+    /// </summary>
+    /// <param name="work">The work.</param>
+    /// <param name="pieces">How many pieces it has.</param>
+    /// <param name="scratchLength">Values of scratch memory that a piece needs.</param>
+    /// <param name="isLong">Whether it takes long enough, some 50 µs, to be worth waking threads that sleep.</param>
+    /// <param name="cancellationToken">Looked at before every piece.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A number is negative.</exception>
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; some pieces are not done.</exception>
+    public void Run(
+        IParallelWork work, int pieces, int scratchLength = 0, bool isLong = true, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        ArgumentOutOfRangeException.ThrowIfNegative(pieces);
+        ArgumentOutOfRangeException.ThrowIfNegative(scratchLength);
+        if (pieces == 0)
+        {
+            return;
+        }
+
+        Workspace workspace = Rent();
+        try
+        {
+            workspace.Run(work, pieces, scratchLength, isLong, cancellationToken);
+        }
+        finally
+        {
+            Return(workspace);
+        }
+    }
+
+    /// <summary>
     /// Ends the threads and frees the scratch memory, when the products that are running have ended. Later ones throw
     /// <see cref="ObjectDisposedException"/>.
     /// </summary>

@@ -26,6 +26,10 @@ internal static class CommandLine
             DequantizeCommand.Create(),
             InspectCommand.Create(),
             VerifyCommand.Create(),
+            RunCommand.Create(),
+            ChatCommand.Create(),
+            PerplexityCommand.Create(),
+            LogitsCommand.Create(),
             TensorCommand.Create(),
             TokenizeCommand.Create(),
             TemplateCommand.Create(),
@@ -49,7 +53,9 @@ internal static class CommandLine
         var configuration = new InvocationConfiguration
         {
             EnableDefaultExceptionHandler = false,
-            ProcessTerminationTimeout = CleanUpTime,
+
+            // A chat decides for itself what Ctrl-C ends.
+            ProcessTerminationTimeout = command.CommandResult.Command.Name == "chat" ? null : CleanUpTime,
         };
         configuration.Output = output ?? configuration.Output;
         configuration.Error = error ?? configuration.Error;

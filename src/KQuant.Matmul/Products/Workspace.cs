@@ -19,6 +19,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly ScatterWork _scatter = new();
     private readonly LookupWork _lookup = new();
     private readonly PackWeightsWork _packWeights = new();
+    private readonly CallerWork _caller = new();
 
     /// <summary>The kernels to use.</summary>
     public KernelSet Kernels => kernels;
@@ -82,6 +83,10 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     /// <summary>Arranges weights for their packed kernel.</summary>
     public void Pack(in WeightStack weights, PackedTensor packed, CancellationToken cancellation) =>
         _packWeights.Run(weights, packed, this, cancellation);
+
+    /// <summary>Runs work that a caller brings.</summary>
+    public void Run(IParallelWork work, int pieces, int scratchLength, bool wake, CancellationToken cancellation) =>
+        _caller.Run(work, pieces, scratchLength, wake, this, cancellation);
 
     /// <summary>Runs pieces of work on this call's threads.</summary>
     public void Run(ParallelWork work, int pieces, int threads, bool wake, CancellationToken cancellation) =>

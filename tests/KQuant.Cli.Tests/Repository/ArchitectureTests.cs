@@ -6,7 +6,7 @@ namespace KQuant.Cli.Tests.Repository;
 /// <summary>Who may know whom: nothing below knows who is above it.</summary>
 public class ArchitectureTests
 {
-    private static readonly string[] Packages = ["CommunityToolkit.HighPerformance", "System.Numerics.Tensors"];
+    private static readonly string[] Packages = ["CommunityToolkit.HighPerformance", "Microsoft.Extensions.AI.Abstractions", "System.Numerics.Tensors"];
 
     private static readonly Dictionary<string, string[]> Below = new()
     {

@@ -3,7 +3,11 @@ using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 using KQuant.Matmul;
+using KQuant.Models;
+using KQuant.Models.ExtensionsAI;
+using KQuant.Models.Generation;
 using KQuant.TestKit;
+using Microsoft.Extensions.AI;
 
 namespace KQuant.Cli.Tests.Repository;
 
@@ -143,6 +147,42 @@ public class ReadmeSnippets
         #endregion
         Assert.That(y, Has.None.NaN.And.Some.Not.Zero);
         Assert.That(dx, Has.None.NaN.And.Some.Not.Zero);
+    }
+
+    [Test]
+    public async Task RunAModel()
+    {
+        CopyModel("Qwen3-0.6B");
+        #region run
+        using LanguageModel model = await LanguageModel.LoadAsync("Qwen3-0.6B");        // or a GGUF file, or an MLX checkpoint
+        var options = new GenerationOptions
+        {
+            MaxTokens = 64,
+            Sampling = new SamplingOptions { Temperature = 0.7f, TopP = 0.9f, Seed = 1 },
+            StopSequences = ["\n\n"],
+        };
+        await foreach (GeneratedToken token in model.GenerateAsync("It was a dark evening, and", options))
+        {
+            Console.Write(token.Text);                                     // token.LogProbability, token.FinishReason
+        }
+        #endregion
+        Assert.That(model.Config.Architecture, Is.EqualTo("qwen3moe"));
+    }
+
+    [Test]
+    public async Task RunAModelBehindTheCommonInterface()
+    {
+        CopyModel("Qwen3-0.6B");
+#pragma warning disable CA1859 // the interface is the point
+        #region extensions
+        using IChatClient client = new KQuantChatClient(LanguageModel.Load("Qwen3-0.6B"), ownsModel: true);
+        await foreach (ChatResponseUpdate update in client.GetStreamingResponseAsync("What do you think of Mr. Darcy?"))
+        {
+            Console.Write(update.Text);
+        }
+        #endregion
+#pragma warning restore CA1859
+        Assert.That(client.GetService(typeof(LanguageModel)), Is.Not.Null);
     }
 
     private static void CopyModel(string folder)

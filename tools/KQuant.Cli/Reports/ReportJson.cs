@@ -15,6 +15,7 @@ namespace KQuant.Cli.Reports;
 [JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(LimitsReport))]
 [JsonSerializable(typeof(MatmulReport))]
+[JsonSerializable(typeof(PerplexityReport))]
 [JsonSerializable(typeof(VerifyReport))]
 [JsonSerializable(typeof(TensorEncodeReport))]
 [JsonSerializable(typeof(TensorDiffReport))]

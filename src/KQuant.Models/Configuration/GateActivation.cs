@@ -1,0 +1,17 @@
+namespace KQuant.Models;
+
+/// <summary>The function that gates a feed-forward layer.</summary>
+public enum GateActivation
+{
+    /// <summary><c>z / (1 + exp(-z))</c>.</summary>
+    Silu = 0,
+
+    /// <summary><c>z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3)))</c>.</summary>
+    GeluTanh,
+
+    /// <summary>
+    /// <see cref="GeluTanh"/> as llama.cpp computes it on processors: argument and result rounded to binary16 where the argument lies
+    /// between -10 and 10.
+    /// </summary>
+    GeluTanhHalf,
+}

@@ -1,0 +1,251 @@
+using System.Collections.Immutable;
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Models.Configuration;
+
+/// <summary>Reads the metadata of a GGUF file as llama.cpp does, or as the checkpoint it was made from would behave.</summary>
+internal sealed class GgufConfigReader
+{
+    private readonly string _path;
+    private readonly GgufMetadata _metadata;
+    private readonly ModelFamily _family;
+    private readonly bool _isLlamaCpp;
+
+    private GgufConfigReader(GgufModel model, ModelFamily family, bool isLlamaCpp)
+    {
+        _path = model.Path;
+        _metadata = model.File.Metadata;
+        _family = family;
+        _isLlamaCpp = isLlamaCpp;
+    }
+
+    public static ModelConfig Read(GgufModel model, ModelConventions conventions)
+    {
+        string? architecture = model.Architecture
+            ?? throw new ModelFormatException(model.Path, "the required key 'general.architecture' is missing");
+        return ModelFamily.TryGetGguf(architecture, out ModelFamily? family)
+            ? new GgufConfigReader(model, family, conventions != ModelConventions.HuggingFace).Read(model)
+            : throw new ModelFormatException(
+                model.Path,
+                $"architecture '{architecture}' is not supported; known are "
+                + string.Join(", ", ModelFamily.All.Select(known => known.Architecture).Distinct()));
+    }
+
+    private ModelConfig Read(GgufModel model)
+    {
+        int hiddenSize = Require("embedding_length");
+        int layers = Require("block_count");
+        int heads = Require("attention.head_count");
+        int headSize = Count("attention.key_length") ?? (hiddenSize / heads);
+        if (Count("attention.value_length") is int valueSize && valueSize != headSize)
+        {
+            throw new ModelFormatException(_path, $"values of {valueSize} beside keys of {headSize} are not supported");
+        }
+
+        int keyValueHeads = Count("attention.head_count_kv") ?? heads;
+        if (headSize == 0 || heads % keyValueHeads != 0)
+        {
+            throw new ModelFormatException(_path, $"{heads} heads of {headSize} do not share {keyValueHeads} key and value heads evenly");
+        }
+
+        int rotated = Count("rope.dimension_count") ?? headSize;
+        if (rotated > headSize || rotated % 2 != 0)
+        {
+            throw new ModelFormatException(_path, $"{Key("rope.dimension_count")} is {rotated}, which is no even part of a head of {headSize}");
+        }
+
+        int? experts = Count("expert_count");
+        RopeConfig rope = ReadRope(model, rotated);
+        ImmutableArray<int> windows = ReadWindows(layers);
+        return new ModelConfig
+        {
+            Architecture = _family.Architecture,
+            HiddenSize = hiddenSize,
+            LayerCount = layers,
+            HeadCount = heads,
+            KeyValueHeadCount = keyValueHeads,
+            HeadSize = headSize,
+            IntermediateSize = Require("feed_forward_length"),
+            VocabularySize = CountVocabulary(model),
+            ContextLength = Require("context_length"),
+            NormEpsilon = Number("attention.layer_norm_rms_epsilon")
+                ?? throw new ModelFormatException(_path, $"the required key '{Key("attention.layer_norm_rms_epsilon")}' is missing"),
+            Rope = rope,
+            LocalRope = _family.Architecture == "gemma3"
+                ? new RopeConfig { Theta = Number("rope.freq_base_swa") ?? 10_000, Dimensions = rotated }
+                : null,
+            InterleavedRope = _family.InterleavedInGguf,
+            Activation = !_family.IsGemma ? GateActivation.Silu : _isLlamaCpp ? GateActivation.GeluTanhHalf : GateActivation.GeluTanh,
+            EmbeddingScale = _family.IsGemma ? MathF.Sqrt(hiddenSize) : 1,
+            AttentionScale = 1 / MathF.Sqrt(ScaleSize(hiddenSize, layers, heads, headSize)),
+            AttentionSoftCap = _family.Architecture == "gemma2" ? Number("attn_logit_softcapping") ?? 50 : 0,
+            LogitSoftCap = Number("final_logit_softcapping") ?? (_family.Architecture == "gemma2" ? 30 : 0),
+            Windows = windows,
+            HasProjectionBias = HasTensor(model, "blk.0.attn_q.bias") || HasTensor(model, "blk.0.attn_qkv.bias"),
+            HasOutputBias = HasTensor(model, "blk.0.attn_output.bias"),
+            HasFeedForwardBias = HasTensor(model, "blk.0.ffn_down.bias"),
+            HasHeadNorms = _family.HasHeadNorms,
+            HasPostNorms = _family.IsGemma,
+            TiesEmbedding = !HasTensor(model, "output.weight"),
+            Experts = experts is null ? null : ReadExperts(experts.Value),
+            BosId = TokenId("bos"),
+            EosIds = [.. new[] { TokenId("eos"), TokenId("eot"), TokenId("eom") }.OfType<int>().Distinct()],
+        };
+    }
+
+    // query_pre_attn_scalar is not stored; llama.cpp knows the two models where it is not the head size by their layer counts.
+    private int ScaleSize(int hiddenSize, int layers, int heads, int headSize) =>
+        (_family.Architecture, layers) is ("gemma2", 46) or ("gemma3", 62) ? hiddenSize / heads : headSize;
+
+    private ExpertConfig ReadExperts(int count)
+    {
+        int perToken = Count("expert_used_count") ?? throw new ModelFormatException(_path, $"the required key '{Key("expert_used_count")}' is missing");
+        if (perToken > count)
+        {
+            throw new ModelFormatException(_path, $"{perToken} of {count} experts are used for a token");
+        }
+
+        bool isLlama = _family.Architecture == "llama";
+        int intermediate = Require("feed_forward_length");
+        return new ExpertConfig
+        {
+            Count = count,
+            PerToken = perToken,
+            IntermediateSize = isLlama ? intermediate : Count("expert_feed_forward_length") ?? (intermediate / perToken),
+            Normalizes = _family.Architecture != "qwen2moe",
+            LeastSum = _isLlamaCpp ? 6.103515625e-5f : 0,
+            SharedIntermediateSize = _family.Architecture == "qwen2moe" ? Count("expert_shared_feed_forward_length") ?? intermediate : 0,
+        };
+    }
+
+    private RopeConfig ReadRope(GgufModel model, int rotated)
+    {
+        var rope = new RopeConfig
+        {
+            Theta = Number("rope.freq_base") ?? 10_000,
+            Dimensions = rotated,
+            Factor = Number("rope.scaling.factor") is float factor and > 0 ? factor : 1,
+            OriginalContext = Count("rope.scaling.original_context_length") ?? Require("context_length"),
+            AttentionFactor = Number("rope.scaling.attn_factor") ?? 1,
+        };
+        if (ReadDivisors(model, "rope_factors_long.weight", rotated) is { IsEmpty: false } longer)
+        {
+            return rope with
+            {
+                Kind = RopeKind.LongRope,
+                LongDivisors = longer,
+                ShortDivisors = ReadDivisors(model, "rope_factors_short.weight", rotated) is { IsEmpty: false } shorter ? shorter : longer,
+                SwitchesByContext = _isLlamaCpp,
+            };
+        }
+
+        string kind = Text("rope.scaling.type") ?? (rope.Factor == 1 ? "none" : "linear");
+        ImmutableArray<float> divisors = ReadDivisors(model, "rope_freqs.weight", rotated);
+        return kind switch
+        {
+            "none" or "longrope" when divisors.IsEmpty => rope,
+            "none" => rope with { Kind = RopeKind.Divisors, ShortDivisors = divisors, Factor = 1 },
+            "linear" => rope with { Kind = divisors.IsEmpty ? RopeKind.Linear : RopeKind.Divisors, ShortDivisors = divisors },
+            "yarn" => rope with
+            {
+                Kind = RopeKind.Yarn,
+                AttentionFactor = rope.AttentionFactor * (rope.Factor <= 1 ? 1 : (0.1f * MathF.Log(rope.Factor)) + 1),
+            },
+            _ => throw new ModelFormatException(
+                _path, $"'{Key("rope.scaling.type")}' is '{kind}', which is not supported; known are none, linear, yarn, longrope"),
+        };
+    }
+
+    private ImmutableArray<float> ReadDivisors(GgufModel model, string name, int rotated)
+    {
+        if (!model.TryGetTensor(name, out IModelTensorSource? tensor))
+        {
+            return [];
+        }
+
+        if (tensor.Codec?.Format != QuantFormat.F32 || tensor.GetWeightCount() != rotated / 2)
+        {
+            throw new ModelFormatException(
+                _path, $"{tensor.FormatName} [{string.Join(", ", tensor.Shape)}] should be f32 [{rotated / 2}]", name);
+        }
+
+        var values = new float[rotated / 2];
+        tensor.ReadRows(0, values);
+        return ImmutableArray.Create(values);
+    }
+
+    private ImmutableArray<int> ReadWindows(int layers)
+    {
+        int window = Count("attention.sliding_window") ?? (_family.Architecture == "gemma2" ? 4096 : 0);
+        if (window == 0 || (_isLlamaCpp && !_family.WindowedInGguf))
+        {
+            return [];
+        }
+
+        string key = Key("attention.sliding_window_pattern");
+        if (_metadata.TryGetValue(key, out GgufValue? value) && value.TryGetArray(out bool[]? slides))
+        {
+            return slides.Length >= layers
+                ? [.. slides.Take(layers).Select(slide => slide ? window : 0)]
+                : throw new ModelFormatException(_path, $"'{key}' has {slides.Length} entries for {layers} layers");
+        }
+
+        int period = Count("attention.sliding_window_pattern") ?? _family.WindowPeriod;
+        return [.. Enumerable.Range(0, layers).Select(layer => period > 0 && layer % period == period - 1 ? 0 : window)];
+    }
+
+    private int CountVocabulary(GgufModel model) => model.TryGetTensor("token_embd.weight", out IModelTensorSource? tensor)
+        && tensor.Shape.Length == 2 && tensor.Shape[0] is > 0 and <= int.MaxValue
+            ? (int)tensor.Shape[0]
+            : throw new ModelFormatException(_path, "there is no matrix 'token_embd.weight'");
+
+    private static bool HasTensor(GgufModel model, string name) => model.TryGetTensor(name, out _);
+
+    private string Key(string name) => $"{_family.Architecture}.{name}";
+
+    private int Require(string name) => Count(name) ?? throw new ModelFormatException(_path, $"the required key '{Key(name)}' is missing or 0");
+
+    /// <summary>A number above 0, or null when it is absent or 0; of a list, which has one entry per layer, all must be equal.</summary>
+    private int? Count(string name)
+    {
+        if (!_metadata.TryGetValue(Key(name), out GgufValue? value))
+        {
+            return null;
+        }
+
+        long? number = value.TryGetInteger(out long single) ? single : null;
+        if (number is null && value.Type == GgufValueType.Array)
+        {
+            foreach (GgufValue element in value.GetElements())
+            {
+                number = element.TryGetInteger(out long entry) && (number is null || number == entry)
+                    ? entry
+                    : throw new ModelFormatException(_path, $"'{Key(name)}' differs from layer to layer, which is not supported");
+            }
+        }
+
+        return number is >= 0 and <= int.MaxValue
+            ? number == 0 ? null : (int)number
+            : throw new ModelFormatException(_path, $"'{Key(name)}' is no whole number from 0 to {int.MaxValue}");
+    }
+
+    private float? Number(string name)
+    {
+        if (!_metadata.TryGetValue(Key(name), out GgufValue? value))
+        {
+            return null;
+        }
+
+        return value.TryGetNumber(out double number) && double.IsFinite(number)
+            ? (float)number
+            : throw new ModelFormatException(_path, $"'{Key(name)}' is no number");
+    }
+
+    private string? Text(string name) => _metadata.TryGetValue(Key(name), out GgufValue? value) && value.TryGet(out string text) ? text : null;
+
+    private int? TokenId(string name) =>
+        _metadata.TryGetValue($"tokenizer.ggml.{name}_token_id", out GgufValue? value) && value.TryGetInteger(out long id) && id is >= 0 and < int.MaxValue
+            ? (int)id
+            : null;
+}

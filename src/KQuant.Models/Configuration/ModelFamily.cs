@@ -1,0 +1,102 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace KQuant.Models.Configuration;
+
+/// <summary>
+/// What a family of models leaves unsaid in its configs: Hugging Face's class defaults and fixed choices of the architecture.
+/// </summary>
+/// <param name="Architecture">The name in GGUF files.</param>
+/// <param name="ModelType">The <c>model_type</c> in checkpoints.</param>
+internal sealed record ModelFamily(string Architecture, string ModelType)
+{
+    /// <summary>Key and value heads when the config does not say; 0 for as many as there are query heads.</summary>
+    public int KeyValueHeads { get; init; }
+
+    /// <summary>Size of heads when the config does not say; 0 for hidden size divided by heads.</summary>
+    public int HeadSize { get; init; }
+
+    /// <summary>Whether a <c>head_dim</c> of the config counts.</summary>
+    public bool ReadsHeadSize { get; init; } = true;
+
+    public float NormEpsilon { get; init; } = 1e-6f;
+
+    public float Theta { get; init; } = 10_000;
+
+    public int ContextLength { get; init; } = 32768;
+
+    public bool TiesEmbedding { get; init; }
+
+    /// <summary>Queries, keys and values always have biases.</summary>
+    public bool AlwaysBiased { get; init; }
+
+    /// <summary><c>attention_bias</c> and <c>mlp_bias</c> count.</summary>
+    public bool ReadsBias { get; init; }
+
+    public bool HasHeadNorms { get; init; }
+
+    /// <summary>Gemma: norms of 1 + w, four of them per layer, scaled embeddings, GELU.</summary>
+    public bool IsGemma { get; init; }
+
+    /// <summary>The window when <c>sliding_window</c> is absent; 0 for none.</summary>
+    public int Window { get; init; }
+
+    /// <summary><c>use_sliding_window</c> and <c>max_window_layers</c> count.</summary>
+    public bool HasOptionalWindow { get; init; }
+
+    /// <summary>One layer of so many sees everything, the others have a window; 0 where all layers are alike.</summary>
+    public int WindowPeriod { get; init; }
+
+    public ExpertStyle Experts { get; init; }
+
+    /// <summary>GGUF files of the family have q and k rows ordered for rotating neighbours.</summary>
+    public bool InterleavedInGguf { get; init; }
+
+    /// <summary>llama.cpp applies windows to the family.</summary>
+    public bool WindowedInGguf { get; init; }
+
+    public static ModelFamily[] All { get; } =
+    [
+        new("llama", "llama") { ContextLength = 2048, ReadsBias = true, InterleavedInGguf = true },
+        new("llama", "mistral") { KeyValueHeads = 8, Window = 4096, ContextLength = 131072, InterleavedInGguf = true },
+        new("llama", "mixtral")
+        {
+            KeyValueHeads = 8, NormEpsilon = 1e-5f, Theta = 1e6f, ContextLength = 131072, Experts = ExpertStyle.Mixtral, InterleavedInGguf = true,
+        },
+        new("qwen2", "qwen2") { KeyValueHeads = 32, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true },
+        new("qwen2moe", "qwen2_moe")
+        {
+            KeyValueHeads = 16, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true, Experts = ExpertStyle.Qwen2,
+        },
+        new("qwen3", "qwen3") { KeyValueHeads = 32, HeadSize = 128, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true },
+        new("qwen3moe", "qwen3_moe")
+        {
+            KeyValueHeads = 4, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true, Experts = ExpertStyle.Qwen3,
+        },
+        new("gemma2", "gemma2")
+        {
+            KeyValueHeads = 4, HeadSize = 256, TiesEmbedding = true, ReadsBias = true, IsGemma = true, Window = 4096, WindowPeriod = 2,
+            WindowedInGguf = true, ContextLength = 8192,
+        },
+        new("gemma3", "gemma3_text")
+        {
+            KeyValueHeads = 4, HeadSize = 256, TiesEmbedding = true, ReadsBias = true, IsGemma = true, HasHeadNorms = true, Window = 4096,
+            WindowPeriod = 6, Theta = 1e6f, WindowedInGguf = true, ContextLength = 131072,
+        },
+        new("phi3", "phi3") { ReadsHeadSize = false, NormEpsilon = 1e-5f, ContextLength = 4096 },
+    ];
+
+    /// <summary>The family of a checkpoint; <c>gemma3</c> is the multimodal wrapping of <c>gemma3_text</c>.</summary>
+    public static bool TryGet(string? modelType, [NotNullWhen(true)] out ModelFamily? family)
+    {
+        string? name = modelType == "gemma3" ? "gemma3_text" : modelType;
+        family = All.FirstOrDefault(candidate => candidate.ModelType == name);
+        return family is not null;
+    }
+
+    /// <summary>The family of a GGUF file.</summary>
+    public static bool TryGetGguf(string? architecture, [NotNullWhen(true)] out ModelFamily? family)
+    {
+        family = All.FirstOrDefault(candidate => candidate.Architecture == architecture);
+        return family is not null;
+    }
+}

@@ -1,0 +1,75 @@
+using System.Numerics.Tensors;
+using Microsoft.Extensions.AI;
+
+namespace KQuant.Models.ExtensionsAI;
+
+/// <summary>
+/// Embeddings from a <see cref="LanguageModel"/>: the mean of the hidden states after the last norm over all tokens of a text, at length 1.
+/// </summary>
+/// <param name="model">The model, with a tokenizer.</param>
+/// <param name="ownsModel">Whether disposing this object disposes the model.</param>
+public sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsModel = false) : IEmbeddingGenerator<string, Embedding<float>>
+{
+    private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
+    private readonly EmbeddingGeneratorMetadata _metadata = new(
+        "kquant",
+        defaultModelId: Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Path)),
+        defaultModelDimensions: model.Config.HiddenSize);
+
+    /// <inheritdoc/>
+    public Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(
+        IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        return Task.Run(() => Generate([.. values], cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public object? GetService(Type serviceType, object? serviceKey = null)
+    {
+        ArgumentNullException.ThrowIfNull(serviceType);
+        return serviceKey is not null ? null
+            : serviceType == typeof(EmbeddingGeneratorMetadata) ? _metadata
+            : serviceType == typeof(LanguageModel) ? _model
+            : serviceType.IsInstanceOfType(this) ? this
+            : null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (ownsModel)
+        {
+            _model.Dispose();
+        }
+    }
+
+    private GeneratedEmbeddings<Embedding<float>> Generate(string[] texts, CancellationToken cancellation)
+    {
+        var embeddings = new GeneratedEmbeddings<Embedding<float>>();
+        long tokens = 0;
+        using KeyValueCache cache = _model.CreateCache();
+        int width = _model.Config.HiddenSize;
+        foreach (string text in texts)
+        {
+            int[] ids = _model.Tokenizer.Encode(text, addSpecialTokens: true, parseSpecialTokens: false);
+            var hidden = new float[(long)ids.Length * width];
+            cache.Clear();
+            _model.ForwardHidden(ids, cache, hidden, cancellation);
+            var mean = new float[width];
+            for (int row = 0; row < ids.Length; row++)
+            {
+                TensorPrimitives.Add(mean, hidden.AsSpan(row * width, width), mean);
+            }
+
+            // A text without tokens has no direction.
+            float norm = TensorPrimitives.Norm<float>(mean);
+            TensorPrimitives.Divide(mean, norm > 0 ? norm : 1, mean);
+            embeddings.Add(new Embedding<float>(mean) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
+            tokens += ids.Length;
+        }
+
+        embeddings.Usage = new UsageDetails { InputTokenCount = tokens, TotalTokenCount = tokens };
+        return embeddings;
+    }
+}

@@ -1,0 +1,32 @@
+namespace KQuant.Models.Generation;
+
+/// <summary>What to generate.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>How tokens are chosen.</summary>
+    public SamplingOptions Sampling { get; init; } = SamplingOptions.Greedy;
+
+    /// <summary>Tokens to generate at most.</summary>
+    public int MaxTokens { get; init; } = 256;
+
+    /// <summary>Texts that end it; they are not part of it.</summary>
+    public IReadOnlyList<string> StopSequences { get; init; } = [];
+
+    /// <summary>Tokens that end it; null for those of the model.</summary>
+    public IReadOnlyList<int>? StopTokens { get; init; }
+
+    /// <summary>How many of the most likely tokens to report with each.</summary>
+    public int TopLogProbabilities { get; init; }
+
+    /// <summary>Whether special tokens appear in the text.</summary>
+    public bool IncludeSpecialTokens { get; init; }
+
+    /// <summary>
+    /// What came before the prompt; advanced, so that the text can be continued. The last token that was generated is not in it yet. Null
+    /// for nothing.
+    /// </summary>
+    public KeyValueCache? Cache { get; init; }
+
+    /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache"/>; not read where there is a <see cref="Cache"/>.</summary>
+    public int MaxCacheSize { get; init; }
+}

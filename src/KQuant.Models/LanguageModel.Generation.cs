@@ -1,0 +1,171 @@
+using System.Runtime.CompilerServices;
+using KQuant.Models.Generation;
+using KQuant.Models.Templates;
+
+namespace KQuant.Models;
+
+public sealed partial class LanguageModel
+{
+    private int[]? _endTokens;
+
+    /// <summary>Tokens that end a text: those of the config, of <c>generation_config.json</c> and of the tokenizer.</summary>
+    public IReadOnlyList<int> EndTokens => _endTokens ??=
+        [.. Config.EosIds.Concat(HasTokenizer ? Tokenizer.EosIds : []).Where(id => id < Config.VocabularySize).Distinct().Order()];
+
+    /// <summary>Whether the model was loaded with a tokenizer.</summary>
+    public bool HasTokenizer => _tokenizer is not null;
+
+    /// <summary>The token ids of a conversation, ready for an answer.</summary>
+    /// <param name="messages">The messages.</param>
+    /// <returns>The ids.</returns>
+    /// <exception cref="InvalidOperationException">The model has no chat template.</exception>
+    /// <exception cref="TemplateException">The template refuses the conversation.</exception>
+    public int[] EncodeChat(IReadOnlyList<ChatMessage> messages)
+    {
+        if (_template is null)
+        {
+            Throw.NoTemplate(Path);
+        }
+
+        return Tokenizer.Encode(_template.Render(messages), addSpecialTokens: false);
+    }
+
+    /// <summary>Continues a text.</summary>
+    /// <param name="prompt">The text.</param>
+    /// <param name="options">What to generate; null for 256 tokens, the most likely ones.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <returns>The tokens, as they come.</returns>
+    /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)" path="/exception"/>
+    public IAsyncEnumerable<GeneratedToken> GenerateAsync(
+        string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default) =>
+        GenerateAsync(Tokenizer.Encode(prompt), options, cancellationToken);
+
+    /// <summary>Continues a text.</summary>
+    /// <param name="prompt">Its tokens.</param>
+    /// <param name="options">What to generate; null for 256 tokens, the most likely ones.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <returns>The tokens, as they come. Each is computed when it is asked for, on the thread pool.</returns>
+    /// <exception cref="ContextLengthException">The prompt is longer than the context.</exception>
+    /// <exception cref="ArgumentException">An option is out of its range, or there are no tokens.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public async IAsyncEnumerable<GeneratedToken> GenerateAsync(
+        IReadOnlyList<int> prompt,
+        GenerationOptions? options = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        using var generator = new TextGenerator(this, prompt, options ?? new GenerationOptions());
+        bool isFirst = true;
+        while (!generator.IsFinished)
+        {
+            bool begins = isFirst;
+            isFirst = false;
+            yield return await Task.Run(() => Next(generator, begins, cancellationToken), cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Continues a text on the calling thread.</summary>
+    /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)"/>
+    public IEnumerable<GeneratedToken> Generate(
+        IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        using var generator = new TextGenerator(this, prompt, options ?? new GenerationOptions());
+        bool isFirst = true;
+        while (!generator.IsFinished)
+        {
+            yield return Next(generator, isFirst, cancellationToken);
+            isFirst = false;
+        }
+    }
+
+    /// <summary>
+    /// Continues several texts at the same time: their next tokens go through the model together, which reads the weights once for all.
+    /// </summary>
+    /// <param name="prompts">The tokens of each.</param>
+    /// <param name="options">What to generate. <see cref="GenerationOptions.Cache"/> must be null; texts draw from the seed plus their number.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <returns>The tokens of all texts as they come, in the order of the texts within a step.</returns>
+    /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)" path="/exception"/>
+    public async IAsyncEnumerable<BatchToken> GenerateBatchAsync(
+        IReadOnlyList<IReadOnlyList<int>> prompts,
+        GenerationOptions? options = null,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompts);
+        options ??= new GenerationOptions();
+        if (options.Cache is not null)
+        {
+            throw new ArgumentException("A batch has a cache for each of its texts; give none.", nameof(options));
+        }
+
+        var generators = new List<TextGenerator>();
+        try
+        {
+            for (int i = 0; i < prompts.Count; i++)
+            {
+                SamplingOptions sampling = options.Sampling;
+                sampling = sampling.Seed is int seed ? sampling with { Seed = unchecked(seed + i) } : sampling;
+                generators.Add(new TextGenerator(this, prompts[i], options with { Sampling = sampling }));
+            }
+
+            bool isFirst = true;
+            while (generators.Any(generator => !generator.IsFinished))
+            {
+                bool begins = isFirst;
+                isFirst = false;
+                BatchToken[] step = await Task.Run(() => Next(generators, begins, cancellationToken), cancellationToken).ConfigureAwait(false);
+                foreach (BatchToken token in step)
+                {
+                    yield return token;
+                }
+            }
+        }
+        finally
+        {
+            foreach (TextGenerator generator in generators)
+            {
+                generator.Dispose();
+            }
+        }
+    }
+
+    private static GeneratedToken Next(TextGenerator generator, bool begins, CancellationToken cancellation)
+    {
+        if (begins)
+        {
+            generator.Begin(cancellation);
+        }
+        else
+        {
+            generator.Continue(cancellation);
+        }
+
+        return generator.Choose();
+    }
+
+    private BatchToken[] Next(List<TextGenerator> generators, bool begins, CancellationToken cancellation)
+    {
+        int[] running = [.. Enumerable.Range(0, generators.Count).Where(i => !generators[i].IsFinished)];
+        if (begins)
+        {
+            foreach (TextGenerator generator in generators)
+            {
+                generator.Begin(cancellation);
+            }
+        }
+        else
+        {
+            int vocabulary = Config.VocabularySize;
+            var logits = new float[running.Length * vocabulary];
+            ForwardBatch(
+                [.. running.Select(i => generators[i].Last)], [.. running.Select(i => generators[i].Cache)], logits, cancellation);
+            for (int i = 0; i < running.Length; i++)
+            {
+                logits.AsSpan(i * vocabulary, vocabulary).CopyTo(generators[running[i]].Logits);
+            }
+        }
+
+        return [.. running.Select(i => new BatchToken(i, generators[i].Choose()))];
+    }
+}

@@ -1,0 +1,370 @@
+using System.Runtime.InteropServices;
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
+using KQuant.Matmul;
+using KQuant.Models.Templates;
+using KQuant.Models.Tokenizers;
+using KQuant.Models.Transformers;
+using KQuant.Models.Weights;
+
+namespace KQuant.Models;
+
+/// <summary>
+/// A language model ready to run: Hugging Face folders, KQuant/MLX checkpoints and GGUF files. Weights stay in the file, mapped into
+/// memory; they are multiplied as they are stored.
+/// </summary>
+/// <remarks>Safe to use from several threads; calls wait for one another. To run texts at the same time, batch them.</remarks>
+public sealed partial class LanguageModel : IDisposable
+{
+    /// <summary>First positions that a cache of limited size keeps.</summary>
+    private const int KeptPositions = 4;
+
+    private readonly ModelWeights _weights;
+    private readonly Transformer _transformer;
+    private readonly MatmulContext _context;
+    private readonly bool _ownsContext;
+    private readonly List<SequenceChunk> _sequences = [];
+    private readonly List<int> _rows = [];
+    private readonly Lock _running = new();
+    private readonly Tokenizer? _tokenizer;
+    private readonly ChatTemplate? _template;
+    private bool _disposed;
+
+    private LanguageModel(
+        IModelSource source, string path, ModelOptions options, IProgress<ModelProgress>? progress, CancellationToken cancellation)
+    {
+        Path = path;
+        Options = options;
+        Config = ModelConfig.Read(source, options.Conventions);
+        ContextLength = options.ContextLength > 0 ? options.ContextLength : Config.ContextLength;
+        _weights = new ModelWeights(source);
+        (_tokenizer, _template) = options.LoadTokenizer ? LoadText(source, path) : default;
+        _ownsContext = options.Context is null;
+        _context = options.Context ?? new MatmulContext(options.Matmul);
+        try
+        {
+            _transformer = new Transformer(
+                Config, _weights, _context, ContextLength, layer => Report(progress, layer), cancellation);
+        }
+        catch
+        {
+            if (_ownsContext)
+            {
+                _context.Dispose();
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>The path that was loaded.</summary>
+    public string Path { get; }
+
+    /// <summary>What the model computes.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>How it was loaded.</summary>
+    public ModelOptions Options { get; }
+
+    /// <summary>Tokens that a text may have.</summary>
+    public int ContextLength { get; }
+
+    /// <summary>Text to token ids and back.</summary>
+    /// <exception cref="InvalidOperationException">The model was loaded without.</exception>
+    public Tokenizer Tokenizer
+    {
+        get
+        {
+            if (_tokenizer is null)
+            {
+                Throw.NoTokenizer(Path);
+            }
+
+            return _tokenizer;
+        }
+    }
+
+    /// <summary>The chat template, or null if the model has none.</summary>
+    public ChatTemplate? ChatTemplate => _template;
+
+    /// <summary>Bytes of all weights.</summary>
+    public long WeightBytes => _weights.ByteCount;
+
+    /// <summary>All weights.</summary>
+    public long WeightCount => _weights.WeightCount;
+
+    /// <summary>Bytes of the weights by format.</summary>
+    public IReadOnlyDictionary<QuantFormat, long> Formats => _weights.Formats;
+
+    /// <summary>The format of the weights that most bytes have.</summary>
+    public QuantFormat MainFormat => _weights.Formats.MaxBy(entry => entry.Value).Key;
+
+    /// <summary>Threads and kernels.</summary>
+    public MatmulContext Context => _context;
+
+    /// <summary>
+    /// Loads a model. Only headers, norms and the tokenizer are read; weights are read from the file when they are first multiplied.
+    /// </summary>
+    /// <param name="path">A checkpoint folder or a GGUF file.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="progress">Told of every layer.</param>
+    /// <param name="cancellationToken">Ends loading.</param>
+    /// <returns>The model; dispose it to close the file.</returns>
+    /// <exception cref="FileNotFoundException">There is no such file or folder.</exception>
+    /// <exception cref="ModelFormatException">
+    /// The files are not well-formed, a tensor is missing or has another shape, or the architecture or something it needs is not supported.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static Task<LanguageModel> LoadAsync(
+        string path, ModelOptions? options = null, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        return Task.Run(() => Load(path, options, progress, cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc cref="LoadAsync"/>
+    public static LanguageModel Load(
+        string path, ModelOptions? options = null, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        IModelSource source = ModelSource.Open(path);
+        try
+        {
+            return new LanguageModel(source, path, options ?? new ModelOptions(), progress, cancellationToken);
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>An empty cache for a text.</summary>
+    /// <param name="maxSize">
+    /// Tokens to remember at most: the first four and the last ones, as mlx-lm's rotating cache does; then a text may be longer than the
+    /// context. 0 remembers all.
+    /// </param>
+    /// <returns>The cache; dispose it to free its memory.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxSize"/> is negative, or above 0 and less than 16.</exception>
+    public KeyValueCache CreateCache(int maxSize = 0)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (maxSize != 0)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 16);
+        }
+
+        var layers = new LayerCache[Config.LayerCount];
+        for (int layer = 0; layer < layers.Length; layer++)
+        {
+            int window = Config.GetWindow(layer);
+            bool limits = maxSize > 0 && (window == 0 || maxSize < window);
+            layers[layer] = new LayerCache(
+                Config.KeyValueHeadCount,
+                Config.HeadSize,
+                limits ? maxSize : window,
+                limits ? KeptPositions : 0,
+                Options.ChunkSize,
+                Options.CacheFormat);
+        }
+
+        return new KeyValueCache(this, layers, maxSize > 0 ? int.MaxValue : ContextLength, maxSize);
+    }
+
+    /// <summary>Continues a text and gives the logits of what comes next.</summary>
+    /// <param name="tokens">The next tokens of the text; as many as one likes, they are processed in chunks.</param>
+    /// <param name="cache">What came before; advanced.</param>
+    /// <param name="logits">
+    /// One value per token of the vocabulary, for the last token; or that for each of <paramref name="tokens"/>; or empty for none.
+    /// </param>
+    /// <param name="cancellationToken">Ends it early; the cache then holds the chunks that were done.</param>
+    /// <exception cref="ArgumentException">A length does not fit, a token is not in the vocabulary, or the cache is another model's.</exception>
+    /// <exception cref="ContextLengthException">The cache cannot hold the tokens.</exception>
+    /// <exception cref="ObjectDisposedException">The model or the cache was disposed.</exception>
+    public void Forward(
+        ReadOnlySpan<int> tokens, KeyValueCache cache, Span<float> logits, CancellationToken cancellationToken = default)
+    {
+        int vocabulary = Config.VocabularySize;
+        bool wantsAll = logits.Length == (long)tokens.Length * vocabulary && tokens.Length != 1;
+        if (!wantsAll && !logits.IsEmpty && logits.Length != vocabulary)
+        {
+            Throw.WrongLogitLength(nameof(logits), logits.Length, vocabulary, tokens.Length);
+        }
+
+        Run(tokens, cache, wantsAll, logits, default, cancellationToken);
+    }
+
+    /// <summary>Continues a text and gives the hidden states after the last norm, which the logits are made from.</summary>
+    /// <param name="tokens">The next tokens of the text.</param>
+    /// <param name="cache">What came before; advanced.</param>
+    /// <param name="hidden">[tokens, hidden size].</param>
+    /// <param name="cancellationToken">Ends it early; the cache then holds the chunks that were done.</param>
+    /// <inheritdoc cref="Forward(ReadOnlySpan{int}, KeyValueCache, Span{float}, CancellationToken)" path="/exception"/>
+    public void ForwardHidden(
+        ReadOnlySpan<int> tokens, KeyValueCache cache, Span<float> hidden, CancellationToken cancellationToken = default)
+    {
+        if (hidden.Length != (long)tokens.Length * Config.HiddenSize)
+        {
+            Throw.WrongLength(nameof(hidden), hidden.Length, (long)tokens.Length * Config.HiddenSize);
+        }
+
+        Run(tokens, cache, wantsAll: true, default, hidden, cancellationToken);
+    }
+
+    /// <summary>Continues several texts by one token each, which costs little more than one of them.</summary>
+    /// <param name="tokens">The next token of every text.</param>
+    /// <param name="caches">What came before, each text's own; advanced.</param>
+    /// <param name="logits">[texts, vocabulary].</param>
+    /// <param name="cancellationToken">Ends it early; the caches are as before then.</param>
+    /// <inheritdoc cref="Forward(ReadOnlySpan{int}, KeyValueCache, Span{float}, CancellationToken)" path="/exception"/>
+    public void ForwardBatch(
+        ReadOnlySpan<int> tokens, IReadOnlyList<KeyValueCache> caches, Span<float> logits, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(caches);
+        if (caches.Count != tokens.Length)
+        {
+            Throw.WrongLength(nameof(caches), caches.Count, tokens.Length);
+        }
+
+        if (logits.Length != (long)tokens.Length * Config.VocabularySize)
+        {
+            Throw.WrongLength(nameof(logits), logits.Length, (long)tokens.Length * Config.VocabularySize);
+        }
+
+        CheckTokens(tokens);
+        for (int i = 0; i < caches.Count; i++)
+        {
+            CheckCache(caches[i], 1);
+            for (int j = 0; j < i; j++)
+            {
+                if (ReferenceEquals(caches[i], caches[j]))
+                {
+                    Throw.SharedCache(nameof(caches));
+                }
+            }
+        }
+
+        lock (_running)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            _sequences.Clear();
+            _rows.Clear();
+            for (int i = 0; i < caches.Count; i++)
+            {
+                _sequences.Add(new SequenceChunk(caches[i], i, 1));
+                _rows.Add(i);
+            }
+
+            _transformer.Forward(tokens, _sequences, CollectionsMarshal.AsSpan(_rows), logits, default, cancellationToken);
+            foreach (SequenceChunk sequence in _sequences)
+            {
+                sequence.Cache.Advance(1);
+            }
+
+            _sequences.Clear();
+        }
+    }
+
+    /// <summary>Closes the files and frees the memory, once what is running has ended.</summary>
+    public void Dispose()
+    {
+        lock (_running)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            _transformer.Dispose();
+            if (_ownsContext)
+            {
+                _context.Dispose();
+            }
+
+            _weights.Dispose();
+        }
+    }
+
+    private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(IModelSource source, string path) => source switch
+    {
+        GgufModel gguf => (Tokenizer.FromGguf(gguf.File), ChatTemplate.FromGguf(gguf.File)),
+        _ => (Tokenizer.Load(path), ChatTemplate.Load(path)),
+    };
+
+    private void Report(IProgress<ModelProgress>? progress, int layer) => progress?.Report(
+        new ModelProgress($"model.layers.{layer}", layer + 1, Config.LayerCount, _weights.ByteCount, _weights.ByteCount));
+
+    private void Run(
+        ReadOnlySpan<int> tokens,
+        KeyValueCache cache,
+        bool wantsAll,
+        Span<float> logits,
+        Span<float> hidden,
+        CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        CheckTokens(tokens);
+        lock (_running)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            CheckCache(cache, tokens.Length);
+            for (int start = 0; start < tokens.Length; start += Options.ChunkSize)
+            {
+                int count = Math.Min(Options.ChunkSize, tokens.Length - start);
+                bool isLast = start + count == tokens.Length;
+                _sequences.Clear();
+                _sequences.Add(new SequenceChunk(cache, 0, count));
+                _rows.Clear();
+                if (wantsAll)
+                {
+                    for (int row = 0; row < count; row++)
+                    {
+                        _rows.Add(row);
+                    }
+                }
+                else if (isLast && !logits.IsEmpty)
+                {
+                    _rows.Add(count - 1);
+                }
+
+                int vocabulary = Config.VocabularySize;
+                _transformer.Forward(
+                    tokens.Slice(start, count),
+                    _sequences,
+                    CollectionsMarshal.AsSpan(_rows),
+                    wantsAll && !logits.IsEmpty ? logits.Slice(start * vocabulary, count * vocabulary) : logits,
+                    hidden.IsEmpty ? default : hidden.Slice(start * Config.HiddenSize, count * Config.HiddenSize),
+                    cancellation);
+                cache.Advance(count);
+            }
+
+            _sequences.Clear();
+        }
+    }
+
+    private void CheckTokens(ReadOnlySpan<int> tokens)
+    {
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            if (tokens[i] < 0 || tokens[i] >= Config.VocabularySize)
+            {
+                Throw.TokenOutOfRange(nameof(tokens), i, tokens[i], Config.VocabularySize);
+            }
+        }
+    }
+
+    private void CheckCache(KeyValueCache cache, int tokens)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        ObjectDisposedException.ThrowIf(cache.IsDisposed, cache);
+        if (!ReferenceEquals(cache.Owner, this))
+        {
+            Throw.ForeignCache(nameof(cache));
+        }
+
+        if ((long)cache.Length + tokens > cache.ContextLength)
+        {
+            Throw.TextTooLong((long)cache.Length + tokens, cache.ContextLength);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+
+namespace KQuant.Models;
+
+/// <summary>Every argument error of the package, worded once, with the values in it.</summary>
+[StackTraceHidden]
+internal static class Throw
+{
+    [DoesNotReturn]
+    public static void TokenOutOfRange(string name, int index, int token, int vocabulary) => throw new ArgumentOutOfRangeException(
+        name, $"Token {index} is {token}; the vocabulary has {vocabulary} tokens.");
+
+    [DoesNotReturn]
+    public static void TextTooLong(long tokens, int context) => throw new ContextLengthException(tokens, context);
+
+    [DoesNotReturn]
+    public static void ForeignCache(string name) => throw new ArgumentException("The cache belongs to another model.", name);
+
+    [DoesNotReturn]
+    public static void SharedCache(string name) => throw new ArgumentException("Two texts of a batch have the same cache.", name);
+
+    [DoesNotReturn]
+    public static void NoTokens(string name) => throw new ArgumentException("There are no tokens to start from.", name);
+
+    [DoesNotReturn]
+    public static void WrongLogitLength(string name, long length, int vocabulary, long rows) => throw new ArgumentException(
+        $"{name} has {length} values; it takes {vocabulary} for the last token or {rows * vocabulary} for all {rows}.", name);
+
+    [DoesNotReturn]
+    public static void WrongLength(string name, long length, long expected) =>
+        throw new ArgumentException($"{name} has {length} values and should have {expected}.", name);
+
+    [DoesNotReturn]
+    public static void NoTokenizer(string path) =>
+        throw new InvalidOperationException($"{path} was loaded without a tokenizer; only token ids can be used.");
+
+    [DoesNotReturn]
+    public static void NoTemplate(string path) =>
+        throw new InvalidOperationException($"{path} has no chat template.");
+}

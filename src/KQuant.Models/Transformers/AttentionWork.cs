@@ -1,0 +1,216 @@
+using System.Numerics.Tensors;
+using KQuant.Matmul;
+
+namespace KQuant.Models.Transformers;
+
+/// <summary>
+/// Softmax attention of the rows of a batch over the caches of their texts. A piece is one key and value head and a few tokens: all query
+/// heads of these tokens that share the head go through its keys together.
+/// </summary>
+internal sealed unsafe class AttentionWork : IParallelWork
+{
+    /// <summary>Rows of queries in a piece, which bounds its scratch memory.</summary>
+    private const int QueryRows = 32;
+
+    /// <summary>Values that are widened at once.</summary>
+    private const int ValueRows = 256;
+
+    private readonly ModelConfig _config;
+    private readonly AttentionKernel _kernel;
+    private readonly int _group;
+    private readonly int _tokensPerPiece;
+    private readonly List<Piece> _pieces = [];
+    private int _layer;
+    private float* _queries;
+    private float* _outputs;
+
+    public AttentionWork(ModelConfig config, AttentionKernel kernel)
+    {
+        _config = config;
+        _kernel = kernel;
+        _group = config.HeadCount / config.KeyValueHeadCount;
+        _tokensPerPiece = Math.Max(1, QueryRows / _group);
+    }
+
+    /// <summary>Attends.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="sequences">The rows of the batch; their keys and values are in the caches already.</param>
+    /// <param name="queries">[rows][heads][size].</param>
+    /// <param name="outputs">As many results.</param>
+    /// <param name="context">Threads.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    public void Run(
+        int layer, List<SequenceChunk> sequences, float* queries, float* outputs, MatmulContext context, CancellationToken cancellation)
+    {
+        _layer = layer;
+        _queries = queries;
+        _outputs = outputs;
+        _pieces.Clear();
+        int slots = 0;
+        long products = 0;
+        foreach (SequenceChunk sequence in sequences)
+        {
+            LayerCache cache = sequence.Cache.GetLayer(layer);
+            slots = Math.Max(slots, cache.CountSlots(sequence.Cache.Length + sequence.Count));
+            products += (long)sequence.Count * slots * _config.HeadCount * _config.HeadSize;
+
+            // Late tokens see the most: they come first, so that the last pieces to run are short ones.
+            for (int end = sequence.Count; end > 0; end -= _tokensPerPiece)
+            {
+                int start = Math.Max(0, end - _tokensPerPiece);
+                for (int head = 0; head < _config.KeyValueHeadCount; head++)
+                {
+                    _pieces.Add(new Piece(sequence, head, start, end - start));
+                }
+            }
+        }
+
+        context.Run(this, _pieces.Count, Scratch.Count(_config.HeadSize, PaddedRows, slots), products > 200_000, cancellation);
+    }
+
+    private int PaddedRows => ((_tokensPerPiece * _group) + AttentionKernel.Rows - 1) / AttentionKernel.Rows * AttentionKernel.Rows;
+
+    public void RunPiece(int piece, Span<float> scratch)
+    {
+        Piece work = _pieces[piece];
+        LayerCache cache = work.Sequence.Cache.GetLayer(_layer);
+        int total = work.Sequence.Cache.Length + work.Sequence.Count;
+        int rows = work.Count * _group;
+        int paddedRows = (rows + AttentionKernel.Rows - 1) / AttentionKernel.Rows * AttentionKernel.Rows;
+        fixed (float* memory = scratch)
+        {
+            var areas = new Scratch(memory, _config.HeadSize, paddedRows, cache.CountSlots(total));
+            GatherQueries(work, rows, paddedRows, areas.Queries);
+            var range = SlotRange.For(cache, work.Sequence.Cache.Length + work.Start, work.Count, total);
+            Score(cache, work.Head, range, paddedRows, areas);
+            Weigh(cache, work, range, rows, paddedRows, areas);
+            Accumulate(cache, work.Head, range, paddedRows, areas);
+            Scatter(work, rows, cache.ValueStride, areas);
+        }
+    }
+
+    private float* Row(float* rows, Piece work, int row) => rows
+        + ((((long)work.Sequence.FirstRow + work.Start + (row / _group)) * _config.HeadCount) + (work.Head * _group) + (row % _group))
+        * _config.HeadSize;
+
+    private void GatherQueries(Piece work, int rows, int paddedRows, float* target)
+    {
+        int size = _config.HeadSize;
+        for (int row = 0; row < rows; row++)
+        {
+            TensorPrimitives.Multiply(
+                new ReadOnlySpan<float>(Row(_queries, work, row), size), _config.AttentionScale, new Span<float>(target + ((long)row * size), size));
+        }
+
+        new Span<float>(target + ((long)rows * size), (paddedRows - rows) * size).Clear();
+    }
+
+    private void Score(LayerCache cache, int head, SlotRange range, int rows, Scratch areas)
+    {
+        for (int block = range.Start / LayerCache.BlockSize; block * LayerCache.BlockSize < range.End; block++)
+        {
+            float* keys = cache.GetKeys(head, block, areas.Wide);
+            for (int row = 0; row < rows; row += AttentionKernel.Rows)
+            {
+                _kernel.Score(
+                    areas.Queries + ((long)row * _config.HeadSize),
+                    _config.HeadSize,
+                    keys,
+                    _config.HeadSize,
+                    areas.Scores + (row * areas.ScoreStride) + (block * LayerCache.BlockSize),
+                    areas.ScoreStride);
+            }
+        }
+    }
+
+    /// <summary>From scores to weights that are not yet divided by their sum, which goes into <see cref="Scratch.Sums"/>.</summary>
+    private void Weigh(LayerCache cache, Piece work, SlotRange range, int rows, int paddedRows, Scratch areas)
+    {
+        int length = range.End - range.Start;
+        for (int row = 0; row < paddedRows; row++)
+        {
+            var scores = new Span<float>(areas.Scores + (row * areas.ScoreStride) + range.Start, length);
+            if (row >= rows)
+            {
+                scores.Clear();
+                continue;
+            }
+
+            if (_config.AttentionSoftCap > 0)
+            {
+                TensorPrimitives.Divide(scores, _config.AttentionSoftCap, scores);
+                TensorPrimitives.Tanh(scores, scores);
+                TensorPrimitives.Multiply(scores, _config.AttentionSoftCap, scores);
+            }
+
+            range.Mask(cache, work.Sequence.Cache.Length + work.Start + (row / _group), scores);
+            TensorPrimitives.Subtract(scores, TensorPrimitives.Max<float>(scores), scores);
+            TensorPrimitives.Exp<float>(scores, scores);
+            areas.Sums[row] = TensorPrimitives.Sum<float>(scores);
+        }
+    }
+
+    private void Accumulate(LayerCache cache, int head, SlotRange range, int rows, Scratch areas)
+    {
+        new Span<float>(areas.Outputs, rows * cache.ValueStride).Clear();
+        for (int start = range.Start; start < range.End; start += ValueRows)
+        {
+            int count = Math.Min(ValueRows, range.End - start);
+            float* values = cache.GetValues(head, start, count, areas.Wide);
+            for (int row = 0; row < rows; row += AttentionKernel.Rows)
+            {
+                _kernel.Accumulate(
+                    areas.Scores + (row * areas.ScoreStride) + start,
+                    areas.ScoreStride,
+                    values,
+                    cache.ValueStride,
+                    count,
+                    areas.Outputs + ((long)row * cache.ValueStride));
+            }
+        }
+    }
+
+    private void Scatter(Piece work, int rows, int stride, Scratch areas)
+    {
+        int size = _config.HeadSize;
+        for (int row = 0; row < rows; row++)
+        {
+            TensorPrimitives.Divide(
+                new ReadOnlySpan<float>(areas.Outputs + ((long)row * stride), size),
+                areas.Sums[row],
+                new Span<float>(Row(_outputs, work, row), size));
+        }
+    }
+
+    private readonly record struct Piece(SequenceChunk Sequence, int Head, int Start, int Count);
+
+    /// <summary>Memory of a piece.</summary>
+    private readonly struct Scratch
+    {
+        public readonly float* Queries;
+        public readonly float* Outputs;
+        public readonly float* Sums;
+        public readonly float* Wide;
+        public readonly float* Scores;
+        public readonly nint ScoreStride;
+
+        public Scratch(float* memory, int size, int rows, int slots)
+        {
+            int stride = RoundUp(size);
+            Queries = memory;
+            Outputs = Queries + ((long)rows * stride);
+            Sums = Outputs + ((long)rows * stride);
+            Wide = Sums + RoundUp(rows);
+            Scores = Wide + ((long)ValueRows * stride);
+            ScoreStride = RoundUp(slots);
+        }
+
+        public static int Count(int size, int rows, int slots)
+        {
+            int stride = RoundUp(size);
+            return checked((2 * rows * stride) + RoundUp(rows) + (ValueRows * stride) + (rows * RoundUp(slots)));
+        }
+
+        private static int RoundUp(int count) => (count + LayerCache.BlockSize - 1) / LayerCache.BlockSize * LayerCache.BlockSize;
+    }
+}

@@ -1,0 +1,40 @@
+namespace KQuant.Models.Transformers;
+
+/// <summary>The specification of <see cref="AttentionKernel"/>.</summary>
+internal sealed unsafe class ScalarAttentionKernel : AttentionKernel
+{
+    public override string Name => "Scalar";
+
+    public override bool IsSupported => true;
+
+    public override void Score(float* queries, nint stride, float* keys, int size, float* scores, nint scoreStride)
+    {
+        for (int row = 0; row < Rows; row++)
+        {
+            for (int position = 0; position < LayerCache.BlockSize; position++)
+            {
+                float sum = 0;
+                for (int i = 0; i < size; i++)
+                {
+                    sum += queries[(row * stride) + i] * keys[(i * LayerCache.BlockSize) + position];
+                }
+
+                scores[(row * scoreStride) + position] = sum;
+            }
+        }
+    }
+
+    public override void Accumulate(float* weights, nint weightStride, float* values, int stride, int count, float* outputs)
+    {
+        for (int row = 0; row < Rows; row++)
+        {
+            for (int position = 0; position < count; position++)
+            {
+                for (int i = 0; i < stride; i++)
+                {
+                    outputs[(row * stride) + i] += weights[(row * weightStride) + position] * values[(position * stride) + i];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using KQuant.Cli.Chat;
+using KQuant.Codecs.Files;
+using KQuant.Models;
+using KQuant.Models.Generation;
+using KQuant.TestKit;
+
+namespace KQuant.Cli.Tests;
+
+/// <summary><c>kquant run</c>, <c>chat</c>, <c>logits</c> and <c>perplexity</c> on the trained models.</summary>
+public class RunCommandTests
+{
+    private static readonly JsonElement Reference =
+        JsonDocument.Parse(File.ReadAllBytes(RepositoryFiles.Fixture("reference", "tiny-dense.json"))).RootElement.GetProperty("prompts")[0];
+
+    private static string Text => Reference.GetProperty("text").GetString()!;
+
+    [Test]
+    public void RawPrintsTheContinuationAlone()
+    {
+        CliResult result = Cli.Run("run", "--model", TestModels.TinyDense, "--prompt", Text, "--raw", "--ignore-eos").MustSucceed();
+        Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
+    }
+
+    [Test]
+    public void AGgufGivesTheSameText()
+    {
+        using var folder = new TemporaryFolder();
+        string gguf = folder["model.gguf"];
+        Cli.Dequantize(TestModels.TinyDense, gguf, "--dtype", "bf16").MustSucceed();
+        CliResult result = Cli.Run("run", "--model", gguf, "--prompt", Text, "--raw", "--ignore-eos").MustSucceed();
+        Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
+    }
+
+    [Test]
+    public void StatisticsFollowTheText()
+    {
+        CliResult result = Cli.Run("run", "--model", TestModels.TinyMoe, "--prompt", "Hello", "--max-tokens", "3", "--temp", "1", "--seed", "1").MustSucceed();
+        string[] lines = result.Output.TrimEnd().Split('\n');
+        Assert.That(lines[0], Is.EqualTo("=========="));
+        Assert.That(lines[^4], Does.Match(@"^Prompt: \d+ tokens, [\d.]+ tokens-per-sec$"));
+        Assert.That(lines[^3], Does.Match(@"^Generation: \d tokens, ([\d.]+|-) tokens-per-sec$"));
+        Assert.That(lines[^2], Does.Match(@"^Peak memory: [\d.]+ GB$"));
+        Assert.That(lines[^1], Does.Match(@"^Kernels: \w+ for bf16, \d+ threads$"));
+    }
+
+    [Test]
+    public void LogitsAreTheReference([Values(".safetensors", ".npy")] string extension)
+    {
+        using var folder = new TemporaryFolder();
+        string file = folder["logits" + extension];
+        int[] ids = [.. Reference.GetProperty("input_ids").EnumerateArray().Select(id => id.GetInt32())];
+        Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", string.Join(',', ids), "-o", file).MustSucceed();
+        using IModelSource model = ModelSource.Open(file);
+        IModelTensorSource tensor = model.Tensors.Single(candidate => candidate.Shape.Length == 2);
+        using SafetensorsFile reference = SafetensorsFile.Open(RepositoryFiles.Fixture("reference", "tiny-dense.safetensors"));
+        Assert.That(reference.TryGet("prompt0.logits", out SafetensorsTensor? expected), Is.True);
+        var actual = new float[ids.Length * 2048];
+        tensor.ReadRows(0, actual);
+        ReadOnlySpan<float> values = MemoryMarshal.Cast<byte, float>(expected!.GetBytes(0, (int)expected.ByteCount));
+        Assert.That(actual, Is.EqualTo(values.ToArray()).Within(2e-4));
+    }
+
+    [Test]
+    public void PerplexityAgainstItselfFindsNoDifference()
+    {
+        using var folder = new TemporaryFolder();
+        string text = folder.Write("text.txt", string.Concat(Enumerable.Repeat(Reference.GetProperty("greedy_text").GetString() + "\n", 4)));
+        JsonElement json = Cli.Run(
+            "perplexity", "--model", TestModels.TinyDense, "--file", text, "--ctx", "64", "--stride", "32", "--against", TestModels.TinyDense, "--json")
+            .MustSucceed().Json;
+        Assert.That(json.GetProperty("perplexity").GetDouble(), Is.InRange(1, 40));
+        Assert.That(json.GetProperty("predicted_tokens").GetInt64(), Is.EqualTo(64 + (32 * (json.GetProperty("windows").GetInt32() - 1))));
+        JsonElement comparison = json.GetProperty("comparison");
+        Assert.That(comparison.GetProperty("mean_divergence").GetDouble(), Is.Zero.Within(1e-7));
+        Assert.That(comparison.GetProperty("same_top").GetDouble(), Is.EqualTo(1));
+    }
+
+    [Test]
+    public void BadInputIsOneSentence()
+    {
+        using var folder = new TemporaryFolder();
+        string broken = folder.Write("text.txt", [0x61, 0xff, 0x62]);
+        Cli.Run("perplexity", "--model", TestModels.TinyDense, "--file", broken).MustFail("not valid UTF-8 at byte 1");
+        Cli.Run("perplexity", "--model", TestModels.TinyDense, "--file", folder["none"]).MustFail("there is no such file");
+        Cli.Run("run", "--model", folder["none"]).MustFail("there is no such file or folder");
+        Cli.Run("run", "--model", TestModels.TinyDense, "--context", "2", "--prompt", "one two three four").MustFail("the context holds 2");
+        Cli.Run("run", "--model", TestModels.TinyDense, "--chat-template-config", "[1]").MustFail("no JSON object");
+        Cli.Run("run", "--model", TestModels.TinyDense, "--top-p", "7").MustFail("TopP is 7");
+        Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", "1,x", "-o", folder["l.npy"]).MustFail("'x'");
+        Cli.Run("logits", "--model", TestModels.TinyDense, "-o", folder["l.npy"]).MustFail("either --prompt or --ids", exitCode: 2);
+    }
+
+    [Test]
+    public void AChatRemembersAndRunsCommands()
+    {
+        using LanguageModel model = LanguageModel.Load(TestModels.TinyMoe);
+        using var output = new StringWriter { NewLine = "\n" };
+        using var folder = new TemporaryFolder();
+        var history = new ChatHistory(folder["cache/history"], isKept: true);
+        var settings = new ChatSettings(SamplingOptions.Greedy, 5);
+        var input = new PipedInput(new StringReader("Hello\nHow are you?\n/temp\n/temp x\n/temp 0.5\n/sampling\n/nonsense\nr\nq\nnever\n"));
+        using (var session = new ChatSession(model, input, output, settings, history, "Be kind.", 0))
+        {
+            session.Run(default);
+        }
+
+        string text = output.ToString();
+        Assert.That(text, Does.Contain("[kquant] temp=0\n").And.Contain("needs a float").And.Contain("temp=0.5 (next response)").And.Contain("top-k=0"));
+        Assert.That(text, Does.Contain("[kquant] The command list:").And.Contain("chat reset"));
+        Assert.That(settings.Sampling.Temperature, Is.EqualTo(0.5f));
+        Assert.That(File.ReadAllLines(folder["cache/history"]), Is.EqualTo(["Hello", "How are you?", "/temp", "/temp x", "/temp 0.5", "/sampling", "/nonsense", "r"]));
+    }
+
+    [Test]
+    public void LinesAreEdited()
+    {
+        var line = new LineBuffer(["first", "second"], ChatSession.Complete);
+        line.Insert("/te");
+        line.Press(Key(ConsoleKey.Tab));
+        Assert.That(line.Text, Is.EqualTo("/temp"));
+        line.Press(Key(ConsoleKey.UpArrow));
+        line.Press(Key(ConsoleKey.UpArrow));
+        line.Press(Key(ConsoleKey.UpArrow));
+        Assert.That(line.Text, Is.EqualTo("first"));
+        line.Press(Key(ConsoleKey.DownArrow));
+        line.Press(Key(ConsoleKey.DownArrow));
+        Assert.That(line.Text, Is.EqualTo("/temp"));
+        line.Press(Key(ConsoleKey.Home));
+        line.Press(Key(ConsoleKey.Delete));
+        line.Press(Key(ConsoleKey.End));
+        line.Press(Key(ConsoleKey.Backspace));
+        Assert.That(line.Text, Is.EqualTo("tem"));
+        line.Set("/p");
+        line.Press(Key(ConsoleKey.Tab));
+        Assert.That(line.Text, Is.EqualTo("/presence-penalty"));
+        line.Set("/to");
+        line.Press(Key(ConsoleKey.Tab));
+        line.Press(Key(ConsoleKey.Tab));
+        Assert.That(line.Choices, Is.EqualTo(["/top-p", "/top-k"]));
+    }
+
+    private static ConsoleKeyInfo Key(ConsoleKey key) => new('\0', key, shift: false, alt: false, control: false);
+}

@@ -1,0 +1,200 @@
+using System.Numerics.Tensors;
+using KQuant.Matmul;
+using KQuant.TestKit;
+
+namespace KQuant.Models.Tests;
+
+/// <summary>A text gives the same logits however it is cut, stored and batched.</summary>
+public class CacheTests
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [OneTimeTearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [Test]
+    public void ChunksDoNotMatter([Values("gemma2", "qwen3moe")] string name, [Values(1, 7, 40)] int chunk)
+    {
+        float[] expected = Run(name, 64, 64);
+        float[] actual = Run(name, chunk, 64);
+        Assert.That(Difference(actual, expected), Is.LessThan(2e-4));
+    }
+
+    [Test]
+    public void OneTokenAtATime([Values("gemma2", "llama3")] string name)
+    {
+        float[] expected = Run(name, 64, 64);
+        float[] actual = Run(name, 64, 1);
+        Assert.That(Difference(actual, expected), Is.LessThan(2e-4));
+    }
+
+    [Test]
+    public void HalvesAreClose()
+    {
+        using LanguageModel model = Load("qwen3", new ModelOptions { LoadTokenizer = false, CacheFormat = CacheFormat.F16 });
+        using KeyValueCache cache = model.CreateCache();
+        var logits = new float[model.Config.VocabularySize];
+        model.Forward(RandomModel.Prompt, cache, logits);
+        float[] expected = Run("qwen3", 64, 64);
+        double difference = Difference(logits, expected);
+        Assert.That(difference, Is.GreaterThan(0).And.LessThan(0.05));
+    }
+
+    [Test]
+    public void ForgettingAndGoingOnIsAsIfNothingHadBeen()
+    {
+        using LanguageModel model = Load("gemma3", new ModelOptions { LoadTokenizer = false, ChunkSize = 64 });
+        using KeyValueCache cache = model.CreateCache();
+        var expected = new float[model.Config.VocabularySize];
+        model.Forward(RandomModel.Prompt, cache, expected);
+        Assert.That(cache.TryTruncate(60), Is.True);
+        model.Forward([1, 2, 3], cache, default);
+        Assert.That(cache.TryTruncate(60), Is.True);
+        var actual = new float[model.Config.VocabularySize];
+        model.Forward(RandomModel.Prompt.AsSpan(60), cache, actual);
+        Assert.That(Difference(actual, expected), Is.LessThan(2e-4));
+    }
+
+    [Test]
+    public void TruncatingRefusesWhatARingHasOverwritten()
+    {
+        using LanguageModel model = Load("gemma2", new ModelOptions { LoadTokenizer = false, ChunkSize = 4 });
+        using KeyValueCache cache = model.CreateCache();
+        model.Forward(RandomModel.Prompt, cache, default);
+        Assert.That(cache.TryTruncate(20), Is.False);
+        Assert.That(cache.Length, Is.EqualTo(RandomModel.Prompt.Length));
+        Assert.That(cache.TryTruncate(0), Is.True);
+    }
+
+    [Test]
+    public void ALimitedCacheEqualsAFullOneWhileItSuffices()
+    {
+        using LanguageModel model = Load("llama3", new ModelOptions { LoadTokenizer = false });
+        var logits = new float[2][];
+        foreach (int size in new[] { 0, 64 })
+        {
+            using KeyValueCache cache = model.CreateCache(size);
+            float[] last = logits[size == 0 ? 0 : 1] = new float[model.Config.VocabularySize];
+            model.Forward(RandomModel.Prompt, cache, last);
+        }
+
+        Assert.That(Difference(logits[1], logits[0]), Is.LessThan(1e-4));
+    }
+
+    [Test]
+    public void ALimitedCacheGoesBeyondTheContextInBoundedMemory()
+    {
+        using LanguageModel model = Load("llama3", new ModelOptions { LoadTokenizer = false, ContextLength = 48, ChunkSize = 16 });
+        using KeyValueCache cache = model.CreateCache(32);
+        var logits = new float[model.Config.VocabularySize];
+        long bytes = 0;
+        for (int i = 0; i < 8; i++)
+        {
+            model.Forward(RandomModel.Prompt, cache, logits);
+            bytes = i == 0 ? cache.ByteCount : bytes;
+        }
+
+        Assert.That(cache.Length, Is.EqualTo(8 * 64));
+        Assert.That(cache.ByteCount, Is.EqualTo(bytes));
+        Assert.That(logits, Has.None.NaN);
+    }
+
+    [Test]
+    public void BatchesAreTextsSideBySide()
+    {
+        using LanguageModel model = Load("qwen2", new ModelOptions { LoadTokenizer = false });
+        int vocabulary = model.Config.VocabularySize;
+        int[] lengths = [3, 20, 11];
+        var expected = new float[lengths.Length * vocabulary];
+        var actual = new float[lengths.Length * vocabulary];
+        var caches = new List<KeyValueCache>();
+        for (int i = 0; i < lengths.Length; i++)
+        {
+            using KeyValueCache alone = model.CreateCache();
+            model.Forward(RandomModel.Prompt.AsSpan(0, lengths[i] + 1), alone, expected.AsSpan(i * vocabulary, vocabulary));
+            caches.Add(model.CreateCache());
+            model.Forward(RandomModel.Prompt.AsSpan(0, lengths[i]), caches[i], default);
+        }
+
+        model.ForwardBatch([.. lengths.Select(length => RandomModel.Prompt[length])], caches, actual);
+
+        Assert.That(Difference(actual, expected), Is.LessThan(2e-4));
+        Assert.That(caches.Select(cache => cache.Length), Is.EqualTo(lengths.Select(length => length + 1)));
+        caches.ForEach(cache => cache.Dispose());
+    }
+
+    [Test]
+    [NonParallelizable]
+    public void NothingIsAllocatedForAToken([Values("qwen3moe", "gemma2")] string name)
+    {
+        using LanguageModel model = Load(
+            name, new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxThreads = 1 } });
+        using KeyValueCache cache = model.CreateCache();
+        var logits = new float[model.Config.VocabularySize];
+        model.Forward(RandomModel.Prompt, cache, logits);
+        for (int i = 0; i < 40; i++)
+        {
+            model.Forward([i], cache, logits);
+        }
+
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 20; i++)
+        {
+            int token = i;
+            model.Forward(new ReadOnlySpan<int>(in token), cache, logits);
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+    }
+
+    [Test]
+    public void WrongArgumentsAreRefused()
+    {
+        using LanguageModel model = Load("llama3", new ModelOptions { LoadTokenizer = false, ContextLength = 32 });
+        using LanguageModel other = Load("llama3", new ModelOptions { LoadTokenizer = false });
+        using KeyValueCache cache = model.CreateCache();
+        Assert.That(() => model.Forward([1, 320], cache, default), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("320"));
+        Assert.That(() => model.Forward([1], cache, new float[7]), Throws.ArgumentException.With.Message.Contains("7 values"));
+        Assert.That(() => other.Forward([1], cache, default), Throws.ArgumentException.With.Message.Contains("another model"));
+        Assert.That(() => model.Forward(new int[33], cache, default), Throws.InstanceOf<ContextLengthException>().With.Message.Contains("33 tokens"));
+        Assert.That(() => model.ForwardBatch([1, 2], [cache, cache], new float[640]), Throws.ArgumentException.With.Message.Contains("same cache"));
+        Assert.That(() => model.CreateCache(3), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(cache.Length, Is.Zero);
+    }
+
+    private static double Difference(float[] actual, float[] expected)
+    {
+        var difference = new float[actual.Length];
+        TensorPrimitives.Subtract(actual, expected, difference);
+        return Math.Abs(TensorPrimitives.MaxMagnitude<float>(difference));
+    }
+
+    private LanguageModel Load(string name, ModelOptions options)
+    {
+        string path = _folder[name + ".gguf"];
+        lock (_folder)
+        {
+            if (!File.Exists(path))
+            {
+                RandomModel.Write(name, path);
+            }
+        }
+
+        return LanguageModel.Load(path, options);
+    }
+
+    private float[] Run(string name, int chunk, int step)
+    {
+        // Without the rounding of GELU, whose steps enlarge differences of the last bit.
+        using LanguageModel model = Load(
+            name, new ModelOptions { LoadTokenizer = false, ChunkSize = chunk, Conventions = ModelConventions.HuggingFace });
+        using KeyValueCache cache = model.CreateCache();
+        var logits = new float[model.Config.VocabularySize];
+        for (int start = 0; start < RandomModel.Prompt.Length; start += step)
+        {
+            model.Forward(RandomModel.Prompt.AsSpan(start, Math.Min(step, RandomModel.Prompt.Length - start)), cache, logits);
+        }
+
+        return logits;
+    }
+}

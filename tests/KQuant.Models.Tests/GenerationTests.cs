@@ -1,0 +1,144 @@
+using KQuant.Models.ExtensionsAI;
+using KQuant.Models.Generation;
+using Microsoft.Extensions.AI;
+
+namespace KQuant.Models.Tests;
+
+/// <summary>Texts of a trained model, as they come.</summary>
+public class GenerationTests
+{
+    private ReferenceModel _reference = null!;
+    private LanguageModel _model = null!;
+
+    [OneTimeSetUp]
+    public void SetUp()
+    {
+        _reference = new ReferenceModel("tiny-moe");
+        _model = LanguageModel.Load(_reference.Folder);
+    }
+
+    [OneTimeTearDown]
+    public void TearDown()
+    {
+        _reference.Dispose();
+        _model.Dispose();
+    }
+
+    [Test]
+    public async Task GreedyTextFromText()
+    {
+        var text = new System.Text.StringBuilder();
+        var ids = new List<int>();
+        var options = new GenerationOptions { MaxTokens = 64, StopTokens = [], IncludeSpecialTokens = true, TopLogProbabilities = 3 };
+        await foreach (GeneratedToken token in _model.GenerateAsync(_reference.PromptText(0), options))
+        {
+            text.Append(token.Text);
+            ids.Add(token.Id);
+            Assert.That(token.Top, Has.Count.EqualTo(3));
+            Assert.That(token.Top[0], Is.EqualTo(new TokenProbability(token.Id, token.LogProbability)));
+            Assert.That(token.Top, Is.Ordered.Descending.By(nameof(TokenProbability.LogProbability)));
+            Assert.That(token.FinishReason, Is.EqualTo(ids.Count == 64 ? FinishReason.Length : FinishReason.None));
+        }
+
+        Assert.That(ids, Is.EqualTo(_reference.Greedy(0)));
+        Assert.That(text.ToString(), Is.EqualTo(_reference.GreedyText(0)));
+    }
+
+    [Test]
+    public void AStopSequenceEndsTheTextBeforeIt()
+    {
+        string expected = _reference.GreedyText(0);
+        string stop = expected.Substring(20, 9);
+        var options = new GenerationOptions { MaxTokens = 64, StopSequences = ["never this", stop], StopTokens = [] };
+        List<GeneratedToken> tokens = [.. _model.Generate(_reference.Prompt(0), options)];
+        Assert.That(string.Concat(tokens.Select(token => token.Text)), Is.EqualTo(expected[..expected.IndexOf(stop, StringComparison.Ordinal)]));
+        Assert.That(tokens[^1].FinishReason, Is.EqualTo(FinishReason.StopSequence));
+    }
+
+    [Test]
+    public void WhatMayBeginAStopSequenceIsHeldBackAndComesLater()
+    {
+        var matcher = new StopMatcher(["abcd"]);
+        Assert.That(matcher.Append("xxab", out _), Is.EqualTo("xx"));
+        Assert.That(matcher.Append("c", out _), Is.Empty);
+        Assert.That(matcher.Append("ab", out bool stopped), Is.EqualTo("abc"));
+        Assert.That(stopped, Is.False);
+        Assert.That(matcher.Flush(), Is.EqualTo("ab"));
+    }
+
+    [Test]
+    public async Task ABatchGivesWhatItsTextsGiveAlone()
+    {
+        int[][] prompts = [.. Enumerable.Range(0, _reference.PromptCount).Select(_reference.Prompt)];
+        var texts = prompts.Select(_ => new List<int>()).ToArray();
+        var options = new GenerationOptions { MaxTokens = 16, StopTokens = [] };
+        await foreach (BatchToken token in _model.GenerateBatchAsync(prompts, options))
+        {
+            texts[token.Text].Add(token.Token.Id);
+        }
+
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            Assert.That(texts[i], Is.EqualTo(_reference.Greedy(i).Take(16)));
+        }
+    }
+
+    [Test]
+    public void APromptLongerThanTheContextIsRefused()
+    {
+        Assert.That(
+            () => _model.Generate(new int[_model.ContextLength + 1]).Count(),
+            Throws.InstanceOf<ContextLengthException>().With.Message.Contains($"{_model.ContextLength + 1} tokens"));
+        Assert.That(() => _model.Generate([]).Count(), Throws.ArgumentException);
+    }
+
+    [Test]
+    public void AFullContextEndsTheText()
+    {
+        List<GeneratedToken> tokens = [.. _model.Generate(new int[_model.ContextLength - 2], new GenerationOptions { StopTokens = [] })];
+        Assert.That(tokens, Has.Count.EqualTo(3));
+        Assert.That(tokens[^1].FinishReason, Is.EqualTo(FinishReason.Length));
+    }
+
+    [Test]
+    public void CancellingEndsIt()
+    {
+        using var source = new CancellationTokenSource();
+        Assert.That(
+            () =>
+            {
+                foreach (GeneratedToken token in _model.Generate(_reference.Prompt(0), cancellationToken: source.Token))
+                {
+                    source.Cancel();
+                }
+            },
+            Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
+    public async Task AChatClientAnswersThroughTheTemplate()
+    {
+        using var client = new KQuantChatClient(_model);
+        ChatMessage[] messages = [new(ChatRole.User, "\"What do you think of Mr. Darcy?\" said Elizabeth.")];
+        var options = new ChatOptions { MaxOutputTokens = 12, Temperature = 0 };
+        ChatResponse response = await client.GetResponseAsync(messages, options);
+        int[] prompt = _model.Tokenizer.Encode(
+            "<|im_start|>user\n\"What do you think of Mr. Darcy?\" said Elizabeth.<|im_end|>\n<|im_start|>assistant\n", addSpecialTokens: false);
+        GeneratedToken[] expected = [.. _model.Generate(prompt, new GenerationOptions { MaxTokens = 12 })];
+        Assert.That(response.Text, Is.EqualTo(string.Concat(expected.Select(token => token.Text))));
+        Assert.That(response.Usage!.InputTokenCount, Is.EqualTo(prompt.Length));
+        Assert.That(response.Usage.OutputTokenCount, Is.EqualTo(expected.Length));
+        Assert.That(client.GetService(typeof(LanguageModel)), Is.SameAs(_model));
+    }
+
+    [Test]
+    public async Task EmbeddingsHaveLengthOneAndTellTextsApart()
+    {
+        using var generator = new KQuantEmbeddingGenerator(_model);
+        GeneratedEmbeddings<Embedding<float>> found = await generator.GenerateAsync(["It was a dark evening.", "It was a dark evening!", "Mr. Darcy"]);
+        Assert.That(found, Has.Count.EqualTo(3));
+        float Cosine(int a, int b) => System.Numerics.Tensors.TensorPrimitives.Dot(found[a].Vector.Span, found[b].Vector.Span);
+        Assert.That(Cosine(0, 0), Is.EqualTo(1).Within(1e-5));
+        Assert.That(Cosine(0, 1), Is.GreaterThan(Cosine(0, 2)));
+    }
+}

@@ -1,0 +1,279 @@
+using KQuant.Cli.Rendering;
+using KQuant.Models;
+using KQuant.Models.Generation;
+using KQuant.Models.Templates;
+
+namespace KQuant.Cli.Chat;
+
+/// <summary>
+/// A conversation with a model: reads lines, runs commands, streams answers. The cache keeps what the model has read; a turn reads only what
+/// is new in the rendered conversation.
+/// </summary>
+internal sealed class ChatSession(
+    LanguageModel model, IChatInput input, TextWriter output, ChatSettings settings, ChatHistory history, string? systemPrompt, int maxKvSize) : IDisposable
+{
+    private static readonly string[] HistoryWords = ["on", "off", "clear"];
+
+    private const string Help = """
+        The command list:
+        - 'q' to exit
+        - 'r' to reset the chat
+        - 'h' to display these commands
+        - '/temp', '/top-p', '/min-p', '/repetition-penalty', '/presence-penalty', '/frequency-penalty' X, '/top-k', '/max-tokens' N:
+          show a value, or set it for the next responses
+        - '/sampling' to show all of them
+        - '/load FILE' to take the next prompt from a file
+        - '/history [on|off|clear]' for the lines you have typed
+        - '/clear' to clear the screen and reset the chat
+        """;
+
+    private readonly KeyValueCache _cache = model.CreateCache(maxKvSize);
+    private readonly List<ChatMessage> _messages = [];
+    private readonly List<int> _read = [];
+    private readonly Lock _interrupting = new();
+    private string _loaded = "";
+    private CancellationTokenSource? _reply;
+
+    /// <summary>Commands that Tab completes.</summary>
+    private static string[] Commands { get; } = [.. ChatSettings.Names, "/sampling", "/load", "/history", "/clear", "/help"];
+
+    /// <summary>How a line could go on.</summary>
+    public static IReadOnlyList<string> Complete(string line)
+    {
+        if (!line.StartsWith('/'))
+        {
+            return [];
+        }
+
+        int space = line.IndexOf(' ', StringComparison.Ordinal);
+        if (space < 0)
+        {
+            return [.. Commands.Where(command => command.StartsWith(line, StringComparison.Ordinal))];
+        }
+
+        string argument = line[(space + 1)..];
+        return line[..space] switch
+        {
+            "/history" => [.. HistoryWords.Where(word => word.StartsWith(argument, StringComparison.Ordinal)).Select(word => $"/history {word}")],
+            "/load" => [.. Paths(argument).Select(path => $"/load {path}")],
+            _ => [],
+        };
+    }
+
+    /// <summary>Talks until the input ends.</summary>
+    public void Run(CancellationToken cancellation)
+    {
+        Reset();
+        output.WriteLine($"[kquant] chat with {PlainText.OneLine(model.Path)}; 'h' shows the commands, Ctrl-D or 'q' ends.");
+        try
+        {
+            while (true)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                string text = _loaded;
+                _loaded = "";
+                string? line = input.ReadLine(">> ", text);
+                if (line is null || line == "q")
+                {
+                    return;
+                }
+
+                history.Add(line);
+                if (line.Length > 0 && !TryRun(line))
+                {
+                    Answer(line, cancellation);
+                }
+            }
+        }
+        finally
+        {
+            history.Save();
+        }
+    }
+
+    /// <summary>Ends the reply that is being generated.</summary>
+    /// <returns>False when there is none.</returns>
+    public bool Interrupt()
+    {
+        lock (_interrupting)
+        {
+            _reply?.Cancel();
+            return _reply is not null;
+        }
+    }
+
+    public void Dispose() => _cache.Dispose();
+
+    private static string[] Paths(string start)
+    {
+        string folder = Path.GetDirectoryName(start) ?? "";
+        try
+        {
+            return Directory.EnumerateFileSystemEntries(folder.Length == 0 ? "." : folder, Path.GetFileName(start) + "*")
+                .Select(path => (folder.Length == 0 ? Path.GetFileName(path) : path) + (Directory.Exists(path) ? "/" : ""))
+                .Order(StringComparer.Ordinal).Take(100).ToArray();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+
+    private bool TryRun(string line)
+    {
+        if (line is "r" or "h")
+        {
+            Say(line == "h" ? Help : "chat reset");
+            if (line == "r")
+            {
+                Reset();
+            }
+
+            return true;
+        }
+
+        if (!line.StartsWith('/'))
+        {
+            return false;
+        }
+
+        string[] parts = line.Split(' ', 2, StringSplitOptions.TrimEntries);
+        string argument = parts.Length > 1 ? parts[1] : "";
+        if (settings.TryRun(parts[0], argument, out string answer))
+        {
+            Say(answer);
+            return true;
+        }
+
+        switch (parts[0])
+        {
+            case "/sampling": Say(string.Join('\n', settings.Describe())); break;
+            case "/load": Load(argument); break;
+            case "/history": RunHistory(argument); break;
+            case "/clear":
+                output.Write("\u001b[2J\u001b[H");
+                Reset();
+                Say("conversation reset");
+                break;
+            default: Say(Help); break;
+        }
+
+        return true;
+    }
+
+    private void Load(string path)
+    {
+        try
+        {
+            _loaded = File.ReadAllText(path).TrimEnd('\n', '\r');
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            Say(exception.Message);
+        }
+    }
+
+    private void RunHistory(string argument)
+    {
+        switch (argument)
+        {
+            case "on" or "off": history.IsKept = argument == "on"; break;
+            case "clear": history.Clear(); break;
+        }
+
+        Say($"history is {(history.IsKept ? "on" : "off")}: {history.Path}");
+    }
+
+    private void Reset()
+    {
+        _messages.Clear();
+        _read.Clear();
+        _cache.Clear();
+        if (!string.IsNullOrEmpty(systemPrompt))
+        {
+            _messages.Add(new ChatMessage("system", systemPrompt));
+        }
+    }
+
+    private void Answer(string line, CancellationToken cancellation)
+    {
+        _messages.Add(new ChatMessage("user", line));
+        string reply = "";
+        try
+        {
+            lock (_interrupting)
+            {
+                _reply = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            }
+
+            foreach (GeneratedToken token in model.Generate(Rewind(), Options(), _reply.Token))
+            {
+                _read.Add(token.Id);
+                reply += token.Text;
+                output.Write(token.Text);
+                output.Flush();
+            }
+
+            output.WriteLine();
+            _messages.Add(new ChatMessage("assistant", reply));
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            output.WriteLine();
+            Say("response canceled");
+            _messages.Add(new ChatMessage("assistant", reply));
+        }
+        catch (Exception exception) when (exception is ContextLengthException or TemplateException)
+        {
+            Say($"{exception.Message} The message was not sent; 'r' begins anew.");
+            _messages.RemoveAt(_messages.Count - 1);
+        }
+        finally
+        {
+            lock (_interrupting)
+            {
+                _reply!.Dispose();
+                _reply = null;
+            }
+        }
+    }
+
+    private GenerationOptions Options() => new()
+    {
+        Sampling = settings.Sampling,
+        MaxTokens = settings.MaxTokens,
+        Cache = _cache,
+    };
+
+    /// <summary>Takes the cache back to what it has in common with the conversation; the tokens that are to be read.</summary>
+    private List<int> Rewind()
+    {
+        int[] ids = model.ChatTemplate is null
+            ? model.Tokenizer.Encode(string.Join("\n", _messages.Select(message => message.Content)) + "\n")
+            : model.EncodeChat(_messages);
+        int common = 0;
+        int known = Math.Min(Math.Min(_cache.Length, _read.Count), ids.Length - 1);
+        while (common < known && _read[common] == ids[common])
+        {
+            common++;
+        }
+
+        if (!_cache.TryTruncate(common))
+        {
+            common = 0;
+            _cache.Clear();
+        }
+
+        _read.Clear();
+        _read.AddRange(ids);
+        return [.. ids[common..]];
+    }
+
+    private void Say(string text)
+    {
+        foreach (string line in text.Split('\n'))
+        {
+            output.WriteLine($"[kquant] {line.TrimEnd('\r')}");
+        }
+    }
+}

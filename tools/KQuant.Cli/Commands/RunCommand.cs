@@ -1,0 +1,116 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using KQuant.Cli.Rendering;
+using KQuant.Models;
+using KQuant.Models.Generation;
+using KQuant.Models.Templates;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary><c>kquant run</c>: one prompt, one answer.</summary>
+internal static class RunCommand
+{
+    private const string Line = "==========";
+
+    internal static Command Create()
+    {
+        var arguments = new ModelArguments();
+        var sampling = new SamplingArguments();
+        var prompt = new Option<string>("--prompt", "-p")
+        {
+            Description = "What to answer or to continue; '-' reads it from the standard input.",
+            HelpName = "text",
+            DefaultValueFactory = _ => "Hello!",
+        };
+        Option<int> maxTokens = CommonOptions.Number("--max-tokens", "Tokens to generate at most.", 64, 1, int.MaxValue);
+        var system = new Option<string>("--system-prompt") { Description = "A system message before the prompt.", HelpName = "text" };
+        var noTemplate = new Option<bool>("--no-chat-template") { Description = "Continue the prompt as it is." };
+        var templateConfig = new Option<string>("--chat-template-config")
+        {
+            Description = "Variables for the chat template, as a JSON object.",
+            HelpName = "json",
+        };
+        var stops = new Option<string[]>("--stop") { Description = "A text that ends the answer.", HelpName = "text" };
+        var ignoreEos = new Option<bool>("--ignore-eos") { Description = "Go on when the model ends the text." };
+        Option<int> maxKvSize = CommonOptions.Number("--max-kv-size", "Tokens to remember at most; 0 for all.", 0, 0, int.MaxValue);
+        var raw = new Option<bool>("--raw") { Description = "Print the continuation of the prompt alone: no chat template, no statistics." };
+        var command = new Command("run", "Run a model on one prompt and print what it answers.")
+        {
+            prompt, maxTokens, system, noTemplate, templateConfig, stops, ignoreEos, maxKvSize, raw,
+        };
+        arguments.AddTo(command);
+        sampling.AddTo(command);
+        command.SetWork((parsed, cancellationToken) =>
+        {
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            JsonObject? variables = ParseVariables(parsed.GetValue(templateConfig));
+            string text = parsed.GetValue(prompt)!;
+            text = text == "-" ? Console.In.ReadToEnd() : text;
+            bool isRaw = parsed.GetValue(raw);
+            using LanguageModel model = arguments.Load(parsed, cancellationToken);
+            int[] ids = isRaw || parsed.GetValue(noTemplate) || model.ChatTemplate is null
+                ? model.Tokenizer.Encode(text)
+                : EncodeChat(model, text, parsed.GetValue(system), variables);
+            var options = new GenerationOptions
+            {
+                Sampling = sampling.Read(parsed),
+                MaxTokens = parsed.GetValue(maxTokens),
+                StopSequences = parsed.GetValue(stops) ?? [],
+                StopTokens = parsed.GetValue(ignoreEos) ? [] : null,
+                IncludeSpecialTokens = parsed.GetValue(ignoreEos),
+                MaxCacheSize = parsed.GetValue(maxKvSize),
+            };
+            if (!isRaw)
+            {
+                output.WriteLine(Line);
+            }
+
+            var statistics = new RunStatistics();
+            foreach (GeneratedToken token in model.Generate(ids, options, cancellationToken))
+            {
+                statistics.Add();
+                output.Write(token.Text);
+                output.Flush();
+            }
+
+            output.WriteLine();
+            if (!isRaw)
+            {
+                output.WriteLine(Line);
+                statistics.Write(output, model, ids.Length);
+            }
+        });
+        return command;
+    }
+
+    /// <summary>Parsed before the model is loaded, so that a mistake costs no time.</summary>
+    private static JsonObject? ParseVariables(string? json)
+    {
+        if (json is null)
+        {
+            return null;
+        }
+
+        try
+        {
+            return JsonNode.Parse(json) as JsonObject ?? throw new CommandException("--chat-template-config is no JSON object.");
+        }
+        catch (JsonException exception)
+        {
+            throw new CommandException($"--chat-template-config is no JSON: {exception.Message}");
+        }
+    }
+
+    private static int[] EncodeChat(LanguageModel model, string prompt, string? system, JsonObject? variables)
+    {
+        var messages = new List<ChatMessage>();
+        if (!string.IsNullOrEmpty(system))
+        {
+            messages.Add(new ChatMessage("system", system));
+        }
+
+        messages.Add(new ChatMessage("user", prompt));
+        return model.Tokenizer.Encode(model.ChatTemplate!.Render(messages, variables: variables), addSpecialTokens: false);
+    }
+}

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using KQuant.Models.Generation;
+
+namespace KQuant.Cli.Commands;
+
+/// <summary>The options that say how tokens are chosen.</summary>
+internal sealed class SamplingArguments
+{
+    private readonly Option<float> _temperature = Real("--temp", "Temperature; 0 always takes the most likely token.", 0);
+    private readonly Option<float> _topP = Real("--top-p", "Keep the most likely tokens that make up this much probability; 0 keeps all.", 0);
+    private readonly Option<int> _topK = CommonOptions.Number("--top-k", "Keep so many of the most likely tokens; 0 keeps all.", 0, 0, int.MaxValue);
+    private readonly Option<float> _minP = Real("--min-p", "Keep tokens at least this much as likely as the most likely one; 0 keeps all.", 0);
+    private readonly Option<float> _xtcProbability = Real("--xtc-probability", "Probability of excluding top choices.", 0);
+    private readonly Option<float> _xtcThreshold = Real("--xtc-threshold", "Probability above which a token is a top choice.", 0.1f);
+    private readonly Option<float> _repetition = Real("--repetition-penalty", "Divides logits of the last 20 tokens; 1 changes nothing.", 1);
+    private readonly Option<float> _presence = Real("--presence-penalty", "Taken from logits of the last 20 tokens, once.", 0);
+    private readonly Option<float> _frequency = Real("--frequency-penalty", "Taken from logits of the last 20 tokens, as often as they came.", 0);
+    private readonly Option<int?> _seed = new("--seed")
+    {
+        Description = "Where draws begin: the same seed gives the same text.",
+        HelpName = "n",
+    };
+
+    /// <summary>Adds the options to a command.</summary>
+    public void AddTo(Command command)
+    {
+        foreach (Option option in new Option[]
+        {
+            _temperature, _topP, _topK, _minP, _xtcProbability, _xtcThreshold, _repetition, _presence, _frequency, _seed,
+        })
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    /// <summary>The values that were given.</summary>
+    public SamplingOptions Read(ParseResult parsed) => new()
+    {
+        Temperature = parsed.GetValue(_temperature),
+        TopP = parsed.GetValue(_topP),
+        TopK = parsed.GetValue(_topK),
+        MinP = parsed.GetValue(_minP),
+        XtcProbability = parsed.GetValue(_xtcProbability),
+        XtcThreshold = parsed.GetValue(_xtcThreshold),
+        RepetitionPenalty = parsed.GetValue(_repetition),
+        PresencePenalty = parsed.GetValue(_presence),
+        FrequencyPenalty = parsed.GetValue(_frequency),
+        Seed = parsed.GetValue(_seed),
+    };
+
+    private static Option<float> Real(string name, string description, float standard) => new(name)
+    {
+        Description = description,
+        HelpName = "x",
+        DefaultValueFactory = _ => standard,
+        CustomParser = result =>
+        {
+            if (!Numbers.TryParse(result.Tokens[0].Value, out float value))
+            {
+                result.AddError($"{name} is a number, not '{result.Tokens[0].Value}'.");
+            }
+
+            return value;
+        },
+    };
+}

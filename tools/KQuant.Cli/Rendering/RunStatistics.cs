@@ -1,0 +1,39 @@
+using System.Diagnostics;
+using KQuant.Codecs;
+using KQuant.Models;
+using static System.FormattableString;
+
+namespace KQuant.Cli.Rendering;
+
+/// <summary>How fast a model ran.</summary>
+internal sealed class RunStatistics
+{
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private TimeSpan _prompt;
+    private int _generated;
+
+    /// <summary>Takes note of a token.</summary>
+    public void Add()
+    {
+        if (_generated++ == 0)
+        {
+            _prompt = Stopwatch.GetElapsedTime(_start);
+        }
+    }
+
+    /// <summary>Prints rates, memory and kernels.</summary>
+    public void Write(TextWriter output, LanguageModel model, int promptTokens)
+    {
+        TimeSpan rest = Stopwatch.GetElapsedTime(_start) - _prompt;
+        output.WriteLine(Invariant($"Prompt: {promptTokens} tokens, {Rate(promptTokens, _prompt)} tokens-per-sec"));
+        output.WriteLine(Invariant($"Generation: {_generated} tokens, {Rate(Math.Max(0, _generated - 1), rest)} tokens-per-sec"));
+        using var process = Process.GetCurrentProcess();
+        output.WriteLine(Invariant($"Peak memory: {process.PeakWorkingSet64 / 1e9:0.000} GB"));
+        QuantFormat format = model.MainFormat;
+        output.WriteLine(Invariant(
+            $"Kernels: {model.Context.GetTier(format)} for {QuantCodec.Get(format).Name}, {model.Context.Options.MaxThreads} threads"));
+    }
+
+    // The first token comes with the prompt, so it counts there.
+    private static string Rate(int tokens, TimeSpan time) => time <= TimeSpan.Zero || tokens == 0 ? "-" : Invariant($"{tokens / time.TotalSeconds:0.000}");
+}
