@@ -109,13 +109,12 @@ internal static unsafe class Avx256FlatTile<TLayout, TDot>
                 if (TRows.Count > 5) { i5a = TDot.End(i5a, s5a); i5b = TDot.End(i5b, s5b); }
             }
 
-            Vector256<float> scale, term;
-            scale = Spread(scales); term = Spread(terms); Add(factors, scale, term, i0a, sums); Add(factors + other, scale, term, i0b, sums + 8);
-            if (TRows.Count > 1) { scale = Spread(scales + 4); term = Spread(terms + 4); Add(factors, scale, term, i1a, sums + 16); Add(factors + other, scale, term, i1b, sums + 24); }
-            if (TRows.Count > 2) { scale = Spread(scales + 8); term = Spread(terms + 8); Add(factors, scale, term, i2a, sums + 32); Add(factors + other, scale, term, i2b, sums + 40); }
-            if (TRows.Count > 3) { scale = Spread(scales + 12); term = Spread(terms + 12); Add(factors, scale, term, i3a, sums + 48); Add(factors + other, scale, term, i3b, sums + 56); }
-            if (TRows.Count > 4) { scale = Spread(scales + 16); term = Spread(terms + 16); Add(factors, scale, term, i4a, sums + 64); Add(factors + other, scale, term, i4b, sums + 72); }
-            if (TRows.Count > 5) { scale = Spread(scales + 20); term = Spread(terms + 20); Add(factors, scale, term, i5a, sums + 80); Add(factors + other, scale, term, i5b, sums + 88); }
+            AddBoth(factors, scales, terms, i0a, i0b, sums);
+            if (TRows.Count > 1) { AddBoth(factors, scales + 4, terms + 4, i1a, i1b, sums + 16); }
+            if (TRows.Count > 2) { AddBoth(factors, scales + 8, terms + 8, i2a, i2b, sums + 32); }
+            if (TRows.Count > 3) { AddBoth(factors, scales + 12, terms + 12, i3a, i3b, sums + 48); }
+            if (TRows.Count > 4) { AddBoth(factors, scales + 16, terms + 16, i4a, i4b, sums + 64); }
+            if (TRows.Count > 5) { AddBoth(factors, scales + 20, terms + 20, i5a, i5b, sums + 80); }
             x = terms + row;
             factors += TLayout.HasMin ? 2 * Vector : Vector;
             if (block % 8 == 7)
@@ -146,6 +145,15 @@ internal static unsafe class Avx256FlatTile<TLayout, TDot>
     /// <summary>What the offset of the codes adds to every dot product, negated.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Start(byte* term) => Offset == 0 ? default : Vector256.Create(*(int*)term);
+
+    /// <summary>Adds a block of both panels to an activation row's sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddBoth(byte* factors, byte* scale, byte* term, Vector256<int> a, Vector256<int> b, float* sums)
+    {
+        Vector256<float> scales = Spread(scale), terms = Spread(term);
+        Add(factors, scales, terms, a, sums);
+        Add(factors + FactorBytes, scales, terms, b, sums + 8);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Add(byte* factors, Vector256<float> scale, Vector256<float> term, Vector256<int> dot, float* sum)

@@ -170,12 +170,12 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
                 x += row;
             }
 
-            Finish(factors, x, totals, m0a, outputs[0] + first); Finish(factors + other, x, totals + 8, m0b, outputs[0] + first + 8);
-            if (TRows.Count > 1) { Finish(factors, x + 4, totals + 16, m1a, outputs[1] + first); Finish(factors + other, x + 4, totals + 24, m1b, outputs[1] + first + 8); }
-            if (TRows.Count > 2) { Finish(factors, x + 8, totals + 32, m2a, outputs[2] + first); Finish(factors + other, x + 8, totals + 40, m2b, outputs[2] + first + 8); }
-            if (TRows.Count > 3) { Finish(factors, x + 12, totals + 48, m3a, outputs[3] + first); Finish(factors + other, x + 12, totals + 56, m3b, outputs[3] + first + 8); }
-            if (TRows.Count > 4) { Finish(factors, x + 16, totals + 64, m4a, outputs[4] + first); Finish(factors + other, x + 16, totals + 72, m4b, outputs[4] + first + 8); }
-            if (TRows.Count > 5) { Finish(factors, x + 20, totals + 80, m5a, outputs[5] + first); Finish(factors + other, x + 20, totals + 88, m5b, outputs[5] + first + 8); }
+            FinishBoth(factors, x, totals, m0a, m0b, outputs[0] + first);
+            if (TRows.Count > 1) { FinishBoth(factors, x + 4, totals + 16, m1a, m1b, outputs[1] + first); }
+            if (TRows.Count > 2) { FinishBoth(factors, x + 8, totals + 32, m2a, m2b, outputs[2] + first); }
+            if (TRows.Count > 3) { FinishBoth(factors, x + 12, totals + 48, m3a, m3b, outputs[3] + first); }
+            if (TRows.Count > 4) { FinishBoth(factors, x + 16, totals + 64, m4a, m4b, outputs[4] + first); }
+            if (TRows.Count > 5) { FinishBoth(factors, x + 20, totals + 80, m5a, m5b, outputs[5] + first); }
             x += row;
             factors += (3 * Vector) + other;
         }
@@ -194,7 +194,17 @@ internal static unsafe class Avx256Tile<TLayout, TDot>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddScaled(int* total, Vector256<int> sum, Vector256<int> scale) =>
-        (!IsScaled ? TDot.AddScaled(Vector256.Load(total), sum, scale) : IsBiased ? Vector256.Load(total) - sum : Vector256.Load(total) + sum).Store(total);
+        (!IsScaled ? TDot.AddScaled(Vector256.Load(total), sum, scale)
+            : IsBiased ? Vector256.Load(total) - sum
+            : Vector256.Load(total) + sum).Store(total);
+
+    /// <summary>Adds a unit of both panels to an activation row's outputs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FinishBoth(byte* factors, byte* x, int* totals, Vector256<int> a, Vector256<int> b, float* outputs)
+    {
+        Finish(factors, x, totals, a, outputs);
+        Finish(factors + FactorBytes, x, totals + 8, b, outputs + 8);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(byte* factors, byte* x, int* dot, Vector256<int> min, float* sum)
