@@ -79,10 +79,31 @@ public class QuantizationPlanTests
         Assert.That(Reason(tensor, requantize: false), Is.EqualTo(PlanReason.AlreadyQuantized));
         Assert.That(Reason(tensor, requantize: true), Is.EqualTo(PlanReason.Requested));
         Assert.That(Reason(integers, requantize: true), Is.EqualTo(PlanReason.NotFloat));
-        Assert.Throws<ArgumentException>(() => QuantizationPlan.Uniform([tensor], Codec("bf16")));
 
         static PlanReason Reason(IModelTensorSource tensor, bool requantize) =>
             QuantizationPlan.Uniform([tensor], Codec("q4_k"), requantize).Tensors[0].Reason;
+    }
+
+    [Test]
+    public void AFloatFormatChangesTheWeightsThatACodecWould()
+    {
+        PlannedTensor Planned(string name, string from, string to) =>
+            QuantizationPlan.Uniform([new StubTensor(name, [64, 256], Codec(from))], Codec(to)).Tensors[0];
+        Assert.That(Planned("m.weight", "f32", "bf16").Codec, Is.EqualTo(Codec("bf16")));
+        Assert.That(Planned("m.weight", "bf16", "bf16").Reason, Is.EqualTo(PlanReason.AlreadyFloat));
+        Assert.That(Planned("model.norm.weight", "f32", "bf16").Reason, Is.EqualTo(PlanReason.Role));
+    }
+
+    [Test]
+    public void KeepingChangesNothingAndKnowsTheMostFrequentFormat()
+    {
+        var plan = QuantizationPlan.Keep(
+            [new StubTensor("a.weight", [64, 256], Codec("q4_k")), new StubTensor("b.weight", [4, 256], Codec("f16")), new StubTensor("ids", [9], null)]);
+        Assert.That(plan.Codec, Is.EqualTo(Codec("q4_k")));
+        Assert.That(plan.Tensors.Select(tensor => tensor.Codec), Is.All.Null);
+        Assert.That(
+            plan.Tensors.Select(tensor => tensor.Reason),
+            Is.EqualTo([PlanReason.AlreadyQuantized, PlanReason.AlreadyFloat, PlanReason.NotFloat]));
     }
 
     private static QuantCodec Codec(string name) =>

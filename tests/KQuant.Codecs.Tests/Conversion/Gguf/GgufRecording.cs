@@ -5,22 +5,30 @@ using KQuant.TestKit;
 
 namespace KQuant.Codecs.Tests.Conversion;
 
-/// <summary>Writes what <c>fixtures/reference/llama-cpp.mjs</c> shows to llama.cpp; see there.</summary>
-[Explicit("Writes files for another program.")]
+/// <summary>
+/// Writes the files that <c>fixtures/reference/llama-cpp.mjs</c> shows to llama.cpp. All of them go to the folder that
+/// <c>KQUANT_RECORDING</c> names; without it, one goes to a temporary folder and is opened.
+/// </summary>
 public class GgufRecording
 {
     [Test]
-    public void WriteRandomCheckpoints()
+    public void RandomCheckpointsBecomeFiles()
     {
-        string folder = Environment.GetEnvironmentVariable("KQUANT_RECORDING")
-            ?? throw new InvalidOperationException("KQUANT_RECORDING names the folder to write to.");
-        foreach (string name in RandomCheckpoint.Names)
+        using var temporary = new TemporaryFolder();
+        string? recording = LlamaCppRecording.Folder;
+        foreach (string name in recording is null ? ["qwen2"] : RandomCheckpoint.Names)
         {
+            string folder = recording ?? temporary.Path, output = Path.Combine(folder, name + ".gguf");
             using var model = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create(name).Write(Path.Combine(folder, name))));
             var plan = QuantizationPlan.Uniform(model.Tensors, QuantCodec.Get(QuantFormat.F32));
-            ModelConverter.Convert(model, plan, Path.Combine(folder, name + ".gguf"), new ConversionOptions { Overwrite = true });
+            ModelConverter.Convert(model, plan, output, new ConversionOptions { Overwrite = true });
+            using GgufFile file = GgufFile.Open(output);
+            Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo(model.Tensors.Select(tensor => tensor.Name)));
         }
 
-        File.WriteAllText(Path.Combine(folder, "prompt.json"), $"[{string.Join(", ", RandomCheckpoint.Prompt(64))}]");
+        if (recording is not null)
+        {
+            File.WriteAllText(Path.Combine(recording, "prompt.json"), $"[{string.Join(", ", RandomCheckpoint.Prompt(64))}]");
+        }
     }
 }

@@ -9,6 +9,9 @@ internal static class LlamaCppRecording
     private static readonly JsonElement Root =
         JsonDocument.Parse(File.ReadAllBytes(RepositoryFiles.Fixture("reference", "llama-cpp.json"))).RootElement;
 
+    /// <summary>Where files for a new recording go; null in an ordinary run.</summary>
+    public static string? Folder { get; } = Environment.GetEnvironmentVariable("KQUANT_RECORDING");
+
     public static int[] Prompt { get; } = Integers(Root.GetProperty("prompt"));
 
     public static string[] Lines { get; } = [.. Root.GetProperty("lines").EnumerateArray().Select(line => line.GetString()!)];
