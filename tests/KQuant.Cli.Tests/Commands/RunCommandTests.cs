@@ -28,7 +28,7 @@ public class RunCommandTests
     {
         using var folder = new TemporaryFolder();
         string gguf = folder["model.gguf"];
-        Cli.Dequantize(TestModels.TinyDense, gguf, "--dtype", "bf16").MustSucceed();
+        Cli.Quantize(TestModels.TinyDense, "bf16", gguf).MustSucceed();
         CliResult result = Cli.Run("run", "--model", gguf, "--prompt", Text, "--raw", "--ignore-eos").MustSucceed();
         Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
     }

@@ -31,7 +31,7 @@ internal readonly record struct RunMode(int Seed = 0, bool FlushSubnormals = fal
 /// </summary>
 internal static unsafe class SoftwareDevice
 {
-    private static nint _library;
+    private static nint Library { get; set; }
 
     /// <summary>What was built; null where Metal itself is tested, or nothing.</summary>
     public static ShaderBuild? Build { get; private set; }
@@ -55,8 +55,8 @@ internal static unsafe class SoftwareDevice
     public static void Install(ShaderBuild build)
     {
         Build = build;
-        _library = NativeLibrary.Load(build.Device);
-        NativeLibrary.SetDllImportResolver(typeof(MetalBackend).Assembly, static (name, assembly, path) => _library);
+        Library = NativeLibrary.Load(build.Device);
+        NativeLibrary.SetDllImportResolver(typeof(MetalBackend).Assembly, static (name, assembly, path) => Library);
     }
 
     /// <summary>Skips a test that is about the emulation.</summary>
@@ -82,5 +82,5 @@ internal static unsafe class SoftwareDevice
         Marshal.FreeCoTaskMem(path);
     }
 
-    private static nint Export(string name) => NativeLibrary.GetExport(_library, name);
+    private static nint Export(string name) => NativeLibrary.GetExport(Library, name);
 }

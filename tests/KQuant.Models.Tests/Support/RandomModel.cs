@@ -49,7 +49,11 @@ internal sealed class RandomModel
                 HasOutputBias = true,
                 Rope = plain.Rope with
                 {
-                    Kind = RopeKind.Llama3, Factor = 8, LowFrequencyFactor = 1, HighFrequencyFactor = 4, OriginalContext = 64,
+                    Kind = RopeKind.Llama3,
+                    Factor = 8,
+                    LowFrequencyFactor = 1,
+                    HighFrequencyFactor = 4,
+                    OriginalContext = 64,
                 },
             },
             "linear" => plain with { Rope = plain.Rope with { Kind = RopeKind.Linear, Factor = 4 } },
@@ -66,7 +70,12 @@ internal sealed class RandomModel
             "qwen3moe" => Plain("qwen3moe") with { HasHeadNorms = true, Experts = Experts(normalizes: true, intermediate: 64) },
             "gemma2" => Plain("gemma2") with
             {
-                LayerCount = 4, TiesEmbedding = true, HasPostNorms = true, AttentionSoftCap = 50, LogitSoftCap = 30, Windows = [8, 0, 8, 0],
+                LayerCount = 4,
+                TiesEmbedding = true,
+                HasPostNorms = true,
+                AttentionSoftCap = 50,
+                LogitSoftCap = 30,
+                Windows = [8, 0, 8, 0],
             },
             "gemma3" => Plain("gemma3") with
             {

@@ -150,7 +150,11 @@ public class TokenizerTests
             ["decoder"] = JsonNode.Parse("""{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}"""),
             ["model"] = new JsonObject
             {
-                ["type"] = "BPE", ["unk_token"] = "<unk>", ["fuse_unk"] = true, ["byte_fallback"] = true, ["vocab"] = vocabulary,
+                ["type"] = "BPE",
+                ["unk_token"] = "<unk>",
+                ["fuse_unk"] = true,
+                ["byte_fallback"] = true,
+                ["vocab"] = vocabulary,
                 ["merges"] = JsonNode.Parse("""[["a", "b"], ["▁", "ab"], ["▁", "a"]]"""),
             },
         };

@@ -98,7 +98,10 @@ public sealed class RandomCheckpoint
             Make(
                 "llama", ("attention_bias", true), ("head_dim", 96), ("rope_theta", 10000.0), ("rope_scaling", new JsonObject
                 {
-                    ["rope_type"] = "llama3", ["factor"] = 8.0, ["low_freq_factor"] = 1.0, ["high_freq_factor"] = 4.0,
+                    ["rope_type"] = "llama3",
+                    ["factor"] = 8.0,
+                    ["low_freq_factor"] = 1.0,
+                    ["high_freq_factor"] = 4.0,
                     ["original_max_position_embeddings"] = 64,
                 })),
             TokenizerKind.Llama3);
@@ -134,7 +137,9 @@ public sealed class RandomCheckpoint
                 "phi3", ("sliding_window", null), ("original_max_position_embeddings", 256), ("max_position_embeddings", 1024),
                 ("rope_scaling", new JsonObject
                 {
-                    ["type"] = "longrope", ["short_factor"] = Factors(1 / 64.0), ["long_factor"] = Factors(1 / 4.0),
+                    ["type"] = "longrope",
+                    ["short_factor"] = Factors(1 / 64.0),
+                    ["long_factor"] = Factors(1 / 4.0),
                 })),
             TokenizerKind.SentencePiece);
     }

@@ -155,15 +155,24 @@ public static class TinyTokenizer
         };
         var config = new JsonObject
         {
-            ["bos_token"] = new JsonObject { ["content"] = "<s>" }, ["eos_token"] = "</s>", ["unk_token"] = "<unk>",
-            ["add_bos_token"] = true, ["add_eos_token"] = false, ["chat_template"] = Template,
+            ["bos_token"] = new JsonObject { ["content"] = "<s>" },
+            ["eos_token"] = "</s>",
+            ["unk_token"] = "<unk>",
+            ["add_bos_token"] = true,
+            ["add_eos_token"] = false,
+            ["chat_template"] = Template,
         };
         return (tokenizer, config);
     }
 
     private static JsonObject Added(int id, string content, bool special) => new()
     {
-        ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = !special,
+        ["id"] = id,
+        ["content"] = content,
+        ["single_word"] = false,
+        ["lstrip"] = false,
+        ["rstrip"] = false,
+        ["normalized"] = !special,
         ["special"] = special,
     };
 

@@ -17,14 +17,23 @@ internal static class JinjaMethods
         return body is null ? null : new JinjaFunction(name, body);
     }
 
-    private static Func<RenderContext, CallArguments, object?>? OfDict(JinjaDict dict, string name) => name switch
+    private static Func<RenderContext, CallArguments, object?>? OfDict(JinjaDict dict, string name)
     {
-        "items" => (context, _) => new JinjaView("dict_items", [.. Charged(context, dict.Pairs)]),
-        "keys" => (context, _) => new JinjaView("dict_keys", Charged(context, dict.Keys)),
-        "values" => (context, _) => new JinjaView("dict_values", Charged(context, dict.Values)),
-        "get" => (_, arguments) => dict.TryGet(arguments[0, "key"], out object? value) ? value : arguments.Get(1, "default", null),
-        "copy" => (context, _) => Copy(context, dict),
-        "update" => (context, arguments) =>
+        return name switch
+        {
+            "items" => (context, _) => new JinjaView("dict_items", [.. Charged(context, dict.Pairs)]),
+            "keys" => (context, _) => new JinjaView("dict_keys", Charged(context, dict.Keys)),
+            "values" => (context, _) => new JinjaView("dict_values", Charged(context, dict.Values)),
+            "get" => (_, arguments) => dict.TryGet(arguments[0, "key"], out object? value) ? value : arguments.Get(1, "default", null),
+            "copy" => (context, _) => Copy(context, dict),
+            "update" => Update,
+            "pop" => Pop,
+            "setdefault" => SetDefault,
+            "clear" => Clear,
+            _ => null,
+        };
+
+        object? Update(RenderContext context, CallArguments arguments)
         {
             Own(dict.IsInput, name);
             if (arguments.Positional.Count > 0)
@@ -38,8 +47,9 @@ internal static class JinjaMethods
 
             arguments.Named.ForEach(argument => dict[argument.Name] = argument.Value);
             return null;
-        },
-        "pop" => (_, arguments) =>
+        }
+
+        object? Pop(RenderContext _, CallArguments arguments)
         {
             Own(dict.IsInput, name);
             if (!dict.TryGet(arguments[0, "key"], out object? value))
@@ -49,8 +59,9 @@ internal static class JinjaMethods
 
             dict.Remove(arguments[0, "key"]);
             return value;
-        },
-        "setdefault" => (_, arguments) =>
+        }
+
+        object? SetDefault(RenderContext _, CallArguments arguments)
         {
             Own(dict.IsInput, name);
             if (!dict.TryGet(arguments[0, "key"], out object? value))
@@ -59,39 +70,53 @@ internal static class JinjaMethods
             }
 
             return value;
-        },
-        "clear" => (_, _) =>
+        }
+
+        object? Clear(RenderContext _, CallArguments __)
         {
             Own(dict.IsInput, name);
             dict.Clear();
             return null;
-        },
-        _ => null,
-    };
+        }
+    }
 
-    private static Func<RenderContext, CallArguments, object?>? OfList(JinjaList list, string name) => name switch
+    private static Func<RenderContext, CallArguments, object?>? OfList(JinjaList list, string name)
     {
-        "append" => (_, arguments) =>
+        return name switch
+        {
+            "append" => Append,
+            "extend" => Extend,
+            "insert" => Insert,
+            "pop" => Pop,
+            "reverse" => Reverse,
+            "copy" => (context, _) => new JinjaList(context.ToList(list)),
+            _ => OfSequence(list.Items, name),
+        };
+
+        object? Append(RenderContext _, CallArguments arguments)
         {
             Own(list.IsInput, name);
             list.Items.Add(arguments[0, "object"]);
             return null;
-        },
-        "extend" => (context, arguments) =>
+        }
+
+        object? Extend(RenderContext context, CallArguments arguments)
         {
             Own(list.IsInput, name);
             list.Items.AddRange(context.ToList(arguments[0, "iterable"]));
             return null;
-        },
-        "insert" => (context, arguments) =>
+        }
+
+        object? Insert(RenderContext context, CallArguments arguments)
         {
             Own(list.IsInput, name);
             long at = arguments.Integer(0, "index", 0);
             context.Step(list.Items.Count / 16);
             list.Items.Insert((int)Math.Clamp(at < 0 ? at + list.Items.Count : at, 0, list.Items.Count), arguments[1, "object"]);
             return null;
-        },
-        "pop" => (context, arguments) =>
+        }
+
+        object? Pop(RenderContext context, CallArguments arguments)
         {
             Own(list.IsInput, name);
             long at = arguments.Integer(0, "index", -1);
@@ -105,33 +130,39 @@ internal static class JinjaMethods
             object? value = list.Items[(int)at];
             list.Items.RemoveAt((int)at);
             return value;
-        },
-        "reverse" => (context, _) =>
+        }
+
+        object? Reverse(RenderContext context, CallArguments __)
         {
             Own(list.IsInput, name);
             context.Step(list.Items.Count);
             list.Items.Reverse();
             return null;
-        },
-        "copy" => (context, _) => new JinjaList(context.ToList(list)),
-        _ => OfSequence(list.Items, name),
-    };
+        }
+    }
 
-    private static Func<RenderContext, CallArguments, object?>? OfSequence(IReadOnlyList<object?> items, string name) => name switch
+    private static Func<RenderContext, CallArguments, object?>? OfSequence(IReadOnlyList<object?> items, string name)
     {
-        "index" => (context, arguments) =>
+        return name switch
+        {
+            "index" => Index,
+            "count" => Count,
+            _ => null,
+        };
+
+        object? Index(RenderContext context, CallArguments arguments)
         {
             context.Step(items.Count);
             int at = items.TakeWhile(item => !PythonCompare.AreEqual(item, arguments[0, "value"])).Count();
             return at < items.Count ? (long)at : throw new TemplateException("the value of index() is not in the list");
-        },
-        "count" => (context, arguments) =>
+        }
+
+        object? Count(RenderContext context, CallArguments arguments)
         {
             context.Step(items.Count);
             return (long)items.Count(item => PythonCompare.AreEqual(item, arguments[0, "value"]));
-        },
-        _ => null,
-    };
+        }
+    }
 
     private static JinjaDict Copy(RenderContext context, JinjaDict dict)
     {
