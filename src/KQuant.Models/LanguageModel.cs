@@ -44,7 +44,7 @@ public sealed partial class LanguageModel : IDisposable
         try
         {
             _transformer = new Transformer(
-                Config, _weights, _context, ContextLength, layer => Report(progress, layer), cancellation);
+                Config, _weights, _context, options.Backend, ContextLength, layer => Report(progress, layer), cancellation);
         }
         catch
         {

@@ -1,4 +1,5 @@
 using KQuant.Matmul;
+using KQuant.Matmul.Backends;
 
 namespace KQuant.Models;
 
@@ -24,6 +25,12 @@ public sealed record ModelOptions
 
     /// <summary>A context to share with other models; not disposed with this one. Null makes one.</summary>
     public MatmulContext? Context { get; init; }
+
+    /// <summary>
+    /// Where products with weights are computed, as far as it takes them; null for the processor, by <see cref="Context"/>. Everything
+    /// between the products stays on the processor. Not disposed with the model; it must live longer.
+    /// </summary>
+    public IMatmulBackend? Backend { get; init; }
 
     /// <summary>Tokens of a prompt that go through the model at once.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to less than 1 or more than 65,536.</exception>

@@ -25,10 +25,11 @@ internal sealed unsafe class ExpertWork(ModelConfig config) : IDisposable
     /// <param name="input">[rows][hidden].</param>
     /// <param name="output">As many values.</param>
     /// <param name="rows">Rows.</param>
+    /// <param name="products">Computes the products with the weights.</param>
     /// <param name="context">Threads.</param>
     /// <param name="cancellation">Ends it early.</param>
     public void Run(
-        ExpertLayer layer, ReadOnlySpan<float> input, Span<float> output, int rows, MatmulContext context, CancellationToken cancellation)
+        ExpertLayer layer, float* input, float* output, int rows, ModelProducts products, MatmulContext context, CancellationToken cancellation)
     {
         int pairs = rows * _experts.PerToken;
         if (_ids.Length < pairs)
@@ -38,7 +39,8 @@ internal sealed unsafe class ExpertWork(ModelConfig config) : IDisposable
         }
 
         Span<float> logits = _logits.Get((long)rows * _experts.Count);
-        layer.Router.Forward(input, logits, context, cancellation);
+        products.Multiply(layer.Router, input, _logits.Pointer, rows, cancellation);
+        products.Finish();
         for (int row = 0; row < rows; row++)
         {
             Choose(
@@ -48,21 +50,19 @@ internal sealed unsafe class ExpertWork(ModelConfig config) : IDisposable
         }
 
         ReadOnlySpan<int> ids = _ids.AsSpan(0, pairs);
-        Span<float> gate = _gate.Get((long)pairs * _experts.IntermediateSize);
-        Span<float> up = _up.Get((long)pairs * _experts.IntermediateSize);
-        layer.Gate.Forward(input, ids, gate, context, cancellationToken: cancellation);
-        layer.Up.Forward(input, ids, up, context, cancellationToken: cancellation);
-        _activation.Run(_gate.Pointer, _up.Pointer, pairs, _experts.IntermediateSize, context, cancellation);
-        Span<float> down = _down.Get((long)pairs * config.HiddenSize);
-        layer.Down.Forward(gate, ids, down, context, cancellationToken: cancellation);
-        fixed (float* target = output)
-        {
-            _sum.Run(_down.Pointer, _weights, target, rows, _experts.PerToken, config.HiddenSize, context, cancellation);
-        }
-
+        float* gate = _gate.Reserve((long)pairs * _experts.IntermediateSize);
+        float* up = _up.Reserve((long)pairs * _experts.IntermediateSize);
+        products.Multiply(layer.Gate, input, ids, gate, rows, cancellation);
+        products.Multiply(layer.Up, input, ids, up, rows, cancellation);
+        products.Finish();
+        _activation.Run(gate, up, pairs, _experts.IntermediateSize, context, cancellation);
+        float* down = _down.Reserve((long)pairs * config.HiddenSize);
+        products.Multiply(layer.Down, gate, ids, down, pairs, cancellation);
+        products.Finish();
+        _sum.Run(down, _weights, output, rows, _experts.PerToken, config.HiddenSize, context, cancellation);
         if (layer.SharedRouter is not null)
         {
-            AddShared(layer, input, output, rows, context, cancellation);
+            AddShared(layer, input, output, rows, products, context, cancellation);
         }
     }
 
@@ -102,21 +102,24 @@ internal sealed unsafe class ExpertWork(ModelConfig config) : IDisposable
     }
 
     private void AddShared(
-        ExpertLayer layer, ReadOnlySpan<float> input, Span<float> output, int rows, MatmulContext context, CancellationToken cancellation)
+        ExpertLayer layer, float* input, float* output, int rows, ModelProducts products, MatmulContext context, CancellationToken cancellation)
     {
-        Span<float> gate = _gate.Get((long)rows * _experts.SharedIntermediateSize);
-        Span<float> up = _up.Get((long)rows * _experts.SharedIntermediateSize);
-        layer.SharedGate!.Forward(input, gate, context, cancellation);
-        layer.SharedUp!.Forward(input, up, context, cancellation);
-        _activation.Run(_gate.Pointer, _up.Pointer, rows, _experts.SharedIntermediateSize, context, cancellation);
-        Span<float> shared = _shared.Get((long)rows * config.HiddenSize);
-        layer.SharedDown!.Forward(gate, shared, context, cancellation);
+        float* gate = _gate.Reserve((long)rows * _experts.SharedIntermediateSize);
+        float* up = _up.Reserve((long)rows * _experts.SharedIntermediateSize);
+        products.Multiply(layer.SharedGate!, input, gate, rows, cancellation);
+        products.Multiply(layer.SharedUp!, input, up, rows, cancellation);
+        products.Finish();
+        _activation.Run(gate, up, rows, _experts.SharedIntermediateSize, context, cancellation);
+        int width = config.HiddenSize;
+        Span<float> shared = _shared.Get((long)rows * width);
+        products.Multiply(layer.SharedDown!, gate, _shared.Pointer, rows, cancellation);
+        products.Finish();
         for (int row = 0; row < rows; row++)
         {
-            ReadOnlySpan<float> x = input.Slice(row * config.HiddenSize, config.HiddenSize);
+            var x = new ReadOnlySpan<float>(input + ((long)row * width), width);
             float share = 1 / (1 + MathF.Exp(-TensorPrimitives.Dot(x, layer.SharedRouter)));
-            Span<float> target = output.Slice(row * config.HiddenSize, config.HiddenSize);
-            TensorPrimitives.MultiplyAdd(shared.Slice(row * config.HiddenSize, config.HiddenSize), share, target, target);
+            var target = new Span<float>(output + ((long)row * width), width);
+            TensorPrimitives.MultiplyAdd(shared.Slice(row * width, width), share, target, target);
         }
     }
 

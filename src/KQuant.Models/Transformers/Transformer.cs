@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using KQuant.Codecs;
 using KQuant.Matmul;
+using KQuant.Matmul.Backends;
 using KQuant.Matmul.Layers;
 using KQuant.Models.Weights;
 
@@ -15,6 +16,7 @@ internal sealed unsafe class Transformer : IDisposable
 {
     private readonly ModelConfig _config;
     private readonly MatmulContext _context;
+    private readonly ModelProducts _products;
     private readonly QuantizedEmbedding _embedding;
     private readonly QuantizedLinear _head;
     private readonly float[] _finalNorm;
@@ -39,10 +41,17 @@ internal sealed unsafe class Transformer : IDisposable
     private int[] _positions = [];
 
     public Transformer(
-        ModelConfig config, ModelWeights weights, MatmulContext context, int contextLength, Action<int>? loaded, CancellationToken cancellation)
+        ModelConfig config,
+        ModelWeights weights,
+        MatmulContext context,
+        IMatmulBackend? backend,
+        int contextLength,
+        Action<int>? loaded,
+        CancellationToken cancellation)
     {
         _config = config;
         _context = context;
+        _products = new ModelProducts(context, backend);
         QuantizedTensor embedding = weights.Matrix("model.embed_tokens.weight", config.VocabularySize, config.HiddenSize);
         _embedding = new QuantizedEmbedding(embedding);
         _layers = new TransformerLayer[config.LayerCount];
@@ -86,6 +95,7 @@ internal sealed unsafe class Transformer : IDisposable
     {
         int rows = tokens.Length;
         int width = _config.HiddenSize;
+        _products.Forget();
         Prepare(rows, sequences);
         Span<float> stream = _stream.Get((long)rows * width);
         _embedding.Lookup(tokens, stream, _context, cancellation);
@@ -123,6 +133,7 @@ internal sealed unsafe class Transformer : IDisposable
         _rope.Dispose();
         _localRope.Dispose();
         _experts?.Dispose();
+        _products.Dispose();
     }
 
     private void Prepare(int rows, List<SequenceChunk> sequences)
@@ -157,37 +168,40 @@ internal sealed unsafe class Transformer : IDisposable
     private void Attend(int layer, int rows, List<SequenceChunk> sequences, CancellationToken cancellation)
     {
         TransformerLayer weights = _layers[layer];
-        ReadOnlySpan<float> input = _normed.Get((long)rows * _config.HiddenSize);
-        Span<float> queries = _queries.Get(rows * weights.Query.Outputs);
-        Span<float> keys = _keys.Get(rows * weights.Key.Outputs);
-        Span<float> values = _values.Get(rows * weights.Value.Outputs);
-        weights.Query.Forward(input, queries, _context, cancellation);
-        weights.Key.Forward(input, keys, _context, cancellation);
-        weights.Value.Forward(input, values, _context, cancellation);
+        float* input = _normed.Pointer;
+        float* queries = _queries.Reserve(rows * weights.Query.Outputs);
+        float* keys = _keys.Reserve(rows * weights.Key.Outputs);
+        float* values = _values.Reserve(rows * weights.Value.Outputs);
+        _products.Multiply(weights.Query, input, queries, rows, cancellation);
+        _products.Multiply(weights.Key, input, keys, rows, cancellation);
+        _products.Multiply(weights.Value, input, values, rows, cancellation);
+        _products.Finish();
         RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
-        _heads.Run(
-            layer, _queries.Pointer, _keys.Pointer, _values.Pointer, weights.QueryNorm, weights.KeyNorm, rope, _targets, rows, _context, cancellation);
-        Span<float> attended = _attended.Get(queries.Length);
-        _attention.Run(layer, sequences, _queries.Pointer, _attended.Pointer, _context, cancellation);
-        weights.Output.Forward(attended, _added.Get((long)rows * _config.HiddenSize), _context, cancellation);
+        _heads.Run(layer, queries, keys, values, weights.QueryNorm, weights.KeyNorm, rope, _targets, rows, _context, cancellation);
+        float* attended = _attended.Reserve(rows * weights.Query.Outputs);
+        _attention.Run(layer, sequences, queries, attended, _context, cancellation);
+        _products.Multiply(weights.Output, attended, _added.Pointer, rows, cancellation);
+        _products.Finish();
     }
 
     private void FeedForward(TransformerLayer weights, int rows, CancellationToken cancellation)
     {
-        ReadOnlySpan<float> input = _normed.Get((long)rows * _config.HiddenSize);
-        Span<float> output = _added.Get((long)rows * _config.HiddenSize);
+        float* input = _normed.Pointer;
+        float* output = _added.Pointer;
         if (weights.Experts is not null)
         {
-            _experts!.Run(weights.Experts, input, output, rows, _context, cancellation);
+            _experts!.Run(weights.Experts, input, output, rows, _products, _context, cancellation);
             return;
         }
 
-        Span<float> gate = _gate.Get((long)rows * _config.IntermediateSize);
-        Span<float> up = _up.Get((long)rows * _config.IntermediateSize);
-        weights.Gate!.Forward(input, gate, _context, cancellation);
-        weights.Up!.Forward(input, up, _context, cancellation);
-        _activation.Run(_gate.Pointer, _up.Pointer, rows, _config.IntermediateSize, _context, cancellation);
-        weights.Down!.Forward(gate, output, _context, cancellation);
+        float* gate = _gate.Reserve((long)rows * _config.IntermediateSize);
+        float* up = _up.Reserve((long)rows * _config.IntermediateSize);
+        _products.Multiply(weights.Gate!, input, gate, rows, cancellation);
+        _products.Multiply(weights.Up!, input, up, rows, cancellation);
+        _products.Finish();
+        _activation.Run(gate, up, rows, _config.IntermediateSize, _context, cancellation);
+        _products.Multiply(weights.Down!, gate, output, rows, cancellation);
+        _products.Finish();
     }
 
     private void Finish(ReadOnlySpan<int> outputRows, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
@@ -215,7 +229,12 @@ internal sealed unsafe class Transformer : IDisposable
             return;
         }
 
-        _head.Forward(normed, logits, _context, cancellation);
+        fixed (float* target = logits)
+        {
+            _products.Multiply(_head, _normed.Pointer, target, outputRows.Length, cancellation);
+            _products.Finish();
+        }
+
         if (_config.LogitSoftCap > 0)
         {
             TensorPrimitives.Divide(logits, _config.LogitSoftCap, logits);

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using KQuant.Cli.Chat;
 using KQuant.Codecs.Files;
+using KQuant.Metal;
 using KQuant.Models;
 using KQuant.Models.Generation;
 using KQuant.TestKit;
@@ -42,7 +43,21 @@ public class RunCommandTests
         Assert.That(lines[^4], Does.Match(@"^Prompt: \d+ tokens, [\d.]+ tokens-per-sec$"));
         Assert.That(lines[^3], Does.Match(@"^Generation: \d tokens, ([\d.]+|-) tokens-per-sec$"));
         Assert.That(lines[^2], Does.Match(@"^Peak memory: [\d.]+ GB$"));
-        Assert.That(lines[^1], Does.Match(@"^Kernels: \w+ for bf16, \d+ threads$"));
+        Assert.That(lines[^1], Does.Match(@"^Kernels: cpu \(\w+\) for bf16, \d+ threads$"));
+    }
+
+    [Test]
+    public void ADeviceThatIsNotThereIsSaid()
+    {
+        if (MetalBackend.IsSupported)
+        {
+            Assert.Ignore("This machine has a Metal device.");
+        }
+
+        string[] arguments = ["run", "--model", TestModels.TinyDense, "--prompt", Text, "--max-tokens", "2", "--device"];
+        Cli.Run([.. arguments, "metal"]).MustFail("--device is 'metal', but this machine has no Metal device.");
+        Assert.That(Cli.Run([.. arguments, "auto"]).MustSucceed().Output, Does.Match(@"Kernels: cpu \("));
+        Cli.Run([.. arguments, "cuda"]).MustFail("--device is 'cpu' or 'metal' or 'auto', not 'cuda'.", exitCode: 2);
     }
 
     [Test]

@@ -14,7 +14,7 @@ public class ArchitectureTests
         ["KQuant.Matmul"] = ["KQuant.Codecs"],
         ["KQuant.Metal"] = ["KQuant.Codecs", "KQuant.Matmul"],
         ["KQuant.Models"] = ["KQuant.Codecs", "KQuant.Matmul"],
-        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Models"],
+        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models"],
     };
 
     [Test]

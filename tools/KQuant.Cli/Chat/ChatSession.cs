@@ -64,7 +64,7 @@ internal sealed class ChatSession(
     public void Run(CancellationToken cancellation)
     {
         Reset();
-        output.WriteLine($"[kquant] chat with {PlainText.OneLine(model.Path)}; 'h' shows the commands, Ctrl-D or 'q' ends.");
+        output.WriteLine($"[kquant] chat with {PlainText.OneLine(model.Path)} on {RunStatistics.DeviceOf(model)}; 'h' shows the commands, Ctrl-D or 'q' ends.");
         try
         {
             while (true)

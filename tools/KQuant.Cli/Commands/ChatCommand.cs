@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using KQuant.Cli.Chat;
+using KQuant.Matmul.Backends;
 using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
@@ -27,7 +28,8 @@ internal static class ChatCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             TextWriter output = parsed.InvocationConfiguration.Output;
-            using LanguageModel model = arguments.Load(parsed, cancellationToken);
+            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             var history = new ChatHistory(ChatHistory.DefaultPath, isKept: !parsed.GetValue(noHistory) && !Console.IsInputRedirected);
             IChatInput input = Console.IsInputRedirected ? new PipedInput(Console.In) : new ConsoleInput(output, history, ChatSession.Complete);
             var settings = new ChatSettings(sampling.Read(parsed), parsed.GetValue(maxTokens));

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Files;
+using KQuant.Matmul.Backends;
 using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
@@ -48,7 +49,8 @@ internal static class LogitsCommand
             }
 
             int[]? given = parsed.GetValue(ids) is string list ? ParseIds(list) : null;
-            using LanguageModel model = arguments.Load(parsed, cancellationToken, needsTokenizer: given is null);
+            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using LanguageModel model = arguments.Load(parsed, device, cancellationToken, needsTokenizer: given is null);
             int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!);
             if (tokens.Length == 0)
             {

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using KQuant.Cli.Rendering;
 using KQuant.Matmul;
+using KQuant.Matmul.Backends;
+using KQuant.Metal;
 using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
@@ -10,6 +12,13 @@ internal sealed class ModelArguments
 {
     private readonly Option<string> _model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
     private readonly Option<int> _threads = CommonOptions.Threads();
+    private readonly Option<Device> _device = CommonOptions.Choice(
+        "--device",
+        "Where products with weights are computed: the processor, a GPU by Metal (which always takes activations in float32), or the GPU if "
+        + "there is one; 'cpu' if not given.",
+        ("cpu", Device.Cpu),
+        ("metal", Device.Metal),
+        ("auto", Device.Auto));
     private readonly Option<CacheFormat> _cache = CommonOptions.Choice(
         "--kv", "How keys and values are remembered; 'f32' if not given.", ("f32", CacheFormat.F32), ("f16", CacheFormat.F16));
     private readonly Option<ActivationPrecision> _activations = CommonOptions.Choice(
@@ -30,7 +39,7 @@ internal sealed class ModelArguments
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _threads, _cache, _activations, _conventions, _context, _chunk })
+        foreach (Option option in new Option[] { _model, _device, _threads, _cache, _activations, _conventions, _context, _chunk })
         {
             command.Options.Add(option);
         }
@@ -39,13 +48,29 @@ internal sealed class ModelArguments
     /// <summary>The path of the model.</summary>
     public string GetPath(ParseResult parsed) => parsed.GetValue(_model)!;
 
-    /// <summary>Loads the model.</summary>
-    public LanguageModel Load(ParseResult parsed, CancellationToken cancellation, bool needsTokenizer = true, MatmulContext? context = null) =>
-        Load(parsed, GetPath(parsed), cancellation, needsTokenizer, context);
+    /// <summary>Opens the GPU that was asked for; null for the processor.</summary>
+    public IMatmulBackend? OpenDevice(ParseResult parsed) => parsed.GetValue(_device) switch
+    {
+        Device.Cpu => null,
+        _ when MetalBackend.IsSupported => MetalBackend.Create(),
+        Device.Auto => null,
+        _ => throw new CommandException("--device is 'metal', but this machine has no Metal device."),
+    };
 
-    /// <summary>Loads another model with the same options.</summary>
-    public LanguageModel Load(
-        ParseResult parsed, string path, CancellationToken cancellation, bool needsTokenizer = true, MatmulContext? context = null)
+    /// <summary>Loads the model.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="device">What <see cref="OpenDevice"/> gave.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    /// <param name="needsTokenizer">Whether text goes in or out.</param>
+    public LanguageModel Load(ParseResult parsed, IMatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true) =>
+        Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation);
+
+    /// <summary>Loads a second model, for token ids alone, with the options and threads of the first.</summary>
+    public LanguageModel LoadBeside(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>
+        Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation);
+
+    private LanguageModel Load(
+        ParseResult parsed, string path, IMatmulBackend? device, MatmulContext? context, bool needsTokenizer, CancellationToken cancellation)
     {
         int threads = parsed.GetThreads(_threads);
         var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations) };
@@ -57,10 +82,18 @@ internal sealed class ModelArguments
             ChunkSize = parsed.GetValue(_chunk),
             Matmul = threads < 0 ? matmul : matmul with { MaxThreads = threads },
             Context = context,
+            Backend = device,
             LoadTokenizer = needsTokenizer,
         };
         LanguageModel? model = null;
         Progress.Show(_ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));
         return model!;
+    }
+
+    private enum Device
+    {
+        Cpu = 0,
+        Metal = 1,
+        Auto = 2,
     }
 }

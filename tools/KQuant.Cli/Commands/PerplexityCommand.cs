@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
+using KQuant.Matmul.Backends;
 using KQuant.Models;
 using KQuant.Models.Evaluation;
 using static System.FormattableString;
@@ -30,9 +31,10 @@ internal static class PerplexityCommand
         {
             string path = parsed.GetValue(file)!;
             string text = ReadText(path);
-            using LanguageModel model = arguments.Load(parsed, cancellationToken);
+            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             using LanguageModel? reference = parsed.GetValue(against) is string other
-                ? arguments.Load(parsed, other, cancellationToken, needsTokenizer: false, model.Context)
+                ? arguments.LoadBeside(model, parsed, other, cancellationToken)
                 : null;
             int[] tokens = model.Tokenizer.Encode(text, addSpecialTokens: false, parseSpecialTokens: false);
             var options = new PerplexityOptions

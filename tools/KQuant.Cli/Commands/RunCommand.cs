@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KQuant.Cli.Rendering;
+using KQuant.Matmul.Backends;
 using KQuant.Models;
 using KQuant.Models.Generation;
 using KQuant.Models.Templates;
@@ -48,7 +49,8 @@ internal static class RunCommand
             string text = parsed.GetValue(prompt)!;
             text = text == "-" ? Console.In.ReadToEnd() : text;
             bool isRaw = parsed.GetValue(raw);
-            using LanguageModel model = arguments.Load(parsed, cancellationToken);
+            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             int[] ids = isRaw || parsed.GetValue(noTemplate) || model.ChatTemplate is null
                 ? model.Tokenizer.Encode(text)
                 : EncodeChat(model, text, parsed.GetValue(system), variables);
