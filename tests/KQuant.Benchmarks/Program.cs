@@ -1,3 +1,11 @@
 using BenchmarkDotNet.Running;
+using KQuant.Benchmarks;
 
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+if (args is ["random-model", var folder])
+{
+    RandomModel.Write(folder);
+}
+else
+{
+    BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+}

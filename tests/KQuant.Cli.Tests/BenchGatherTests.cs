@@ -24,7 +24,7 @@ public class BenchGatherTests
                 speeds.Select(speed => $"{speed.GetProperty("codec")} {speed.GetProperty("threads")} {speed.GetProperty("tokens")}"),
                 Is.EqualTo(["q4_k 2 1", "q4_k 2 9", "bf16 2 1", "bf16 2 9"]));
             Assert.That(report.RootElement.GetProperty("packed").GetBoolean(), Is.EqualTo(prepacked));
-            foreach (string figure in (string[])["microseconds", "gflops", "expertGBps", "denseGflops"])
+            foreach (string figure in (string[])["microseconds", "gflops", "expert_gbps", "dense_gflops"])
             {
                 Assert.That(speeds.Select(speed => speed.GetProperty(figure).GetDouble()), Is.All.Positive, figure);
             }

@@ -18,7 +18,7 @@ public partial class ReadmeTests
     [
         ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["logits"], ["tokenize"], ["template"],
         ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
-        ["bench", "matmul"],
+        ["bench", "matmul"], ["bench", "model"],
     ];
 
     [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]

@@ -30,9 +30,5 @@ internal sealed record GatherSpeed(
     string Kernel,
     double Microseconds,
     double Gflops,
-    [property: JsonPropertyName("expertGBps")] double ExpertGBps,
+    [property: JsonPropertyName("expert_gbps")] double ExpertGBps,
     double DenseGflops);
-
-[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
-[JsonSerializable(typeof(GatherReport))]
-internal sealed partial class GatherReportJson : JsonSerializerContext;

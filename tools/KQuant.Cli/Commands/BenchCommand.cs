@@ -11,5 +11,6 @@ internal static class BenchCommand
         BenchGatherCommand.Create(),
         BenchLimitsCommand.Create(),
         BenchMatmulCommand.Create(),
+        BenchModelCommand.Create(),
     };
 }

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
 using KQuant.Cli.Benchmarks;
 using KQuant.Cli.Rendering;
+using KQuant.Cli.Reports;
 using KQuant.Codecs;
 
 namespace KQuant.Cli.Commands;
@@ -75,7 +75,7 @@ internal static class BenchGatherCommand
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
-                output.WriteLine(JsonSerializer.Serialize(report, GatherReportJson.Default.GatherReport));
+                ReportJson.Write(output, report, ReportJson.Default.GatherReport);
             }
             else
             {

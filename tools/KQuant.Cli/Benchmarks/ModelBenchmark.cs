@@ -1,0 +1,87 @@
+using KQuant.Matmul;
+using KQuant.Models;
+
+namespace KQuant.Cli.Benchmarks;
+
+/// <summary>Times a model: a prompt into an empty cache, and the tokens that follow it one by one.</summary>
+internal sealed class ModelBenchmark : IDisposable
+{
+    private readonly LanguageModel _model;
+    private readonly KeyValueCache _cache;
+    private readonly int[] _prompt;
+    private readonly int[] _following;
+    private readonly float[] _logits;
+    private readonly Contender _reading;
+    private readonly Contender _writing;
+
+    /// <summary>Loads the model.</summary>
+    /// <param name="path">Its path.</param>
+    /// <param name="threads">Threads.</param>
+    /// <param name="activations">What activations are turned into.</param>
+    /// <param name="promptTokens">Tokens of the prompt.</param>
+    /// <param name="tokens">Tokens that follow.</param>
+    /// <param name="cancellation">Ends it early.</param>
+    public ModelBenchmark(string path, int threads, ActivationPrecision activations, int promptTokens, int tokens, CancellationToken cancellation)
+    {
+        var options = new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxThreads = threads, Activations = activations } };
+        _model = LanguageModel.Load(path, options, cancellationToken: cancellation);
+        _cache = _model.CreateCache();
+        if (promptTokens + tokens > _model.ContextLength)
+        {
+            throw new ContextLengthException(promptTokens + tokens, _model.ContextLength);
+        }
+
+        var random = new Random(1);
+        int[] ids = [.. Enumerable.Range(0, promptTokens + tokens).Select(_ => random.Next(_model.Config.VocabularySize))];
+        (_prompt, _following) = (ids[..promptTokens], ids[promptTokens..]);
+        _logits = new float[_model.Config.VocabularySize];
+        _reading = new Contender($"{threads} threads, prompt", times => Repeat(times, Read, cancellation));
+        _writing = new Contender($"{threads} threads, tokens", times => Repeat(times, Write, cancellation));
+    }
+
+    /// <summary>The model.</summary>
+    public LanguageModel Model => _model;
+
+    /// <summary>What is to be timed.</summary>
+    public IEnumerable<Contender> Contenders => [_reading, _writing];
+
+    /// <summary>The speed, after the contest.</summary>
+    public ModelSpeed Speed => new(
+        _model.Context.Options.MaxThreads,
+        _model.Context.GetTier(_model.MainFormat).ToString(),
+        Math.Round(_prompt.Length / _reading.BestSeconds, 2),
+        Math.Round(_following.Length / _writing.BestSeconds, 2));
+
+    public void Dispose()
+    {
+        _cache.Dispose();
+        _model.Dispose();
+    }
+
+    private static void Repeat(int times, Action<CancellationToken> work, CancellationToken cancellation)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            work(cancellation);
+        }
+    }
+
+    private void Read(CancellationToken cancellation)
+    {
+        _cache.Clear();
+        _model.Forward(_prompt, _cache, _logits, cancellation);
+    }
+
+    private void Write(CancellationToken cancellation)
+    {
+        if (_cache.Length < _prompt.Length || !_cache.TryTruncate(_prompt.Length))
+        {
+            Read(cancellation);
+        }
+
+        foreach (int token in _following)
+        {
+            _model.Forward([token], _cache, _logits, cancellation);
+        }
+    }
+}
