@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using KQuant.Models.Transformers;
 using KQuant.TestKit;
 
@@ -11,24 +12,51 @@ public unsafe class AttentionKernelTests
     private static IEnumerable<string> Kernels => AttentionKernel.All.Where(kernel => kernel.IsSupported).Select(kernel => kernel.Name);
 
     [Test]
-    public void AgreeWithTheScalarOne([ValueSource(nameof(Kernels))] string name, [Values(1, 2, 15, 16, 33, 48, 64, 80, 96, 128)] int size)
+    public void AgreeWithTheScalarOne(
+        [ValueSource(nameof(Kernels))] string name,
+        [Values(1, 2, 15, 16, 33, 48, 64, 80, 96, 128)] int size,
+        [Values(1, 2, 4)] int rows,
+        [Values] CacheFormat format)
     {
         AttentionKernel kernel = AttentionKernel.All.Single(candidate => candidate.Name == name);
         const int count = 19;
         int stride = (size + 15) / 16 * 16;
-        float[] queries = Numbers.Gaussian(4 * size, 1), keys = Numbers.Gaussian(16 * size, 2), values = Numbers.Gaussian(count * stride, 3);
-        float[] weights = Numbers.Gaussian(4 * 32, 4), start = Numbers.Gaussian(4 * stride, 5);
-        float[] scores = new float[4 * 32], expectedScores = new float[4 * 32];
+        float[] queries = Numbers.Gaussian(rows * size, 1), weights = Numbers.Gaussian(rows * 32, 4), start = Numbers.Gaussian(rows * stride, 5);
+        byte[] keys = Store(Numbers.Gaussian(16 * size, 2), format), values = Store(Numbers.Gaussian(count * stride, 3), format);
+        float[] scores = new float[rows * 32], expectedScores = new float[rows * 32];
         float[] outputs = [.. start], expectedOutputs = [.. start];
-        fixed (float* q = queries, k = keys, v = values, w = weights, s = scores, es = expectedScores, o = outputs, eo = expectedOutputs)
+        fixed (float* q = queries, w = weights, s = scores, es = expectedScores, o = outputs, eo = expectedOutputs)
+        fixed (byte* k = keys, v = values)
         {
-            kernel.Score(q, size, k, size, s, 32);
-            Scalar.Score(q, size, k, size, es, 32);
-            kernel.Accumulate(w, 32, v, stride, count, o);
-            Scalar.Accumulate(w, 32, v, stride, count, eo);
+            kernel.Score(q, rows, new CacheSpan(k, format), size, s, 32);
+            Scalar.Score(q, rows, new CacheSpan(k, format), size, es, 32);
+            kernel.Accumulate(w, rows, 32, new CacheSpan(v, format), stride, count, o);
+            Scalar.Accumulate(w, rows, 32, new CacheSpan(v, format), stride, count, eo);
         }
 
         Assert.That(scores, Is.EqualTo(expectedScores).Within(1e-4));
         Assert.That(outputs, Is.EqualTo(expectedOutputs).Within(1e-4));
     }
+
+    [Test]
+    public void EveryHalfIsLoadedExactly([ValueSource(nameof(Kernels))] string name)
+    {
+        AttentionKernel kernel = AttentionKernel.All.Single(candidate => candidate.Name == name);
+        Half[] halves = [.. Enumerable.Range(0, 65_536).Select(bits => BitConverter.UInt16BitsToHalf((ushort)bits))];
+        var scores = new float[16];
+        float one = 1;
+        fixed (Half* source = halves)
+        fixed (float* target = scores)
+        {
+            for (int start = 0; start < halves.Length; start += 16)
+            {
+                kernel.Score(&one, 1, new CacheSpan(source + start, CacheFormat.F16), 1, target, 16);
+                Assert.That(scores, Is.EqualTo(halves[start..(start + 16)].Select(half => (float)half)), $"from {start:x4} on");
+            }
+        }
+    }
+
+    private static byte[] Store(float[] values, CacheFormat format) => format == CacheFormat.F32
+        ? MemoryMarshal.AsBytes(values.AsSpan()).ToArray()
+        : MemoryMarshal.AsBytes(Array.ConvertAll(values, value => (Half)value).AsSpan()).ToArray();
 }

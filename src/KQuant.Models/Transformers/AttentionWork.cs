@@ -12,7 +12,7 @@ internal sealed unsafe class AttentionWork : IParallelWork
     /// <summary>Rows of queries in a piece, which bounds its scratch memory.</summary>
     private const int QueryRows = 32;
 
-    /// <summary>Values that are widened at once.</summary>
+    /// <summary>Values that are widened at once, if a cache is not float32 and more than one call of a kernel needs them.</summary>
     private const int ValueRows = 256;
 
     private readonly ModelConfig _config;
@@ -65,10 +65,8 @@ internal sealed unsafe class AttentionWork : IParallelWork
             }
         }
 
-        context.Run(this, _pieces.Count, Scratch.Count(_config.HeadSize, PaddedRows, slots), products > 200_000, cancellation);
+        context.Run(this, _pieces.Count, Scratch.Count(_config.HeadSize, AttentionKernel.Pad(_tokensPerPiece * _group), slots), products > 200_000, cancellation);
     }
-
-    private int PaddedRows => ((_tokensPerPiece * _group) + AttentionKernel.Rows - 1) / AttentionKernel.Rows * AttentionKernel.Rows;
 
     public void RunPiece(int piece, Span<float> scratch)
     {
@@ -76,7 +74,7 @@ internal sealed unsafe class AttentionWork : IParallelWork
         LayerCache cache = work.Sequence.Cache.GetLayer(_layer);
         int total = work.Sequence.Cache.Length + work.Sequence.Count;
         int rows = work.Count * _group;
-        int paddedRows = (rows + AttentionKernel.Rows - 1) / AttentionKernel.Rows * AttentionKernel.Rows;
+        int paddedRows = AttentionKernel.Pad(rows);
         fixed (float* memory = scratch)
         {
             var areas = new Scratch(memory, _config.HeadSize, paddedRows, cache.CountSlots(total));
@@ -109,12 +107,12 @@ internal sealed unsafe class AttentionWork : IParallelWork
     {
         for (int block = range.Start / LayerCache.BlockSize; block * LayerCache.BlockSize < range.End; block++)
         {
-            float* keys = cache.GetKeys(head, block, areas.Wide);
-            for (int row = 0; row < rows; row += AttentionKernel.Rows)
+            CacheSpan keys = cache.GetKeys(head, block, rows > AttentionKernel.MaxRows ? areas.Wide : null);
+            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
             {
                 _kernel.Score(
                     areas.Queries + ((long)row * _config.HeadSize),
-                    _config.HeadSize,
+                    Math.Min(rows - row, AttentionKernel.MaxRows),
                     keys,
                     _config.HeadSize,
                     areas.Scores + (row * areas.ScoreStride) + (block * LayerCache.BlockSize),
@@ -156,11 +154,12 @@ internal sealed unsafe class AttentionWork : IParallelWork
         for (int start = range.Start; start < range.End; start += ValueRows)
         {
             int count = Math.Min(ValueRows, range.End - start);
-            float* values = cache.GetValues(head, start, count, areas.Wide);
-            for (int row = 0; row < rows; row += AttentionKernel.Rows)
+            CacheSpan values = cache.GetValues(head, start, count, rows > AttentionKernel.MaxRows ? areas.Wide : null);
+            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
             {
                 _kernel.Accumulate(
                     areas.Scores + (row * areas.ScoreStride) + start,
+                    Math.Min(rows - row, AttentionKernel.MaxRows),
                     areas.ScoreStride,
                     values,
                     cache.ValueStride,

@@ -86,18 +86,18 @@ internal sealed unsafe class LayerCache : IDisposable
         Grow((wanted + BlockSize - 1) / BlockSize * BlockSize);
     }
 
-    /// <summary>The keys of a block of slots, in float32.</summary>
+    /// <summary>The keys of a block of slots.</summary>
     /// <param name="head">Key and value head.</param>
     /// <param name="block">Number of the block.</param>
-    /// <param name="scratch">Room for a block; used when the cache is not float32.</param>
-    public float* GetKeys(int head, int block, float* scratch)
+    /// <param name="scratch">Room for a block in float32, which it is turned into; null to have it as it is stored.</param>
+    public CacheSpan GetKeys(int head, int block, float* scratch)
     {
         long offset = (((long)head * Capacity) + ((long)block * BlockSize)) * HeadSize;
         return Widen(_keys, offset, HeadSize * BlockSize, scratch);
     }
 
-    /// <summary>The values of consecutive slots, in float32, <see cref="ValueStride"/> apart.</summary>
-    public float* GetValues(int head, int slot, int count, float* scratch) =>
+    /// <summary>The values of consecutive slots, <see cref="ValueStride"/> apart; scratch as for <see cref="GetKeys"/>.</summary>
+    public CacheSpan GetValues(int head, int slot, int count, float* scratch) =>
         Widen(_values, (((long)head * Capacity) + slot) * ValueStride, count * ValueStride, scratch);
 
     /// <summary>Stores the key of a position.</summary>
@@ -144,15 +144,16 @@ internal sealed unsafe class LayerCache : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    private float* Widen(byte* memory, long offset, int count, float* scratch)
+    private CacheSpan Widen(byte* memory, long offset, int count, float* scratch)
     {
-        if (_format == CacheFormat.F32)
+        byte* stored = memory + (offset * ElementSize);
+        if (_format == CacheFormat.F32 || scratch is null)
         {
-            return (float*)memory + offset;
+            return new CacheSpan(stored, _format);
         }
 
-        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>((Half*)memory + offset, count), new Span<float>(scratch, count));
-        return scratch;
+        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(stored, count), new Span<float>(scratch, count));
+        return new CacheSpan(scratch, CacheFormat.F32);
     }
 
     private void Grow(int capacity)

@@ -7,16 +7,16 @@ internal sealed unsafe class ScalarAttentionKernel : AttentionKernel
 
     public override bool IsSupported => true;
 
-    public override void Score(float* queries, nint stride, float* keys, int size, float* scores, nint scoreStride)
+    public override void Score(float* queries, int rows, CacheSpan keys, int size, float* scores, nint scoreStride)
     {
-        for (int row = 0; row < Rows; row++)
+        for (int row = 0; row < rows; row++)
         {
             for (int position = 0; position < LayerCache.BlockSize; position++)
             {
                 float sum = 0;
                 for (int i = 0; i < size; i++)
                 {
-                    sum += queries[(row * stride) + i] * keys[(i * LayerCache.BlockSize) + position];
+                    sum += queries[(row * size) + i] * keys[(i * LayerCache.BlockSize) + position];
                 }
 
                 scores[(row * scoreStride) + position] = sum;
@@ -24,9 +24,9 @@ internal sealed unsafe class ScalarAttentionKernel : AttentionKernel
         }
     }
 
-    public override void Accumulate(float* weights, nint weightStride, float* values, int stride, int count, float* outputs)
+    public override void Accumulate(float* weights, int rows, nint weightStride, CacheSpan values, int stride, int count, float* outputs)
     {
-        for (int row = 0; row < Rows; row++)
+        for (int row = 0; row < rows; row++)
         {
             for (int position = 0; position < count; position++)
             {

@@ -1,4 +1,3 @@
-using KQuant.Matmul;
 using KQuant.Models;
 
 namespace KQuant.Cli.Benchmarks;
@@ -16,14 +15,12 @@ internal sealed class ModelBenchmark : IDisposable
 
     /// <summary>Loads the model.</summary>
     /// <param name="path">Its path.</param>
-    /// <param name="threads">Threads.</param>
-    /// <param name="activations">What activations are turned into.</param>
+    /// <param name="options">How.</param>
     /// <param name="promptTokens">Tokens of the prompt.</param>
     /// <param name="tokens">Tokens that follow.</param>
     /// <param name="cancellation">Ends it early.</param>
-    public ModelBenchmark(string path, int threads, ActivationPrecision activations, int promptTokens, int tokens, CancellationToken cancellation)
+    public ModelBenchmark(string path, ModelOptions options, int promptTokens, int tokens, CancellationToken cancellation)
     {
-        var options = new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxThreads = threads, Activations = activations } };
         _model = LanguageModel.Load(path, options, cancellationToken: cancellation);
         _cache = _model.CreateCache();
         if (promptTokens + tokens > _model.ContextLength)
@@ -35,6 +32,7 @@ internal sealed class ModelBenchmark : IDisposable
         int[] ids = [.. Enumerable.Range(0, promptTokens + tokens).Select(_ => random.Next(_model.Config.VocabularySize))];
         (_prompt, _following) = (ids[..promptTokens], ids[promptTokens..]);
         _logits = new float[_model.Config.VocabularySize];
+        int threads = _model.Context.Options.MaxThreads;
         _reading = new Contender($"{threads} threads, prompt", times => Repeat(times, Read, cancellation));
         _writing = new Contender($"{threads} threads, tokens", times => Repeat(times, Write, cancellation));
     }

@@ -22,11 +22,7 @@ internal static class BenchMatmulCommand
         Option<int[]> threads = CommonOptions.Numbers(
             "--threads", "Threads; may be given several times.", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024);
         Option<KernelTier[]> tier = CommonOptions.Tiers("The best tier that may be used.");
-        Option<ActivationPrecision> activations = CommonOptions.Choice(
-            "--activations",
-            "What activations are turned into; 'int8' if not given.",
-            ("int8", ActivationPrecision.Int8),
-            ("float32", ActivationPrecision.Float32));
+        Option<ActivationPrecision> activations = CommonOptions.Activations();
         var deterministic = new Option<bool>("--deterministic") { Description = "The same bits on every tier, for any number of rows and threads." };
         var prepacked = new Option<bool>("--prepacked") { Description = "Arrange the weights once in advance." };
         Option<int> rotated = CommonOptions.Number(

@@ -19,16 +19,13 @@ internal static class BenchModelCommand
         Option<int> tokens = CommonOptions.Number("--tokens", "Tokens that follow the prompt, one by one.", 64, 1, 1 << 20);
         Option<int[]> threads = CommonOptions.Numbers(
             "--threads", "Threads; may be given several times.", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024);
-        Option<ActivationPrecision> activations = CommonOptions.Choice(
-            "--activations",
-            "What activations are turned into before they meet quantized weights; 'int8' if not given.",
-            ("int8", ActivationPrecision.Int8),
-            ("f32", ActivationPrecision.Float32));
+        Option<ActivationPrecision> activations = CommonOptions.Activations();
+        Option<CacheFormat> cache = CommonOptions.Cache();
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command("model", "Measure a model: tokens of a prompt per second, and tokens that follow one by one.")
         {
-            path, promptTokens, tokens, threads, activations, rounds, json,
+            path, promptTokens, tokens, threads, activations, cache, rounds, json,
         };
 
         command.SetWork((parsed, cancellationToken) =>
@@ -39,13 +36,14 @@ internal static class BenchModelCommand
             {
                 foreach (int count in parsed.GetValue(threads)!)
                 {
+                    var options = new ModelOptions
+                    {
+                        LoadTokenizer = false,
+                        Matmul = new MatmulOptions { MaxThreads = count, Activations = parsed.GetValue(activations) },
+                        CacheFormat = parsed.GetValue(cache),
+                    };
                     benchmarks.Add(new ModelBenchmark(
-                        parsed.GetValue(path)!,
-                        count,
-                        parsed.GetValue(activations),
-                        parsed.GetValue(promptTokens),
-                        parsed.GetValue(tokens),
-                        cancellationToken));
+                        parsed.GetValue(path)!, options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), cancellationToken));
                 }
 
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];

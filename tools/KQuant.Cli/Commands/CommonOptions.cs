@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using KQuant.Codecs;
+using KQuant.Matmul;
+using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
 
@@ -60,6 +62,17 @@ internal static class CommonOptions
         "What to do with a block whose scale is beyond binary16: stop, or store infinity as ggml does; 'error' if not given.",
         ("error", ScaleOverflow.Error),
         ("keep", ScaleOverflow.Keep));
+
+    /// <summary><c>--activations int8|f32</c>.</summary>
+    public static Option<ActivationPrecision> Activations() => Choice(
+        "--activations",
+        "What activations are turned into before they meet quantized weights; 'int8' if not given.",
+        ("int8", ActivationPrecision.Int8),
+        ("f32", ActivationPrecision.Float32));
+
+    /// <summary><c>--kv f32|f16</c>.</summary>
+    public static Option<CacheFormat> Cache() => Choice(
+        "--kv", "How keys and values are remembered; 'f32' if not given.", ("f32", CacheFormat.F32), ("f16", CacheFormat.F16));
 
     /// <summary>An option that takes one of a few words; the first is what counts when it is not given, if it is the type's default.</summary>
     public static Option<T> Choice<T>(string name, string description, params (string Word, T Value)[] choices) => new(name)

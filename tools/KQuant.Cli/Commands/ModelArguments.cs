@@ -19,13 +19,8 @@ internal sealed class ModelArguments
         ("cpu", Device.Cpu),
         ("metal", Device.Metal),
         ("auto", Device.Auto));
-    private readonly Option<CacheFormat> _cache = CommonOptions.Choice(
-        "--kv", "How keys and values are remembered; 'f32' if not given.", ("f32", CacheFormat.F32), ("f16", CacheFormat.F16));
-    private readonly Option<ActivationPrecision> _activations = CommonOptions.Choice(
-        "--activations",
-        "What activations are turned into before they meet quantized weights; 'int8' if not given.",
-        ("int8", ActivationPrecision.Int8),
-        ("f32", ActivationPrecision.Float32));
+    private readonly Option<CacheFormat> _cache = CommonOptions.Cache();
+    private readonly Option<ActivationPrecision> _activations = CommonOptions.Activations();
     private readonly Option<ModelConventions> _conventions = CommonOptions.Choice(
         "--conventions",
         "Whose behaviour to follow where implementations disagree; 'file' is Hugging Face's for folders and llama.cpp's for GGUF.",
