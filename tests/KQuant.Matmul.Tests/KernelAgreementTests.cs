@@ -104,7 +104,7 @@ public class KernelAgreementTests
     {
         var kernel = (ProductKernel)kernelObject;
         var random = new Random(20260305 + (int)kernel.Format);
-        int n = (3 * kernel.Granule) + 5, k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 352 : 512;
+        int n = (3 * kernel.Granule) + 21, k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 352 : 512;
         foreach (int m in (int[])[1, Math.Min(3, kernel.MaxRows), Math.Min(9, kernel.MaxRows)])
         {
             using Product product = Create(kernel.Format, m, n, k, random);

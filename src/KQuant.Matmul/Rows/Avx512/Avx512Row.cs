@@ -14,7 +14,7 @@ internal static unsafe class Avx512Row<TFormat>
 {
     private const int Vector = 64;
 
-    /// <summary>Units whose small print is read together.</summary>
+    /// <summary>Units whose small print is read together, those of several weight rows if they are short.</summary>
     private const int Group = 16;
 
     private const int CacheLine = 64;
@@ -72,6 +72,8 @@ internal static unsafe class Avx512Row<TFormat>
         where TRows : struct, ITileRows
     {
         int unitBytes = UnitBytes;
+        int rowsPerRead = rowBytes == (nint)units * TFormat.BlockBytes ? RowsPerGroup(units) : 1;
+        Vector512<float> own = Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(rowsPerRead > 1 ? units : Group)).AsSingle();
         float* scales = (float*)scratch, mins = scales + (8 * Group);
         var print = (SmallPrint*)(mins + (8 * Group));
         *print = default;
@@ -80,19 +82,25 @@ internal static unsafe class Avx512Row<TFormat>
             Vector512<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
             byte* block = weights + (n * rowBytes);
             byte* group = x;
+            int lane = (n & (rowsPerRead - 1)) * units;
             for (int unit = 0; unit < units; unit += Group)
             {
                 int count = Math.Min(Group, units - unit);
-                TFormat.Read(block, count, print);
                 byte* codes = group;
                 group += TRows.Count * Group * unitBytes;
-                for (int r = 0; r < TRows.Count; r++, group += FactorBytes)
+                if (lane == 0)
                 {
-                    Scale(print, group, scales + (r * Group), mins + (r * Group), unit == 0);
+                    TFormat.Read(block, rowsPerRead == 1 ? count : Math.Min(Group, (weightRows - n) * units), print);
+                    for (int r = 0; r < TRows.Count; r++)
+                    {
+                        Scale(print, group + (r * FactorBytes), scales + (r * Group), mins + (r * Group), unit == 0);
+                    }
                 }
 
-                byte* unitScales = print->Scales;
-                for (float* scale = scales; scale < scales + count; scale++, unitScales += TFormat.ScaleBytes)
+                group += TRows.Count * FactorBytes;
+                byte* unitScales = print->Scales + (lane * TFormat.ScaleBytes);
+                float* end = scales + lane + count;
+                for (float* scale = scales + lane; scale < end; scale++, unitScales += TFormat.ScaleBytes)
                 {
                     for (int i = 0; i < TFormat.BlockBytes; i += CacheLine)
                     {
@@ -114,14 +122,14 @@ internal static unsafe class Avx512Row<TFormat>
                 }
             }
 
-            outputs[0][n] = Total(y0, mins);
-            if (TRows.Count > 1) outputs[1][n] = Total(y1, mins + Group);
-            if (TRows.Count > 2) outputs[2][n] = Total(y2, mins + (2 * Group));
-            if (TRows.Count > 3) outputs[3][n] = Total(y3, mins + (3 * Group));
-            if (TRows.Count > 4) outputs[4][n] = Total(y4, mins + (4 * Group));
-            if (TRows.Count > 5) outputs[5][n] = Total(y5, mins + (5 * Group));
-            if (TRows.Count > 6) outputs[6][n] = Total(y6, mins + (6 * Group));
-            if (TRows.Count > 7) outputs[7][n] = Total(y7, mins + (7 * Group));
+            outputs[0][n] = Total(y0, mins + lane, own);
+            if (TRows.Count > 1) outputs[1][n] = Total(y1, mins + lane + Group, own);
+            if (TRows.Count > 2) outputs[2][n] = Total(y2, mins + lane + (2 * Group), own);
+            if (TRows.Count > 3) outputs[3][n] = Total(y3, mins + lane + (3 * Group), own);
+            if (TRows.Count > 4) outputs[4][n] = Total(y4, mins + lane + (4 * Group), own);
+            if (TRows.Count > 5) outputs[5][n] = Total(y5, mins + lane + (5 * Group), own);
+            if (TRows.Count > 6) outputs[6][n] = Total(y6, mins + lane + (6 * Group), own);
+            if (TRows.Count > 7) outputs[7][n] = Total(y7, mins + lane + (7 * Group), own);
         }
     }
 
@@ -168,7 +176,11 @@ internal static unsafe class Avx512Row<TFormat>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Total(Vector512<float> y, float* mins) => Vector512.Sum(TFormat.MinPairs > 0 ? y + Vector512.Load(mins) : y);
+    private static float Total(Vector512<float> y, float* mins, Vector512<float> own) =>
+        Vector512.Sum(TFormat.MinPairs > 0 ? y + (Vector512.Load(mins) & own) : y);
+
+    /// <summary>How many weight rows a group holds.</summary>
+    private static int RowsPerGroup(int units) => units is 1 or 2 or 4 or 8 ? Group / units : 1;
 
     /// <summary>Arranges one activation row.</summary>
     public static void Arrange(sbyte* codes, short* sums, float* scales, int units, int row, int rows, byte* x)
@@ -194,6 +206,14 @@ internal static unsafe class Avx512Row<TFormat>
                 }
 
                 *((float*)(factors + (TFormat.MinPairs * Vector)) + u) = *scales++;
+            }
+
+            for (int repeated = count; repeated < RowsPerGroup(units) * count; repeated += count)
+            {
+                for (int p = 0; p <= TFormat.MinPairs; p++)
+                {
+                    new Span<int>(factors + (p * Vector), count).CopyTo(new Span<int>(factors + (p * Vector), Group)[repeated..]);
+                }
             }
 
             x += rows * FactorBytes;
