@@ -19,6 +19,9 @@ public sealed partial class LanguageModel : IDisposable
     /// <summary>First positions that a cache of limited size keeps.</summary>
     private const int KeptPositions = 4;
 
+    /// <summary>A limited cache has room for these and for something new.</summary>
+    private const int LeastCacheSize = 16;
+
     private readonly ModelWeights _weights;
     private readonly Transformer _transformer;
     private readonly MatmulContext _context;
@@ -148,9 +151,9 @@ public sealed partial class LanguageModel : IDisposable
     public KeyValueCache CreateCache(int maxSize = 0)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (maxSize != 0)
+        if (maxSize is not 0 and < LeastCacheSize)
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 16);
+            Throw.CacheTooSmall(nameof(maxSize), maxSize, LeastCacheSize);
         }
 
         var layers = new LayerCache[Config.LayerCount];

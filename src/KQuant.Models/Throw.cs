@@ -21,7 +21,7 @@ internal static class Throw
     public static void SharedCache(string name) => throw new ArgumentException("Two texts of a batch have the same cache.", name);
 
     [DoesNotReturn]
-    public static void NoTokens(string name) => throw new ArgumentException("There are no tokens to start from.", name);
+    public static void NoTokens(string name) => throw new ArgumentException("The text has no tokens to start from.", name);
 
     [DoesNotReturn]
     public static void WrongLogitLength(string name, long length, int vocabulary, long rows) => throw new ArgumentException(
@@ -30,6 +30,10 @@ internal static class Throw
     [DoesNotReturn]
     public static void WrongLength(string name, long length, long expected) =>
         throw new ArgumentException($"{name} has {length} values and should have {expected}.", name);
+
+    [DoesNotReturn]
+    public static void CacheTooSmall(string name, int size, int least) => throw new ArgumentOutOfRangeException(
+        name, $"A cache of {size} tokens is too small; it remembers at least {least}, or all with 0.");
 
     [DoesNotReturn]
     public static void NoTokenizer(string path) =>

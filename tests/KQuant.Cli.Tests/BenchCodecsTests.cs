@@ -119,7 +119,7 @@ public class BenchCodecsTests
         await source.CancelAsync();
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int exitCode = await CommandLine.RunAsync(["bench", "codecs", "--decode"], output, error, source.Token);
+        int exitCode = await CommandLine.RunAsync(["bench", "codecs", "--decode"], output, error, cancellationToken: source.Token);
         Assert.Multiple(() =>
         {
             Assert.That(exitCode, Is.EqualTo(130));

@@ -44,13 +44,14 @@ internal static class CommandLine
     /// <param name="args">The arguments of the process.</param>
     /// <param name="output">Where results go; the console if null.</param>
     /// <param name="error">Where messages go; the console if null.</param>
+    /// <param name="input">The standard input; the console's if null.</param>
     /// <param name="cancellationToken">Interrupts the command as Ctrl-C does.</param>
     /// <returns>One of <see cref="ExitCode"/>.</returns>
     public static async Task<int> RunAsync(
-        string[] args, TextWriter? output = null, TextWriter? error = null, CancellationToken cancellationToken = default)
+        string[] args, TextWriter? output = null, TextWriter? error = null, Stream? input = null, CancellationToken cancellationToken = default)
     {
         ParseResult command = CreateRoot().Parse(args);
-        var configuration = new InvocationConfiguration
+        var configuration = new CommandStreams(input)
         {
             EnableDefaultExceptionHandler = false,
 

@@ -21,7 +21,7 @@ internal static class CheckpointConfigReader
         bool isLlamaCpp = conventions == ModelConventions.LlamaCpp;
         int hiddenSize = values.Require("hidden_size");
         int heads = values.Require("num_attention_heads");
-        int layers = values.Require("num_hidden_layers");
+        int layers = ConfigLimits.CheckLayers(values.Path, "num_hidden_layers", values.Require("num_hidden_layers"));
         int headSize = GetHeadSize(values, family, hiddenSize, heads);
         int keyValueHeads = GetKeyValueHeads(values, family, heads);
         bool biases = family.ReadsBias && values.GetFlag("attention_bias", false);

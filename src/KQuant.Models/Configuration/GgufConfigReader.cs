@@ -35,7 +35,7 @@ internal sealed class GgufConfigReader
     private ModelConfig Read(GgufModel model)
     {
         int hiddenSize = Require("embedding_length");
-        int layers = Require("block_count");
+        int layers = ConfigLimits.CheckLayers(_path, Key("block_count"), Require("block_count"));
         int heads = Require("attention.head_count");
         int headSize = Count("attention.key_length") ?? (hiddenSize / heads);
         if (Count("attention.value_length") is int valueSize && valueSize != headSize)

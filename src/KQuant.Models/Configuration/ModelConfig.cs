@@ -125,12 +125,14 @@ public sealed record ModelConfig
     public static ModelConfig Read(IModelSource source, ModelConventions conventions = ModelConventions.FromFile)
     {
         ArgumentNullException.ThrowIfNull(source);
-        return source switch
+        ModelConfig config = source switch
         {
             ModelFolder folder => CheckpointConfigReader.Read(folder, conventions),
             GgufModel gguf => GgufConfigReader.Read(gguf, conventions),
             _ => throw new NotSupportedException($"{source.Path} is neither a checkpoint folder with a config.json nor a GGUF file."),
         };
+        ConfigLimits.Check(source.Path, config);
+        return config;
     }
 
     /// <summary>Positions that a layer sees, the own one included; 0 for all.</summary>

@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json.Nodes;
+using System.Text.Unicode;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
@@ -32,9 +34,7 @@ internal static class TemplateFiles
         string own = Path.Combine(folder, "chat_template.jinja");
         if (File.Exists(own))
         {
-            return new FileInfo(own).Length <= MaxFileBytes
-                ? (File.ReadAllText(own), null, variables)
-                : throw new ModelFormatException(own, $"the file has more than {MaxFileBytes} bytes");
+            return (ReadText(own), null, variables);
         }
 
         switch (config["chat_template"])
@@ -78,6 +78,19 @@ internal static class TemplateFiles
         }
 
         return (Text(metadata, GgufKey), Text(metadata, GgufKey + ".tool_use"), variables);
+    }
+
+    private static string ReadText(string path)
+    {
+        if (new FileInfo(path).Length > MaxFileBytes)
+        {
+            throw new ModelFormatException(path, $"the file has more than {MaxFileBytes} bytes");
+        }
+
+        byte[] text = File.ReadAllBytes(path);
+        return Utf8.IsValid(text)
+            ? Encoding.UTF8.GetString(text.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? text.AsSpan(3) : text)
+            : throw new ModelFormatException(path, "the file is not valid UTF-8");
     }
 
     private static string? Text(GgufMetadata metadata, string key) => metadata.ContainsKey(key) ? metadata.Get<string>(key) : null;

@@ -1,7 +1,6 @@
 namespace KQuant.Cli.Tests.Commands;
 
 /// <summary><c>kquant tokenize</c> and <c>kquant template</c>.</summary>
-[NonParallelizable]
 public class TextCommandTests
 {
     private const string Line = "It was \"dark\"\n<|im_end|>";
@@ -10,24 +9,24 @@ public class TextCommandTests
     public void LinesBecomeIdsAndIdsLines()
     {
         string json = "\"It was \\\"dark\\\"\\n<|im_end|>\"\n";
-        string ids = WithInput(json, "tokenize", "--model", TestModels.TinyDense, "--json").MustSucceed().Output;
+        string ids = Cli.RunWith(json, "tokenize", "--model", TestModels.TinyDense, "--json").MustSucceed().Output;
         Assert.That(ids, Does.StartWith("[").And.EndsWith(",2047]\n"));
-        string back = WithInput(ids, "tokenize", "--model", TestModels.TinyDense, "--json", "--decode").MustSucceed().Output;
+        string back = Cli.RunWith(ids, "tokenize", "--model", TestModels.TinyDense, "--json", "--decode").MustSucceed().Output;
         Assert.That(System.Text.Json.Nodes.JsonNode.Parse(back)!.GetValue<string>(), Is.EqualTo(Line));
     }
 
     [Test]
     public void PlainLines()
     {
-        string ids = WithInput("Mr. Holmes\n\nEmma\n", "tokenize", "--model", TestModels.TinyDense).MustSucceed().Output;
+        string ids = Cli.RunWith("Mr. Holmes\n\nEmma\n", "tokenize", "--model", TestModels.TinyDense).MustSucceed().Output;
         Assert.That(ids.Split('\n'), Has.Length.EqualTo(4));
         Assert.That(
-            WithInput(ids, "tokenize", "--model", TestModels.TinyDense, "--decode").MustSucceed().Output, Is.EqualTo("Mr. Holmes\n\nEmma\n"));
+            Cli.RunWith(ids, "tokenize", "--model", TestModels.TinyDense, "--decode").MustSucceed().Output, Is.EqualTo("Mr. Holmes\n\nEmma\n"));
     }
 
     [Test]
     public void WhatIsNoIdIsNamed() =>
-        WithInput("1 2\n3 x\n", "tokenize", "--model", TestModels.TinyDense, "--decode").MustFail("Line 2 of the input has 'x'");
+        Cli.RunWith("1 2\n3 x\n", "tokenize", "--model", TestModels.TinyDense, "--decode").MustFail("Line 2 of the input has 'x'");
 
     [Test]
     public void ATemplateIsRendered()
@@ -48,19 +47,5 @@ public class TextCommandTests
         using var folder = new TestKit.TemporaryFolder();
         File.WriteAllText(folder["m.json"], "{}");
         Cli.Run("template", "--model", TestModels.TinyDense, "--messages", folder["m.json"]).MustFail("neither a list of messages");
-    }
-
-    private static CliResult WithInput(string input, params string[] args)
-    {
-        TextReader before = Console.In;
-        Console.SetIn(new StringReader(input));
-        try
-        {
-            return Cli.Run(args);
-        }
-        finally
-        {
-            Console.SetIn(before);
-        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace KQuant.Cli.Tests;
@@ -36,11 +37,17 @@ internal sealed record CliResult(int ExitCode, string Output, string Error)
 /// <summary>Runs command lines inside the test process: the same as the real thing but for the process around it.</summary>
 internal static class Cli
 {
-    public static CliResult Run(params string[] args)
+    public static CliResult Run(params string[] args) => RunWith((byte[]?)null, args);
+
+    /// <summary>A command line with a standard input.</summary>
+    public static CliResult RunWith(string input, params string[] args) => RunWith(Encoding.UTF8.GetBytes(input), args);
+
+    /// <summary>A command line with bytes as its standard input; null for none.</summary>
+    public static CliResult RunWith(byte[]? input, params string[] args)
     {
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
-        int exitCode = CommandLine.RunAsync(args, output, error).GetAwaiter().GetResult();
+        int exitCode = CommandLine.RunAsync(args, output, error, input is null ? null : new MemoryStream(input)).GetAwaiter().GetResult();
         return new CliResult(exitCode, output.ToString(), error.ToString());
     }
 

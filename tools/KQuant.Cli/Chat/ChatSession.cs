@@ -165,9 +165,9 @@ internal sealed class ChatSession(
     {
         try
         {
-            _loaded = File.ReadAllText(path).TrimEnd('\n', '\r');
+            _loaded = Utf8Reader.ReadFile(path).TrimEnd('\n', '\r');
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        catch (Exception exception) when (exception is CommandException or IOException or UnauthorizedAccessException)
         {
             Say(exception.Message);
         }

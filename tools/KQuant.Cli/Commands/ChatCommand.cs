@@ -27,11 +27,12 @@ internal static class ChatCommand
         sampling.AddTo(command);
         command.SetWork((parsed, cancellationToken) =>
         {
-            TextWriter output = parsed.InvocationConfiguration.Output;
+            CommandStreams streams = parsed.GetStreams();
+            TextWriter output = streams.Output;
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
-            var history = new ChatHistory(ChatHistory.DefaultPath, isKept: !parsed.GetValue(noHistory) && !Console.IsInputRedirected);
-            IChatInput input = Console.IsInputRedirected ? new PipedInput(Console.In) : new ConsoleInput(output, history, ChatSession.Complete);
+            var history = new ChatHistory(ChatHistory.DefaultPath, isKept: !parsed.GetValue(noHistory) && !streams.IsInputPiped);
+            IChatInput input = streams.IsInputPiped ? new PipedInput(streams.Input) : new ConsoleInput(output, history, ChatSession.Complete);
             var settings = new ChatSettings(sampling.Read(parsed), parsed.GetValue(maxTokens));
             using var session = new ChatSession(
                 model, input, output, settings, history, parsed.GetValue(system), parsed.GetValue(maxKvSize));

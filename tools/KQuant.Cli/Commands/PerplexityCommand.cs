@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
 using KQuant.Matmul.Backends;
@@ -29,8 +28,7 @@ internal static class PerplexityCommand
         arguments.AddTo(command);
         command.SetWork((parsed, cancellationToken) =>
         {
-            string path = parsed.GetValue(file)!;
-            string text = ReadText(path);
+            string text = Utf8Reader.ReadFile(parsed.GetValue(file)!);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             using LanguageModel? reference = parsed.GetValue(against) is string other
@@ -49,23 +47,6 @@ internal static class PerplexityCommand
             Write(parsed, model, reference, tokens.Length, result!, parsed.GetValue(json));
         });
         return command;
-    }
-
-    private static string ReadText(string path)
-    {
-        if (!File.Exists(path))
-        {
-            throw new CommandException($"{path}: there is no such file.");
-        }
-
-        try
-        {
-            return new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(File.ReadAllBytes(path));
-        }
-        catch (DecoderFallbackException exception)
-        {
-            throw new CommandException($"{path} is not valid UTF-8 at byte {exception.Index}.");
-        }
     }
 
     private static void Write(

@@ -47,7 +47,7 @@ internal static class RunCommand
             TextWriter output = parsed.InvocationConfiguration.Output;
             JsonObject? variables = ParseVariables(parsed.GetValue(templateConfig));
             string text = parsed.GetValue(prompt)!;
-            text = text == "-" ? Console.In.ReadToEnd() : text;
+            text = text == "-" ? parsed.GetStreams().Input.ReadToEnd() : text;
             bool isRaw = parsed.GetValue(raw);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
@@ -63,14 +63,16 @@ internal static class RunCommand
                 IncludeSpecialTokens = parsed.GetValue(ignoreEos),
                 MaxCacheSize = parsed.GetValue(maxKvSize),
             };
-            if (!isRaw)
-            {
-                output.WriteLine(Line);
-            }
-
             var statistics = new RunStatistics();
+            bool isFirst = true;
             foreach (GeneratedToken token in model.Generate(ids, options, cancellationToken))
             {
+                if (isFirst && !isRaw)
+                {
+                    output.WriteLine(Line);
+                }
+
+                isFirst = false;
                 statistics.Add();
                 output.Write(token.Text);
                 output.Flush();
@@ -96,7 +98,7 @@ internal static class RunCommand
 
         try
         {
-            return JsonNode.Parse(json) as JsonObject ?? throw new CommandException("--chat-template-config is no JSON object.");
+            return JsonText.Parse(json) as JsonObject ?? throw new CommandException("--chat-template-config is no JSON object.");
         }
         catch (JsonException exception)
         {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KQuant.Cli.Rendering;
 using KQuant.Models.Templates;
 
 namespace KQuant.Cli.Commands;
@@ -25,7 +26,9 @@ internal static class TemplateCommand
             ChatTemplate template = ChatTemplate.Load(path) ?? throw new CommandException($"{path} has no chat template.");
             JsonObject variables = ReadConversation(parsed.GetValue(messages)!);
             ChatMessage[] conversation = [.. Messages(variables, parsed.GetValue(messages)!)];
-            JsonArray? tools = Take(variables, "tools") as JsonArray;
+            JsonArray? tools = Take(variables, "tools") is { } given
+                ? given as JsonArray ?? throw new CommandException($"{parsed.GetValue(messages)} has 'tools' that are no list.")
+                : null;
             parsed.InvocationConfiguration.Output.Write(
                 template.Render(conversation, tools, !parsed.GetValue(plain), variables, cancellationToken));
         });
@@ -36,7 +39,7 @@ internal static class TemplateCommand
     {
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path)) switch
+            return JsonText.Parse(Utf8Reader.ReadFile(path)) switch
             {
                 JsonArray list => new JsonObject { ["messages"] = list },
                 JsonObject whole when whole["messages"] is JsonArray => whole,
@@ -51,9 +54,21 @@ internal static class TemplateCommand
 
     private static IEnumerable<ChatMessage> Messages(JsonObject variables, string path)
     {
+        int number = 0;
         foreach (JsonNode? message in (JsonArray)Take(variables, "messages")!)
         {
-            yield return ChatMessage.FromJson(message as JsonObject ?? throw new CommandException($"{path} has a message that is no object."));
+            number++;
+            ChatMessage read;
+            try
+            {
+                read = ChatMessage.FromJson(message as JsonObject ?? throw new FormatException("A message is an object."));
+            }
+            catch (FormatException exception)
+            {
+                throw new CommandException($"{path}, message {number}: {exception.Message}");
+            }
+
+            yield return read;
         }
     }
 

@@ -21,14 +21,15 @@ internal static class TokenizeCommand
         {
             var tokenizer = Tokenizer.Load(parsed.GetValue(model)!);
             bool asJson = parsed.GetValue(json), special = !parsed.GetValue(plain);
-            TextWriter output = parsed.InvocationConfiguration.Output;
+            TextWriter output = parsed.GetStreams().Output;
+            TextReader input = parsed.GetStreams().Input;
             int number = 0;
-            while (Console.In.ReadLine() is string line)
+            while (input.ReadLine() is string line)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 number++;
                 output.WriteLine(parsed.GetValue(decode)
-                    ? Text(tokenizer.Decode(ReadIds(line, number, asJson), skipSpecialTokens: !special), asJson)
+                    ? Text(tokenizer.Decode(ReadIds(line, number, asJson, tokenizer.VocabularySize), skipSpecialTokens: !special), asJson)
                     : Ids(tokenizer.Encode(asJson ? ReadText(line, number) : line, addSpecialTokens: special), asJson));
             }
         });
@@ -45,21 +46,33 @@ internal static class TokenizeCommand
         {
             return JsonSerializer.Deserialize(line, ReportJson.Default.String) ?? throw new JsonException();
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
+            // The reader throws InvalidOperationException for half of a surrogate pair.
             throw new CommandException($"Line {number} of the input is no JSON string.");
         }
     }
 
-    private static int[] ReadIds(string line, int number, bool asJson)
+    private static int[] ReadIds(string line, int number, bool asJson, int vocabulary)
     {
-        string[] words = (asJson ? line.Trim().Trim('[', ']') : line).Split([' ', ',', '\t'], StringSplitOptions.RemoveEmptyEntries);
+        if (asJson)
+        {
+            line = line.Trim();
+            line = line is ['[', .. string list, ']'] ? list : throw new CommandException($"Line {number} of the input is no JSON array.");
+        }
+
+        string[] words = line.Split([' ', ',', '\t'], StringSplitOptions.RemoveEmptyEntries);
         var ids = new int[words.Length];
         for (int i = 0; i < words.Length; i++)
         {
             if (!int.TryParse(words[i], NumberStyles.None, CultureInfo.InvariantCulture, out ids[i]))
             {
                 throw new CommandException($"Line {number} of the input has '{words[i]}', which is no token id.");
+            }
+
+            if (ids[i] >= vocabulary)
+            {
+                throw new CommandException($"Line {number} of the input has {ids[i]}; the vocabulary has {vocabulary} tokens.");
             }
         }
 
