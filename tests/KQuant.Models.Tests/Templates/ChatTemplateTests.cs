@@ -44,6 +44,15 @@ public class ChatTemplateTests
         });
     }
 
+    [TestCase("{{ '<a>'|safe + '<b>' }}", "<a>&lt;b&gt;")]
+    [TestCase("{{ '<a>' + '<b>'|safe + t|tojson }}", "&lt;a&gt;<b>{&#34;k&#34;: &#34;&lt;&#34;}")]
+    [TestCase("{{ '<a>'|e|e ~ '<b>' }} {{ '<a>'|e|forceescape }}", "&lt;a&gt;<b> &amp;lt;a&amp;gt;")]
+    [TestCase("{% set s = '<%s>'|safe %}{{ s % '<' }} {{ s * 2 }} {{ s|upper + '>' }} {{ s == '<%s>' }} {{ s|length }}", "<&lt;> <%s><%s> <%S>&gt; True 4")]
+    [TestCase("{{ ['<', '<'] | map('e') | join('&') }} {{ ('<'|safe if true else '') + '<' }} {{ ('' or '<'|safe) + '<' }}", "&lt;&&lt; <&lt; <&lt;")]
+    [TestCase("{{ '<'|safe|replace('<', '>') + '<' }} {{ ('<'|safe).upper() }} {{ ('<a'|safe)[1] }}", ">< < a")]
+    public void MarkedTextsEscapeWhatIsAddedToThem(string source, string expected) => Assert.That(
+        ChatTemplate.Parse(source).RenderPlain(new JsonObject { ["t"] = new JsonObject { ["k"] = "<" } }), Is.EqualTo(expected));
+
     [Test]
     public void TheTinyModelsTemplate() => Assert.That(
         ChatTemplate.Load(RepositoryFiles.Fixture("models", "tiny-dense"))!.Render([new ChatMessage("user", "Hi"), new ChatMessage("assistant", "Yo")]),

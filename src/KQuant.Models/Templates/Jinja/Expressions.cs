@@ -8,7 +8,10 @@ internal abstract class Expression(int line)
     /// <summary>The line of the template, from 1.</summary>
     public int Line => line;
 
-    public object? Evaluate(RenderContext context, Scope scope)
+    public object? Evaluate(RenderContext context, Scope scope) => Markup.Unwrap(EvaluateMarked(context, scope));
+
+    /// <summary>The value as it is, which may be a <see cref="Markup"/>.</summary>
+    public object? EvaluateMarked(RenderContext context, Scope scope)
     {
         context.Step();
         return Compute(context, scope);
@@ -144,7 +147,7 @@ internal sealed class Call(int line, Expression target, ArgumentList arguments) 
 
 internal sealed class FilterCall(int line, Expression? target, string name, ArgumentList arguments) : Expression(line)
 {
-    protected override object? Compute(RenderContext context, Scope scope) => Apply(context, scope, target!.Evaluate(context, scope));
+    protected override object? Compute(RenderContext context, Scope scope) => Apply(context, scope, target!.EvaluateMarked(context, scope));
 
     /// <summary>Applies the filter, and those before it, to a value from elsewhere.</summary>
     public object? Apply(RenderContext context, Scope scope, object? value, bool isRoot = false)
@@ -154,7 +157,7 @@ internal sealed class FilterCall(int line, Expression? target, string name, Argu
             value = before.Apply(context, scope, value, isRoot: true);
         }
 
-        return JinjaFilters.Apply(context, name, value, arguments.Evaluate(context, scope, name));
+        return JinjaFilters.ApplyMarked(context, name, value, arguments.Evaluate(context, scope, name));
     }
 }
 
@@ -189,13 +192,13 @@ internal sealed class Binary(int line, string sign, Expression left, Expression 
 {
     protected override object? Compute(RenderContext context, Scope scope)
     {
-        object? x = left.Evaluate(context, scope);
+        object? x = left.EvaluateMarked(context, scope);
         if (sign is "and" or "or")
         {
-            return PythonText.IsTrue(x) == (sign == "or") ? x : right.Evaluate(context, scope);
+            return PythonText.IsTrue(Markup.Unwrap(x)) == (sign == "or") ? x : right.EvaluateMarked(context, scope);
         }
 
-        return JinjaOperators.Apply(context, sign, x, right.Evaluate(context, scope));
+        return JinjaOperators.ApplyMarked(context, sign, x, right.EvaluateMarked(context, scope));
     }
 }
 
@@ -236,7 +239,7 @@ internal sealed class Concatenation(int line, List<Expression> parts) : Expressi
 internal sealed class Conditional(int line, Expression test, Expression then, Expression? otherwise) : Expression(line)
 {
     protected override object? Compute(RenderContext context, Scope scope) =>
-        PythonText.IsTrue(test.Evaluate(context, scope)) ? then.Evaluate(context, scope)
-        : otherwise is not null ? otherwise.Evaluate(context, scope)
+        PythonText.IsTrue(test.Evaluate(context, scope)) ? then.EvaluateMarked(context, scope)
+        : otherwise is not null ? otherwise.EvaluateMarked(context, scope)
         : new Undefined($"the inline if-expression on line {Line} evaluated to false and no else section was defined.");
 }

@@ -59,7 +59,7 @@ internal static partial class JinjaFilters
             ? context.Charge(string.Concat(CodePoints.Split(text).Reverse()))
             : new JinjaGenerator(Enumerable.Reverse(context.ToList(value))),
         ["round"] = Round,
-        ["safe"] = (context, value, _) => PythonText.ToText(context, value),
+        ["safe"] = (context, value, _) => new Markup(PythonText.ToText(context, value)),
         ["select"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: false, wanted: true)),
         ["selectattr"] = (context, value, arguments) => new JinjaGenerator(Select(context, value, arguments, byAttribute: true, wanted: true)),
         ["slice"] = (context, value, arguments) => Slices(context, value, arguments),
@@ -79,9 +79,34 @@ internal static partial class JinjaFilters
     public static bool Exists(string name) => All.ContainsKey(name);
 
     public static object? Apply(RenderContext context, string name, object? value, CallArguments arguments) =>
-        All.TryGetValue(name, out Filter? filter)
-            ? filter(context, value, arguments)
-            : throw new TemplateException($"No filter named '{Codecs.Files.Printable.Shorten(name)}'.");
+        Markup.Unwrap(ApplyMarked(context, name, value, arguments));
+
+    /// <summary>A filter on a value that may be <see cref="Markup"/>, with a result that may be one.</summary>
+    public static object? ApplyMarked(RenderContext context, string name, object? value, CallArguments arguments)
+    {
+        if (!All.TryGetValue(name, out Filter? filter))
+        {
+            throw new TemplateException($"No filter named '{Codecs.Files.Printable.Shorten(name)}'.");
+        }
+
+        if (value is not Markup marked)
+        {
+            return filter(context, value, arguments);
+        }
+
+        if (name is "e" or "escape" or "safe")
+        {
+            return marked;
+        }
+
+        object? result = filter(context, marked.Text, arguments);
+        return result is string text && KeepsMark(name)
+            ? new Markup(text)
+            : result;
+    }
+
+    private static bool KeepsMark(string name) =>
+        name is "string" or "lower" or "upper" or "title" or "capitalize" or "trim" or "center" or "indent" or "d" or "default";
 
     private static object? Method(RenderContext context, object? value, string name, CallArguments arguments) =>
         StringMethods.Find(PythonText.ToText(context, value), name)!(context, arguments);
@@ -112,9 +137,7 @@ internal static partial class JinjaFilters
     private static object? Default(RenderContext context, object? value, CallArguments arguments) =>
         value is Undefined || (arguments.Flag(1, "boolean", false) && !PythonText.IsTrue(value)) ? arguments.Get(0, "default_value", "") : value;
 
-    private static string Escape(RenderContext context, object? value) => context.Charge(PythonText.ToText(context, value)
-        .Replace("&", "&amp;", StringComparison.Ordinal).Replace(">", "&gt;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal)
-        .Replace("'", "&#39;", StringComparison.Ordinal).Replace("\"", "&#34;", StringComparison.Ordinal));
+    private static Markup Escape(RenderContext context, object? value) => new(context.Charge(Markup.Escape(PythonText.ToText(context, value))));
 
     private static string Join(RenderContext context, object? value, CallArguments arguments)
     {

@@ -29,6 +29,18 @@ internal static class JinjaOperators
         };
     }
 
+    /// <summary>An operator on values that may be <see cref="Markup"/>.</summary>
+    public static object? ApplyMarked(RenderContext context, string sign, object? x, object? y) => (sign, x, y) switch
+    {
+        ("+", Markup, Markup or string) or ("+", string, Markup) => new Markup(Concatenate(context, Escaped(x), Escaped(y))),
+        ("*", Markup, long or bool) or ("*", long or bool, Markup) =>
+            new Markup((string)Apply(context, sign, Markup.Unwrap(x), Markup.Unwrap(y))!),
+        ("%", Markup format, JinjaTuple values) =>
+            new Markup(context.Charge(PythonFormat.Percent(context, format.Text, new JinjaTuple([.. values.Items.Select(EscapedValue)])))),
+        ("%", Markup format, _) => new Markup(context.Charge(PythonFormat.Percent(context, format.Text, EscapedValue(y)))),
+        _ => Apply(context, sign, Markup.Unwrap(x), Markup.Unwrap(y)),
+    };
+
     public static bool Compare(RenderContext context, string sign, object? x, object? y) => sign switch
     {
         "==" => PythonCompare.AreEqual(x, y),
@@ -40,6 +52,10 @@ internal static class JinjaOperators
         "<=" => PythonCompare.Order(x, y, sign) <= 0,
         _ => PythonCompare.Order(x, y, sign) >= 0,
     };
+
+    private static string Escaped(object? value) => value is Markup marked ? marked.Text : Markup.Escape((string)value!);
+
+    private static object? EscapedValue(object? value) => value is Markup or string ? Escaped(value) : value;
 
     private static string Concatenate(RenderContext context, string a, string b)
     {

@@ -10,6 +10,21 @@ namespace KQuant.Models.Templates;
 /// <param name="Problem">What the error says.</param>
 internal sealed record Undefined(string Problem);
 
+/// <summary>
+/// A text that <c>safe</c> or <c>escape</c> made (Python's <c>markupsafe.Markup</c>): what is added to it is escaped. It exists inside of
+/// expressions and in variables; whatever else takes a value takes its text.
+/// </summary>
+internal sealed record Markup(string Text)
+{
+    /// <summary>A value without the mark.</summary>
+    public static object? Unwrap(object? value) => value is Markup marked ? marked.Text : value;
+
+    /// <summary>A text with the five characters of HTML escaped.</summary>
+    public static string Escape(string text) => text
+        .Replace("&", "&amp;", StringComparison.Ordinal).Replace(">", "&gt;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal)
+        .Replace("'", "&#39;", StringComparison.Ordinal).Replace("\"", "&#34;", StringComparison.Ordinal);
+}
+
 /// <summary>A list.</summary>
 internal sealed class JinjaList(List<object?> items, bool isInput = false)
 {

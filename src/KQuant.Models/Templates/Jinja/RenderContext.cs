@@ -81,11 +81,11 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, Cancellat
     public void LeaveMacro() => _macroDepth--;
 
     /// <summary>Evaluates an expression of a statement; an error gets the line of it.</summary>
-    public object? Evaluate(Expression expression, Scope scope)
+    public object? Evaluate(Expression expression, Scope scope, bool isMarked = false)
     {
         try
         {
-            return expression.Evaluate(this, scope);
+            return isMarked ? expression.EvaluateMarked(this, scope) : expression.Evaluate(this, scope);
         }
         catch (TemplateException exception) when (exception is { Line: 0, IsRaisedByTemplate: false })
         {

@@ -71,7 +71,7 @@ internal sealed class SetStatement(int line, Expression target, Expression value
 {
     public override Flow Execute(RenderContext context, Scope scope, StringBuilder output)
     {
-        Targets.Assign(context, scope, target, context.Evaluate(value, scope));
+        Targets.Assign(context, scope, target, context.Evaluate(value, scope, isMarked: target is Variable));
         return Flow.Next;
     }
 }
@@ -84,7 +84,7 @@ internal sealed class CaptureStatement(int line, Expression? target, FilterCall?
         var captured = new StringBuilder();
         Flow flow = body.Execute(context, new Scope(scope), captured);
         object? value = context.Charge(captured.ToString());
-        value = filter is null ? value : filter.Apply(context, scope, value, isRoot: true);
+        value = filter is null ? value : Markup.Unwrap(filter.Apply(context, scope, value, isRoot: true));
         if (target is null)
         {
             context.Write(output, PythonText.ToText(context, value));
