@@ -1,10 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using KQuant.Cli.Chat;
 using KQuant.Codecs.Files;
 using KQuant.Metal;
-using KQuant.Models;
-using KQuant.Models.Generation;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests;
@@ -106,55 +103,4 @@ public class RunCommandTests
         Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", "1,x", "-o", folder["l.npy"]).MustFail("'x'");
         Cli.Run("logits", "--model", TestModels.TinyDense, "-o", folder["l.npy"]).MustFail("either --prompt or --ids", exitCode: 2);
     }
-
-    [Test]
-    public void AChatRemembersAndRunsCommands()
-    {
-        using LanguageModel model = LanguageModel.Load(TestModels.TinyMoe);
-        using var output = new StringWriter { NewLine = "\n" };
-        using var folder = new TemporaryFolder();
-        var history = new ChatHistory(folder["cache/history"], isKept: true);
-        var settings = new ChatSettings(SamplingOptions.Greedy, 5);
-        var input = new PipedInput(new StringReader("Hello\nHow are you?\n/temp\n/temp x\n/temp 0.5\n/sampling\n/nonsense\nr\nq\nnever\n"));
-        using (var session = new ChatSession(model, input, output, settings, history, "Be kind.", 0))
-        {
-            session.Run(default);
-        }
-
-        string text = output.ToString();
-        Assert.That(text, Does.Contain("[kquant] temp=0\n").And.Contain("needs a float").And.Contain("temp=0.5 (next response)").And.Contain("top-k=0"));
-        Assert.That(text, Does.Contain("[kquant] The command list:").And.Contain("chat reset"));
-        Assert.That(settings.Sampling.Temperature, Is.EqualTo(0.5f));
-        Assert.That(File.ReadAllLines(folder["cache/history"]), Is.EqualTo(["Hello", "How are you?", "/temp", "/temp x", "/temp 0.5", "/sampling", "/nonsense", "r"]));
-    }
-
-    [Test]
-    public void LinesAreEdited()
-    {
-        var line = new LineBuffer(["first", "second"], ChatSession.Complete);
-        line.Insert("/te");
-        line.Press(Key(ConsoleKey.Tab));
-        Assert.That(line.Text, Is.EqualTo("/temp"));
-        line.Press(Key(ConsoleKey.UpArrow));
-        line.Press(Key(ConsoleKey.UpArrow));
-        line.Press(Key(ConsoleKey.UpArrow));
-        Assert.That(line.Text, Is.EqualTo("first"));
-        line.Press(Key(ConsoleKey.DownArrow));
-        line.Press(Key(ConsoleKey.DownArrow));
-        Assert.That(line.Text, Is.EqualTo("/temp"));
-        line.Press(Key(ConsoleKey.Home));
-        line.Press(Key(ConsoleKey.Delete));
-        line.Press(Key(ConsoleKey.End));
-        line.Press(Key(ConsoleKey.Backspace));
-        Assert.That(line.Text, Is.EqualTo("tem"));
-        line.Set("/p");
-        line.Press(Key(ConsoleKey.Tab));
-        Assert.That(line.Text, Is.EqualTo("/presence-penalty"));
-        line.Set("/to");
-        line.Press(Key(ConsoleKey.Tab));
-        line.Press(Key(ConsoleKey.Tab));
-        Assert.That(line.Choices, Is.EqualTo(["/top-p", "/top-k"]));
-    }
-
-    private static ConsoleKeyInfo Key(ConsoleKey key) => new('\0', key, shift: false, alt: false, control: false);
 }

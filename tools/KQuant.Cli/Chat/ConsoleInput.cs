@@ -3,19 +3,34 @@ namespace KQuant.Cli.Chat;
 /// <summary>Lines from a person at a console: editing, history, Tab.</summary>
 internal sealed class ConsoleInput(TextWriter output, ChatHistory history, Func<string, IReadOnlyList<string>> complete) : IChatInput
 {
+    private readonly KeyReader _keys = new(() => Console.ReadKey(intercept: true), () => Console.KeyAvailable);
+
     public string? ReadLine(string prompt, string text)
     {
         var line = new LineBuffer(history.Lines, complete);
         line.Set(text);
         bool before = Console.TreatControlCAsInput;
         Console.TreatControlCAsInput = true;
+        output.Write(KeyReader.Begin);
         try
         {
             while (true)
             {
                 Show(prompt, line);
-                ConsoleKeyInfo key = Console.ReadKey(intercept: true);
+                (ConsoleKeyInfo key, string? pasted) = _keys.Read();
+                if (pasted is not null)
+                {
+                    line.Insert(pasted);
+                    continue;
+                }
+
                 bool control = key.Modifiers.HasFlag(ConsoleModifiers.Control);
+                if (control && key.Key == ConsoleKey.L)
+                {
+                    output.Write("\u001b[2J\u001b[H");
+                    continue;
+                }
+
                 if (control && key.Key == ConsoleKey.C)
                 {
                     output.WriteLine();
@@ -44,17 +59,17 @@ internal sealed class ConsoleInput(TextWriter output, ChatHistory history, Func<
         }
         finally
         {
+            output.Write(KeyReader.End);
+            output.Flush();
             Console.TreatControlCAsInput = before;
         }
     }
 
-    // One row: of a longer line the part around the cursor.
+    // One row: of a longer line the part around the cursor. Who writes what is before the cursor again need not know how wide it is.
     private void Show(string prompt, LineBuffer line)
     {
-        int width = Math.Max(10, Console.WindowWidth - prompt.Length - 1);
-        int start = Math.Max(0, line.Cursor - width + 1);
-        string shown = line.Text[start..Math.Min(line.Text.Length, start + width)].Replace('\n', '\u23ce');
-        output.Write($"\r\u001b[K{prompt}{shown}\r\u001b[{prompt.Length + line.Cursor - start}C");
+        (string before, string after) = line.GetView(Math.Max(10, Console.WindowWidth - prompt.Length - 1));
+        output.Write($"\r\u001b[K{prompt}{before}{after}\r{prompt}{before}");
         output.Flush();
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace KQuant.Cli.Chat;
 
@@ -26,6 +27,30 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
         Cursor += text.Length;
     }
 
+    /// <summary>
+    /// What of the line is shown on one row: whole characters around the cursor, line breaks and other controls as signs.
+    /// </summary>
+    /// <param name="width">Cells of the row. Terminals disagree about widths; what may be wide counts as two.</param>
+    /// <returns>What is before the cursor and what follows.</returns>
+    public (string Before, string After) GetView(int width)
+    {
+        // Some of what follows stays in sight.
+        int kept = Math.Min(Text.Length - Cursor, width / 4);
+        int first = Cursor, end = Cursor, free = width - kept;
+        while (first > 0 && free - GetCells(Text, PreviousOf(first)) is >= 0 and int left)
+        {
+            (first, free) = (PreviousOf(first), left);
+        }
+
+        free += kept;
+        while (end < Text.Length && free - GetCells(Text, end) is >= 0 and int left)
+        {
+            (end, free) = (NextOf(end), left);
+        }
+
+        return (Visible(Text[first..Cursor]), Visible(Text[Cursor..end]));
+    }
+
     /// <summary>Does what a key asks for.</summary>
     public void Press(ConsoleKeyInfo key)
     {
@@ -33,12 +58,13 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
         bool control = key.Modifiers.HasFlag(ConsoleModifiers.Control);
         switch (key.Key)
         {
-            case ConsoleKey.LeftArrow: Cursor = Previous(); break;
-            case ConsoleKey.RightArrow: Cursor = Next(); break;
+            case ConsoleKey.LeftArrow: Cursor = control ? WordStart() : PreviousOf(Cursor); break;
+            case ConsoleKey.RightArrow: Cursor = control ? WordEnd() : NextOf(Cursor); break;
             case ConsoleKey.Home or ConsoleKey.A when key.Key == ConsoleKey.Home || control: Cursor = 0; break;
             case ConsoleKey.End or ConsoleKey.E when key.Key == ConsoleKey.End || control: Cursor = Text.Length; break;
-            case ConsoleKey.Backspace: Remove(Previous(), Cursor); break;
-            case ConsoleKey.Delete: Remove(Cursor, Next()); break;
+            case ConsoleKey.Backspace: Remove(PreviousOf(Cursor), Cursor); break;
+            case ConsoleKey.Delete: Remove(Cursor, NextOf(Cursor)); break;
+            case ConsoleKey.D when control: Remove(Cursor, NextOf(Cursor)); break;
             case ConsoleKey.U when control: Remove(0, Cursor); break;
             case ConsoleKey.K when control: Remove(Cursor, Text.Length); break;
             case ConsoleKey.W when control: Remove(WordStart(), Cursor); break;
@@ -46,7 +72,7 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
             case ConsoleKey.DownArrow: Recall(1); break;
             case ConsoleKey.Tab: Complete(); break;
             default:
-                if (!char.IsControl(key.KeyChar))
+                if (!char.IsControl(key.KeyChar) && !key.Modifiers.HasFlag(ConsoleModifiers.Alt))
                 {
                     Insert(key.KeyChar.ToString());
                 }
@@ -109,18 +135,53 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
     }
 
     // Cursors stand between what people see as characters.
-    private int Previous()
+    private int PreviousOf(int cursor)
     {
         int start = 0;
         foreach (int boundary in StringInfo.ParseCombiningCharacters(Text))
         {
-            start = boundary < Cursor ? boundary : start;
+            start = boundary < cursor ? boundary : start;
         }
 
         return start;
     }
 
-    private int Next() => Cursor == Text.Length ? Cursor : Cursor + StringInfo.GetNextTextElementLength(Text, Cursor);
+    private int NextOf(int cursor) => cursor == Text.Length ? cursor : cursor + StringInfo.GetNextTextElementLength(Text, cursor);
+
+    // From U+1100 on characters may be wide; what is counted too wide only moves the view earlier.
+    private static int GetCells(string text, int index) => text[index] < '\u1100' ? 1 : 2;
+
+    private static string Visible(string text)
+    {
+        if (!text.Any(char.IsControl))
+        {
+            return text;
+        }
+
+        var result = new StringBuilder();
+        foreach (char c in text)
+        {
+            result.Append(c switch { '\n' => '\u23CE', '\t' => ' ', < ' ' => (char)('\u2400' + c), _ => char.IsControl(c) ? '\u2421' : c });
+        }
+
+        return result.ToString();
+    }
+
+    private int WordEnd()
+    {
+        int at = Cursor;
+        while (at < Text.Length && char.IsWhiteSpace(Text[at]))
+        {
+            at++;
+        }
+
+        while (at < Text.Length && !char.IsWhiteSpace(Text[at]))
+        {
+            at++;
+        }
+
+        return at;
+    }
 
     private int WordStart()
     {

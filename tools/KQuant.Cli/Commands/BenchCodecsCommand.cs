@@ -64,7 +64,7 @@ internal static class BenchCodecsCommand
     {
         IReadOnlyList<DecodeSpeed>? decoded = null;
         IReadOnlyList<EncodeSpeed>? encoded = null;
-        Progress.Show(progress =>
+        Progress.Show("Measuring", progress =>
         {
             if (decodeTiers is not null)
             {

@@ -49,7 +49,7 @@ internal static class BenchGatherCommand
             var benchmark = new GatherBenchmark(
                 parsed.GetValue(experts), parsed.GetValue(rows), parsed.GetValue(columns), parsed.GetValue(top), parsed.GetValue(prepacked));
             var speeds = new List<GatherSpeed>();
-            Progress.Show(progress =>
+            Progress.Show("Measuring", progress =>
             {
                 foreach (QuantCodec codec in measured)
                 {

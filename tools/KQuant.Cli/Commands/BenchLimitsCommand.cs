@@ -25,7 +25,7 @@ internal static class BenchLimitsCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             LimitsReport report = null!;
-            Progress.Show(progress => report = Measure(parsed.GetValue(threads)!, parsed.GetValue(rounds), progress, cancellationToken));
+            Progress.Show("Measuring", progress => report = Measure(parsed.GetValue(threads)!, parsed.GetValue(rounds), progress, cancellationToken));
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {

@@ -47,7 +47,7 @@ internal static class BenchMatmulCommand
             (int n, int k) = (parsed.GetValue(rows), parsed.GetValue(columns));
             var benchmark = new MatmulBenchmark(n, k, parsed.GetValue(prepacked), (long)parsed.GetValue(rotated) << 20, options);
             var speeds = new List<MatmulSpeed>();
-            Progress.Show(progress =>
+            Progress.Show("Measuring", progress =>
             {
                 foreach (QuantCodec codec in measured)
                 {

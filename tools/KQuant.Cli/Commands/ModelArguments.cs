@@ -81,7 +81,7 @@ internal sealed class ModelArguments
             LoadTokenizer = needsTokenizer,
         };
         LanguageModel? model = null;
-        Progress.Show(_ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));
+        Progress.Show("Loading", _ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));
         return model!;
     }
 

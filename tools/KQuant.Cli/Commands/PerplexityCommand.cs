@@ -43,7 +43,7 @@ internal static class PerplexityCommand
                 Against = reference,
             };
             PerplexityResult? result = null;
-            Progress.Show(show => result = PerplexityMeter.Measure(model, tokens, options, new Reporter(show), cancellationToken));
+            Progress.Show("Measuring", show => result = PerplexityMeter.Measure(model, tokens, options, new Reporter(show), cancellationToken));
             Write(parsed, model, reference, tokens.Length, result!, parsed.GetValue(json));
         });
         return command;

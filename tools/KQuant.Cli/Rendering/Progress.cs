@@ -6,8 +6,9 @@ namespace KQuant.Cli.Rendering;
 internal static class Progress
 {
     /// <summary>Runs work with a line that changes as it goes.</summary>
+    /// <param name="title">What it says at first: markup, and not empty.</param>
     /// <param name="work">Work, given what it calls to change the line.</param>
-    public static void Show(Action<Action<string>> work)
+    public static void Show(string title, Action<Action<string>> work)
     {
         if (Console.IsErrorRedirected)
         {
@@ -15,6 +16,6 @@ internal static class Progress
             return;
         }
 
-        Terminal.CreateErrorConsole().Status().Start("", context => work(text => context.Status(Markup.Escape(text))));
+        Terminal.CreateErrorConsole().Status().Start(title, context => work(text => context.Status(Markup.Escape(text))));
     }
 }
