@@ -14,7 +14,10 @@ public static class Mutation
         "18446744073709551615", "18446744073709551616", "1.0", "1e3", "00",
     ];
 
-    public static byte[] Apply(Random random, ReadOnlySpan<byte> original)
+    /// <param name="random">Chooses the damage.</param>
+    /// <param name="original">The file.</param>
+    /// <param name="startsWithLength">Whether the first eight bytes are the length of a text behind them, as in safetensors files.</param>
+    public static byte[] Apply(Random random, ReadOnlySpan<byte> original, bool startsWithLength = true)
     {
         byte[] bytes = original.ToArray();
         for (int i = random.Next(1, 4); i > 0 && bytes.Length > 0; i--)
@@ -39,7 +42,7 @@ public static class Mutation
                     bytes[at] = (byte)"{}[]\",:\\0a\0\xFF"[random.Next(12)];
                     break;
                 default:
-                    bytes = ReplaceNumber(random, bytes, at);
+                    bytes = ReplaceNumber(random, bytes, at, startsWithLength);
                     break;
             }
         }
@@ -48,9 +51,9 @@ public static class Mutation
     }
 
     /// <summary>
-    /// Replaces the decimal number at or behind a place, and adds one to the length in front, so that the header stays whole.
+    /// Replaces the decimal number at or behind a place, and corrects the length in front, so that the header stays whole.
     /// </summary>
-    private static byte[] ReplaceNumber(Random random, byte[] bytes, int at)
+    private static byte[] ReplaceNumber(Random random, byte[] bytes, int at, bool startsWithLength)
     {
         int start = bytes.AsSpan(at).IndexOfAnyInRange((byte)'0', (byte)'9');
         if (start < 0 || bytes.Length < 8)
@@ -69,6 +72,11 @@ public static class Mutation
             ? Numbers[random.Next(Numbers.Length)]
             : random.Next(100).ToString(CultureInfo.InvariantCulture);
         byte[] result = [.. bytes[..start], .. Encoding.ASCII.GetBytes(text), .. bytes[end..]];
+        if (!startsWithLength)
+        {
+            return result;
+        }
+
         long length = BitConverter.ToInt64(bytes) + text.Length - (end - start);
         BitConverter.TryWriteBytes(result, start < 8 ? BitConverter.ToInt64(result) : length);
         return result;

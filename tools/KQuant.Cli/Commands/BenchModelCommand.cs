@@ -47,7 +47,7 @@ internal static class BenchModelCommand
                 }
 
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];
-                Progress.Show(progress =>
+                Progress.Show("Measuring", progress =>
                 {
                     Contest.WarmUp(contenders, progress, cancellationToken);
                     Contest.Run(contenders, parsed.GetValue(rounds), TimeSpan.FromMilliseconds(10), progress, cancellationToken);

@@ -243,7 +243,7 @@ public class TokenizerExportTests
         using ModelFolder folder = ModelFolder.Open(model);
         for (int i = 0; i < cases; i++)
         {
-            File.WriteAllBytes(path, Mutation.Apply(random, original));
+            File.WriteAllBytes(path, Mutation.Apply(random, original, startsWithLength: false));
             try
             {
                 _ = GgufExport.Create(folder);

@@ -1,0 +1,104 @@
+using KQuant.Codecs;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.Models.Templates;
+using KQuant.Models.Tokenizers;
+using KQuant.TestKit;
+
+namespace KQuant.Models.Tests;
+
+/// <summary>Damaged models load or are refused with the exceptions that are promised, and nothing is allocated for what they claim.</summary>
+public class MutationTests
+{
+    private const int Cases = 250;
+    private const long AllocatedBytes = 256 << 20;
+
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void SetUp() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [Test]
+    public void Configs([Values("llama3", "mistral", "mixtral", "qwen2", "qwen3-moe", "gemma2", "gemma3", "phi3-longrope")] string name)
+    {
+        string model = RandomCheckpoint.Create(name).Write(_folder[name]);
+        Try(Path.Combine(model, "config.json"), int.MaxValue, name.Length, () =>
+        {
+            foreach (ModelConventions conventions in (ModelConventions[])[ModelConventions.HuggingFace, ModelConventions.LlamaCpp])
+            {
+                using LanguageModel loaded = LanguageModel.Load(model, new ModelOptions { LoadTokenizer = false, Conventions = conventions });
+            }
+        });
+    }
+
+    [Test]
+    public void TokenizersAndTemplates([Values("llama3", "mistral")] string name, [Values("tokenizer.json", "tokenizer_config.json")] string file)
+    {
+        string model = RandomCheckpoint.Create(name).Write(_folder[name]);
+
+        // Its special tokens follow the others, as in an embedding of this size.
+        TinyTokenizer.Write(model, name == "mistral" ? TokenizerKind.SentencePiece : TokenizerKind.Llama3, size: 271);
+        Try(Path.Combine(model, file), int.MaxValue, file.Length, () =>
+        {
+            var tokenizer = Tokenizer.Load(model);
+            tokenizer.Decode(tokenizer.Encode("The hello ab's 12\n<s><note>"));
+            _ = ChatTemplate.Load(model)?.Render([new ChatMessage("user", "Hi")]);
+        });
+    }
+
+    [Test]
+    public void GgufFiles([Values("llama3", "mistral", "mixtral", "gemma3", "phi3-longrope")] string name)
+    {
+        string path = _folder["model.gguf"];
+        using (var export = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create(name).Write(_folder[name]))))
+        {
+            ModelConverter.Convert(export, QuantizationPlan.Dequantize(export.Tensors, QuantCodec.Get(QuantFormat.BF16)), path);
+        }
+
+        int header;
+        using (GgufFile file = GgufFile.Open(path))
+        {
+            header = (int)file.Tensors.Min(tensor => tensor.Offset);
+        }
+
+        Try(path, header, name.Length, () =>
+        {
+            using LanguageModel loaded = LanguageModel.Load(path);
+            loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12\n<s><note>"));
+            _ = loaded.ChatTemplate?.Render([new ChatMessage("user", "Hi")]);
+        });
+    }
+
+    /// <summary>Damages the beginning of a file again and again.</summary>
+    private static void Try(string path, int length, int seed, Action load)
+    {
+        var random = new Random(seed);
+        byte[] original = File.ReadAllBytes(path);
+        length = Math.Min(length, original.Length);
+        Assert.That(load, Throws.Nothing, "undamaged");
+        for (int i = 0; i < Cases; i++)
+        {
+            byte[] damaged = [.. Mutation.Apply(random, original.AsSpan(0, length), startsWithLength: false), .. original.AsSpan(length)];
+            File.WriteAllBytes(path, damaged);
+            long before = GC.GetTotalAllocatedBytes();
+            try
+            {
+                load();
+            }
+            catch (Exception exception) when (exception is ModelFormatException or TemplateException)
+            {
+                Assert.That(exception.Message, Is.Not.Empty);
+            }
+            catch (Exception exception)
+            {
+                Assert.Fail($"case {i}: {exception}");
+            }
+
+            Assert.That(GC.GetTotalAllocatedBytes() - before, Is.LessThan(AllocatedBytes), $"case {i}");
+        }
+    }
+}
