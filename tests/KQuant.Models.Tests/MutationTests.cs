@@ -11,7 +11,7 @@ namespace KQuant.Models.Tests;
 /// <summary>Damaged models load or are refused with the exceptions that are promised, and nothing is allocated for what they claim.</summary>
 public class MutationTests
 {
-    private const int Cases = 250;
+    private const int Cases = 100;
     private const long AllocatedBytes = 256 << 20;
 
     private TemporaryFolder _folder = null!;
