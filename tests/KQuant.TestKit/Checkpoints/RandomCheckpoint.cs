@@ -142,6 +142,32 @@ public sealed class RandomCheckpoint
                     ["long_factor"] = Factors(1 / 4.0),
                 })),
             TokenizerKind.SentencePiece);
+
+        // At the end, because weights depend on the place.
+        yield return (
+            "phi3-long",
+            Make(
+                "phi3", ("sliding_window", null), ("original_max_position_embeddings", 128), ("rope_scaling", new JsonObject
+                {
+                    ["type"] = "longrope",
+                    ["short_factor"] = Factors(1 / 64.0),
+                    ["long_factor"] = Factors(1 / 4.0),
+                })),
+            TokenizerKind.SentencePiece);
+        yield return (
+            "phi3-partial",
+            Make("phi3", ("sliding_window", null), ("original_max_position_embeddings", 512), ("partial_rotary_factor", 0.75)),
+            TokenizerKind.SentencePiece);
+        yield return (
+            "qwen2-yarn",
+            Make(
+                "qwen2", ("use_sliding_window", false), ("tie_word_embeddings", true), ("rope_scaling", new JsonObject
+                {
+                    ["type"] = "yarn",
+                    ["factor"] = 4.0,
+                    ["original_max_position_embeddings"] = 64,
+                })),
+            TokenizerKind.Qwen2);
     }
 
     private static JsonArray Factors(double step) => [.. Enumerable.Range(0, 32).Select(i => (JsonNode)(1 + (step * i)))];

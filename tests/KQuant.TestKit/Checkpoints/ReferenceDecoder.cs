@@ -8,6 +8,9 @@ namespace KQuant.TestKit;
 /// </summary>
 public sealed class ReferenceDecoder
 {
+    /// <summary>The context of the recordings of llama.cpp.</summary>
+    private const int LlamaCppContext = 256;
+
     private readonly JsonObject _config;
     private readonly IReadOnlyDictionary<string, (int[] Shape, float[] Values)> _tensors;
     private readonly string _modelType;
@@ -191,7 +194,8 @@ public sealed class ReferenceDecoder
     private (double[] Frequencies, double Magnitude) Frequencies(bool isLocal)
     {
         double theta = isLocal ? Number("rope_local_base_freq", 1e4) : Number("rope_theta", 1e4);
-        double[] plain = [.. Enumerable.Range(0, _headSize / 2).Select(i => Math.Pow(theta, -2.0 * i / _headSize))];
+        int rotated = (int)(_headSize * Number("partial_rotary_factor", 1));
+        double[] plain = [.. Enumerable.Range(0, rotated / 2).Select(i => Math.Pow(theta, -2.0 * i / rotated))];
         if (isLocal || _config["rope_scaling"] is not JsonObject scaling)
         {
             return (plain, 1);
@@ -203,16 +207,29 @@ public sealed class ReferenceDecoder
                 return ([.. plain.Select(frequency => frequency / (double)scaling["factor"]!)], 1);
             case "llama3":
                 return ([.. plain.Select(frequency => Llama3(frequency, scaling))], 1);
+            case "yarn":
+                double all = (double)scaling["factor"]!;
+                return ([.. plain.Select((frequency, i) => Yarn(frequency, i, theta, rotated, scaling))], (0.1 * Math.Log(all)) + 1);
             case "longrope":
-                // Up to the original context the short factors hold.
+                // The short factors hold up to the original context; llama.cpp goes by the context it makes, not by the text.
                 double original = Integer("original_max_position_embeddings"), factor = Integer("max_position_embeddings") / original;
-                JsonArray factors = scaling["short_factor"]!.AsArray();
+                JsonArray factors = scaling[original < LlamaCppContext ? "long_factor" : "short_factor"]!.AsArray();
                 return ([.. plain.Select((frequency, i) => frequency / (double)factors[i]!)], Math.Sqrt(1 + (Math.Log(factor) / Math.Log(original))));
             case string other:
                 throw new NotSupportedException(other);
             default:
                 return (plain, 1);
         }
+    }
+
+    /// <summary>Dimensions that turn more than 32 times over the original context are left alone, those that turn less than once are divided.</summary>
+    private static double Yarn(double frequency, int i, double theta, int rotated, JsonObject scaling)
+    {
+        double original = (double)scaling["original_max_position_embeddings"]!;
+        double Dimension(double turns) => rotated * Math.Log(original / (turns * 2 * Math.PI)) / (2 * Math.Log(theta));
+        double low = Math.Max(0, Math.Floor(Dimension(32))), high = Math.Min(rotated - 1, Math.Ceiling(Dimension(1)));
+        double ramp = Math.Clamp((i - low) / Math.Max(0.001, high - low), 0, 1);
+        return (frequency / (double)scaling["factor"]! * ramp) + (frequency * (1 - ramp));
     }
 
     private static double Llama3(double frequency, JsonObject scaling)
