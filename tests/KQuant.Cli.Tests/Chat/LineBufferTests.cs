@@ -47,6 +47,8 @@ public class LineBufferTests
         line.Press(new ConsoleKeyInfo('f', ConsoleKey.F, shift: false, alt: true, control: false));
         line.Press(new ConsoleKeyInfo('\u001b', ConsoleKey.Escape, shift: false, alt: false, control: false));
         Assert.That(line.Text, Is.Empty, "keys without a meaning write nothing");
+        line.Press(new ConsoleKeyInfo('\u20AC', ConsoleKey.E, shift: false, alt: true, control: true));
+        Assert.That(line.Text, Is.EqualTo("\u20AC"), "AltGr writes");
     }
 
     [Test]

@@ -24,7 +24,7 @@ internal sealed class ConsoleInput(TextWriter output, ChatHistory history, Func<
                     continue;
                 }
 
-                bool control = key.Modifiers.HasFlag(ConsoleModifiers.Control);
+                bool control = LineBuffer.IsControl(key);
                 if (control && key.Key == ConsoleKey.L)
                 {
                     output.Write("\u001b[2J\u001b[H");

@@ -52,7 +52,7 @@ internal sealed class KeyReader(Func<ConsoleKeyInfo> read, Func<bool> isWaiting)
     private bool TryReadSequence(ConsoleKeyInfo key, out string sequence)
     {
         sequence = "";
-        bool isBracket = key.KeyChar == '[' && key.Modifiers.HasFlag(ConsoleModifiers.Alt);
+        bool isBracket = key.KeyChar == '[' && LineBuffer.IsAlt(key);
         if (!isBracket)
         {
             if (key.Key != ConsoleKey.Escape || !isWaiting())

@@ -18,6 +18,12 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
     /// <summary>What could be completed, when there is more than one possibility.</summary>
     public IReadOnlyList<string> Choices { get; private set; } = [];
 
+    /// <summary>Whether a key is pressed with Control. Both keys together are AltGr, which writes characters.</summary>
+    public static bool IsControl(ConsoleKeyInfo key) => Modifier(key) == ConsoleModifiers.Control;
+
+    /// <summary>Whether a key is pressed with Alt.</summary>
+    public static bool IsAlt(ConsoleKeyInfo key) => Modifier(key) == ConsoleModifiers.Alt;
+
     /// <summary>Puts other text in place, with the cursor behind it.</summary>
     public void Set(string text) => (Text, Cursor) = (text, text.Length);
 
@@ -55,7 +61,7 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
     public void Press(ConsoleKeyInfo key)
     {
         Choices = [];
-        bool control = key.Modifiers.HasFlag(ConsoleModifiers.Control);
+        bool control = IsControl(key);
         switch (key.Key)
         {
             case ConsoleKey.LeftArrow: Cursor = control ? WordStart() : PreviousOf(Cursor); break;
@@ -72,7 +78,7 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
             case ConsoleKey.DownArrow: Recall(1); break;
             case ConsoleKey.Tab: Complete(); break;
             default:
-                if (!char.IsControl(key.KeyChar) && !key.Modifiers.HasFlag(ConsoleModifiers.Alt))
+                if (!char.IsControl(key.KeyChar) && !IsAlt(key))
                 {
                     Insert(key.KeyChar.ToString());
                 }
@@ -80,6 +86,8 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
                 break;
         }
     }
+
+    private static ConsoleModifiers Modifier(ConsoleKeyInfo key) => key.Modifiers & (ConsoleModifiers.Control | ConsoleModifiers.Alt);
 
     private void Remove(int from, int to)
     {
