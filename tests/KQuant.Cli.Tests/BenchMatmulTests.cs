@@ -54,7 +54,7 @@ public class BenchMatmulTests
     public void OptionsReachTheContext()
     {
         CliResult result = Cli.Run(
-            [.. Small, "--m", "1", "--threads", "1", "--deterministic", "--activations", "float32", "--json"]).MustSucceed();
+            [.. Small, "--m", "1", "--threads", "1", "--deterministic", "--activations", "f32", "--json"]).MustSucceed();
 
         using JsonDocument report = JsonDocument.Parse(result.Output);
         Assert.That(report.RootElement.Flag("deterministic"), Is.True);
@@ -64,7 +64,7 @@ public class BenchMatmulTests
 
     [TestCase("--m is a number from 1 to 65536.", "--m", "0")]
     [TestCase("--threads is a number from 1 to 1024.", "--threads", "two")]
-    [TestCase("--activations is 'int8' or 'float32', not 'int4'.", "--activations", "int4")]
+    [TestCase("--activations is 'int8' or 'f32', not 'int4'.", "--activations", "int4")]
     public void WrongUsageIsTwo(string message, string option, string value)
     {
         CliResult result = Cli.Run("bench", "matmul", "--rounds", "1", option, value);
