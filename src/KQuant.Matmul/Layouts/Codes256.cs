@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace KQuant.Matmul.Layouts;
 
@@ -9,41 +8,58 @@ internal static unsafe class Codes256
 {
     /// <summary>The codes of a run of two blocks of a K-quant.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> Run<TLayout>(byte* a, byte* b, int run)
-        where TLayout : struct, IKLayout => Combine<TLayout>(
+    public static Vector256<byte> Run<TLayout, TDot>(byte* a, byte* b, int run)
+        where TLayout : struct, IKLayout
+        where TDot : struct, IDot256 => Combine<TLayout, TDot>(
             Pair(a, b, TLayout.LowByte(run)),
             TLayout.HighBits > 0 ? Pair(a, b, TLayout.HighByte(run)) : default,
-            run);
+            run,
+            LowPicker<TLayout, TDot>(run));
 
-    /// <summary>The codes of two consecutive runs, the first of them even, of a block of a K-quant.</summary>
+    /// <summary>
+    /// Reads the bytes with codes of eight runs of a block of a K-quant, from run 0 or 8 on: the low bits of every two runs, those that some
+    /// share only once, and the high bits of them all.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> Runs<TLayout>(byte* block, int run)
-        where TLayout : struct, IKLayout => Combine<TLayout>(
-            Vector256.Load(block + TLayout.LowByte(run)),
-            TLayout.HighBits > 0 ? Vector256.Load(block + TLayout.HighByte(run)) : default,
-            run);
+    public static void Load<TLayout>(
+        byte* block, int run, out Vector256<byte> low0, out Vector256<byte> low2, out Vector256<byte> low4, out Vector256<byte> low6, out Vector256<byte> high)
+        where TLayout : struct, IKLayout
+    {
+        int byte0 = TLayout.LowByte(run), byte2 = TLayout.LowByte(run + 2), byte4 = TLayout.LowByte(run + 4), byte6 = TLayout.LowByte(run + 6);
+        low0 = Vector256.Load(block + byte0);
+        low2 = byte2 == byte0 ? low0 : Vector256.Load(block + byte2);
+        low4 = byte4 == byte0 ? low0 : Vector256.Load(block + byte4);
+        low6 = byte6 == byte2 ? low2 : byte6 == byte4 ? low4 : Vector256.Load(block + byte6);
+        high = TLayout.HighBits == 0 ? default : Vector256.Load(block + TLayout.HighByte(run));
+    }
+
+    /// <summary>Puts the codes of two consecutive runs together, the first of them even.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Runs<TLayout, TDot>(Vector256<byte> low, Vector256<byte> high, int run, Vector256<byte> lowPicker)
+        where TLayout : struct, IKLayout
+        where TDot : struct, IDot256 => Combine<TLayout, TDot>(low, high, run, lowPicker);
 
     /// <summary>The first sixteen and the last sixteen codes of two blocks of a 32-wide codec, unsigned.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<TLayout>(byte* a, byte* b, out Vector256<byte> first, out Vector256<byte> second)
+    public static void Unpack<TLayout, TDot>(byte* a, byte* b, out Vector256<byte> first, out Vector256<byte> second)
         where TLayout : struct, IFlatLayout
+        where TDot : struct, IDot256
     {
-        first = Pair(a, b, TLayout.CodeByte);
+        Vector256<byte> codes = Pair(a, b, TLayout.CodeByte);
         if (TLayout.Bits == 8)
         {
+            first = codes;
             second = Pair(a, b, TLayout.CodeByte + 16);
             return;
         }
 
-        Vector256<byte> low = Vector256.Create((byte)15);
-        second = (first.AsUInt16() >>> 4).AsByte() & low;
-        first &= low;
+        first = TDot.Pick(codes, 0, TDot.Picker(0, 0, 4));
+        second = TDot.Pick(codes, 4, TDot.Picker(4, 0, 4));
         if (TLayout.Bits == 5)
         {
-            Vector256<byte> bits = Vector256.Create(
-                Vector128.Create(*(uint*)(a + TLayout.FifthByte)), Vector128.Create(*(uint*)(b + TLayout.FifthByte))).AsByte();
-            first |= FifthBits(bits, 0);
-            second |= FifthBits(bits, 0x0202020202020202);
+            Vector256<byte> bits = Pair(a, b, TLayout.FifthByte);
+            first |= TDot.FifthBits(bits, 0);
+            second |= TDot.FifthBits(bits, 2);
         }
     }
 
@@ -51,23 +67,25 @@ internal static unsafe class Codes256
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Pair(byte* a, byte* b, int first) => Vector256.Create(Vector128.Load(a + first), Vector128.Load(b + first));
 
+    /// <summary>Takes the low bits of the codes of a run out of bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> Combine<TLayout>(Vector256<byte> low, Vector256<byte> high, int run)
+    public static Vector256<byte> LowPicker<TLayout, TDot>(int run)
         where TLayout : struct, IKLayout
-    {
-        low = Right(low, TLayout.LowShift(run)) & Vector256.Create((byte)((1 << TLayout.LowBits) - 1));
-        if (TLayout.HighBits == 0)
-        {
-            return low;
-        }
+        where TDot : struct, IDot256 => TDot.Picker(TLayout.LowShift(run), 0, TLayout.LowBits);
 
-        high = Right(high, TLayout.HighShift(run) - TLayout.LowBits);
-        return low | (high & Vector256.Create((byte)(((1 << TLayout.HighBits) - 1) << TLayout.LowBits)));
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Combine<TLayout, TDot>(Vector256<byte> low, Vector256<byte> high, int run, Vector256<byte> lowPicker)
+        where TLayout : struct, IKLayout
+        where TDot : struct, IDot256
+    {
+        int right = TLayout.HighShift(run) - TLayout.LowBits;
+        low = TDot.Pick(low, TLayout.LowShift(run), lowPicker);
+        return TLayout.HighBits == 0 ? low : low | TDot.Pick(high, right, TDot.Picker(right, TLayout.LowBits, TLayout.HighBits));
     }
 
     /// <summary>Moves bits; what comes from other bytes is to be masked. Spelt out because the JIT makes immediate operands of literals only.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> Right(Vector256<byte> bytes, int bits) => bits switch
+    public static Vector256<byte> Right(Vector256<byte> bytes, int bits) => bits switch
     {
         -4 => (bytes.AsUInt16() << 4).AsByte(),
         -3 => (bytes.AsUInt16() << 3).AsByte(),
@@ -81,13 +99,4 @@ internal static unsafe class Codes256
         6 => (bytes.AsUInt16() >>> 6).AsByte(),
         _ => bytes,
     };
-
-    /// <summary>16 in every byte whose bit is set, of the 32 bits in every lane.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> FifthBits(Vector256<byte> bits, ulong firstByte)
-    {
-        Vector256<byte> bit = Vector256.Create(0x80402010_08040201).AsByte();
-        Vector256<byte> place = Vector256.Create(firstByte, firstByte + 0x01010101_01010101, firstByte, firstByte + 0x01010101_01010101).AsByte();
-        return Vector256.Equals(Avx2.Shuffle(bits, place) & bit, bit) & Vector256.Create((byte)16);
-    }
 }

@@ -20,6 +20,20 @@ internal interface IDot256
     /// <summary>Whether sums have 32 bits, so that any number of products of bytes can be added up.</summary>
     static abstract bool IsWide { get; }
 
+    /// <summary>What <see cref="Pick"/> needs to take bits out of every byte.</summary>
+    /// <param name="right">How far they move to the right; to the left if negative.</param>
+    /// <param name="first">The first bit that is wanted, after the move.</param>
+    /// <param name="count">How many bits are wanted. The others become zero.</param>
+    static abstract Vector256<byte> Picker(int right, int first, int count);
+
+    /// <summary>Takes bits out of every byte.</summary>
+    static abstract Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker);
+
+    /// <summary>16 in each of sixteen bytes whose bit is set, in both halves.</summary>
+    /// <param name="bits">The bits, sixteen in two bytes of each half.</param>
+    /// <param name="index">Which of the bytes is the first of the two.</param>
+    static abstract Vector256<byte> FifthBits(Vector256<byte> bits, int index);
+
     /// <summary>How many vectors of products with codes of so many bits can be added up, up to 8, before the sum must be ended or scaled.</summary>
     static abstract int Steps(int bits);
 
@@ -47,18 +61,20 @@ internal interface IDot256
     /// <param name="total">What is added to.</param>
     /// <param name="a">Unsigned codes.</param>
     /// <param name="x">What they are multiplied with.</param>
-    /// <param name="scaleA">Made by <see cref="FirstScale"/>.</param>
+    /// <param name="scaleA">In the order of <see cref="FirstOrder"/>.</param>
     /// <param name="b">More codes.</param>
     /// <param name="y">What they are multiplied with.</param>
-    /// <param name="scaleB">Made by <see cref="SecondScale"/>.</param>
+    /// <param name="scaleB">In the order of <see cref="SecondOrder"/>.</param>
     static abstract unsafe Vector256<int> AddScaled(
         Vector256<int> total, Vector256<byte> a, sbyte* x, Vector256<short> scaleA, Vector256<byte> b, sbyte* y, Vector256<short> scaleB);
 
-    /// <summary>Spreads, within each half, scale number <paramref name="index"/> of the half for the first and the next for the second of two vectors.</summary>
-    static abstract Vector256<short> FirstScale(Vector256<short> scales, int index);
+    /// <summary>
+    /// How bytes are shuffled that scale number <paramref name="index"/> of each half may multiply the first, and the next the second of two vectors.
+    /// </summary>
+    static abstract Vector256<byte> FirstOrder(int index);
 
-    /// <summary>The other of two vectors of scales, where there are two.</summary>
-    static abstract Vector256<short> SecondScale(Vector256<short> scales, int index);
+    /// <summary>The other of two orders, where there are two.</summary>
+    static abstract Vector256<byte> SecondOrder(int index);
 }
 
 /// <summary><c>vpmaddubsw</c>: products are added up exactly in 16 bits, and scaled while they are widened.</summary>
@@ -69,6 +85,22 @@ internal readonly struct Avx2Dot : IDot256
     public static bool TakesSignedCodes => false;
 
     public static bool IsWide => false;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Picker(int right, int first, int count) => Vector256.Create((byte)(((1 << count) - 1) << first));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) => Codes256.Right(bytes, right) & picker;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index)
+    {
+        const ulong Everywhere = 0x01010101_01010101;
+        ulong first = (ulong)index * Everywhere;
+        Vector256<byte> bit = Vector256.Create(0x80402010_08040201).AsByte();
+        Vector256<byte> place = Vector256.Create(first, first + Everywhere, first, first + Everywhere).AsByte();
+        return Vector256.Equals(Avx2.Shuffle(bits, place) & bit, bit) & Vector256.Create((byte)16);
+    }
 
     public static int Steps(int bits) => bits <= 4 ? 8 : bits == 5 ? 4 : 2;
 
@@ -103,11 +135,10 @@ internal readonly struct Avx2Dot : IDot256
         + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(b, Vector256.Load(y)), scaleB);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<short> FirstScale(Vector256<short> scales, int index) =>
-        Avx2.Shuffle(scales.AsByte(), Vector256.Create((short)(0x0100 + (0x0202 * index))).AsByte()).AsInt16();
+    public static Vector256<byte> FirstOrder(int index) => Vector256.Create((short)(0x0100 + (0x0202 * index))).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<short> SecondScale(Vector256<short> scales, int index) => FirstScale(scales, index + 1);
+    public static Vector256<byte> SecondOrder(int index) => FirstOrder(index + 1);
 }
 
 /// <summary>The same for codes of 8 bits: their sign goes over to the other factor. Nothing can be added before it is widened.</summary>
@@ -118,6 +149,12 @@ internal readonly struct Avx2SignedDot : IDot256
     public static bool TakesSignedCodes => true;
 
     public static bool IsWide => true;
+
+    public static Vector256<byte> Picker(int right, int first, int count) => throw new NotSupportedException();
+
+    public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) => throw new NotSupportedException();
+
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index) => throw new NotSupportedException();
 
     public static int Steps(int bits) => 8;
 
@@ -145,9 +182,9 @@ internal readonly struct Avx2SignedDot : IDot256
         Vector256<int> total, Vector256<byte> a, sbyte* x, Vector256<short> scaleA, Vector256<byte> b, sbyte* y, Vector256<short> scaleB) =>
         throw new NotSupportedException();
 
-    public static Vector256<short> FirstScale(Vector256<short> scales, int index) => throw new NotSupportedException();
+    public static Vector256<byte> FirstOrder(int index) => throw new NotSupportedException();
 
-    public static Vector256<short> SecondScale(Vector256<short> scales, int index) => throw new NotSupportedException();
+    public static Vector256<byte> SecondOrder(int index) => throw new NotSupportedException();
 }
 
 /// <summary><c>vpdpbusd</c>: products are added up in 32 bits.</summary>
@@ -158,6 +195,34 @@ internal readonly struct VnniDot : IDot256
     public static bool TakesSignedCodes => false;
 
     public static bool IsWide => true;
+
+    // Processors that have AVX-VNNI and no AVX-512 multiply bytes by matrices of bits. Byte 7 - i of a matrix says what becomes bit i.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Picker(int right, int first, int count)
+    {
+        const ulong Identity = 0x01020408_10204080;
+        ulong matrix = right < 0 ? Identity >> (-8 * right) : Identity << (8 * right);
+        matrix &= ((1UL << (8 * count)) - 1) << (8 * (8 - first - count));
+        return Gfni.V256.IsSupported ? Vector256.Create(matrix).AsByte() : Avx2Dot.Picker(right, first, count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) =>
+        Gfni.V256.IsSupported ? Gfni.V256.GaloisFieldAffineTransform(bytes, picker, 0) : Avx2Dot.Pick(bytes, right, picker);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index)
+    {
+        if (!Gfni.V256.IsSupported)
+        {
+            return Avx2Dot.FifthBits(bits, index);
+        }
+
+        // Now the eight bits are a row of a matrix, the one for bit 4, and every byte picks another column.
+        ulong first = 0x80808080_00808080 | ((ulong)index << 24), next = first + (1UL << 24);
+        Vector256<byte> matrices = Avx2.Shuffle(bits, Vector256.Create(first, next, first, next).AsByte());
+        return Gfni.V256.GaloisFieldAffineTransform(Vector256.Create(0x80402010_08040201).AsByte(), matrices, 0);
+    }
 
     public static int Steps(int bits) => 8;
 
@@ -193,12 +258,12 @@ internal readonly struct VnniDot : IDot256
             scaleA);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<short> FirstScale(Vector256<short> scales, int index)
+    public static Vector256<byte> FirstOrder(int index)
     {
         ulong first = 0x01000100_01000100 + (0x02020202_02020202 * (ulong)index), second = first + 0x02020202_02020202;
-        return Avx2.Shuffle(scales.AsByte(), Vector256.Create(first, second, first, second).AsByte()).AsInt16();
+        return Vector256.Create(first, second, first, second).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<short> SecondScale(Vector256<short> scales, int index) => default;
+    public static Vector256<byte> SecondOrder(int index) => default;
 }

@@ -47,4 +47,7 @@ internal unsafe interface IKLayout
 
     /// <summary>Reads scales and minima of the sub-blocks, in order; those of eight are in the lower halves, with anything above.</summary>
     static abstract void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins);
+
+    /// <summary>The same in each half of a vector; minima of eight sub-blocks are in the upper bytes of the halves.</summary>
+    static abstract void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins);
 }

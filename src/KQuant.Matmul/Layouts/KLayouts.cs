@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
 
@@ -40,6 +41,14 @@ internal readonly unsafe struct LayoutQ2_K : IKLayout
         scales = (packed & nibble).AsSByte();
         mins = ((packed.AsUInt16() >>> 4).AsByte() & nibble).AsSByte();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins)
+    {
+        Vector256<byte> packed = Avx2.BroadcastVector128ToVector256(block), nibble = Vector256.Create((byte)15);
+        scales = packed & nibble;
+        mins = (packed.AsUInt16() >>> 4).AsByte() & nibble;
+    }
 }
 
 internal readonly unsafe struct LayoutQ3_K : IKLayout
@@ -72,6 +81,19 @@ internal readonly unsafe struct LayoutQ3_K : IKLayout
     public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
     {
         scales = SuperBlockScales.UnpackQ3(block + 96);
+        mins = default;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins)
+    {
+        // The twelve bytes are the third to the fourteenth, so that nothing behind the block is read.
+        Vector256<byte> packed = Avx2.BroadcastVector128ToVector256(block + 94);
+        Vector256<ulong> low = Avx2.Shuffle(packed, Vector256.Create(0x09080706_05040302).AsByte()).AsUInt64();
+        Vector256<uint> high = Avx2.Shuffle(packed, Vector256.Create(0x0D0C0B0A).AsByte()).AsUInt32();
+        low = Avx2.ShiftRightLogicalVariable(low, Vector256.Create(0UL, 4, 0, 4));
+        high = Avx2.ShiftRightLogicalVariable(high, Vector256.Create(0u, 2, 4, 6, 0, 2, 4, 6)) & Vector256.Create(0x03030303u);
+        scales = ((low.AsByte() & Vector256.Create((byte)15)) | (high << 4).AsByte()) - Vector256.Create((byte)32);
         mins = default;
     }
 }
@@ -108,6 +130,19 @@ internal readonly unsafe struct LayoutQ4_K : IKLayout
         scales = SuperBlockScales.UnpackQ4(block + 4).AsSByte();
         mins = Vector128.Shuffle(scales.AsInt64(), Vector128.Create(1L)).AsSByte();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins)
+    {
+        const ulong Low = 0x0B0A0908_03020100, LowMins = 0x0B0A0908_07060504;
+        const ulong High = 0x03020100_80808080, HighMins = 0x07060504_80808080;
+        Vector256<byte> packed = Avx2.BroadcastVector128ToVector256(block + 4);
+        Vector256<uint> low = Avx2.Shuffle(packed, Vector256.Create(Low, LowMins, Low, LowMins).AsByte()).AsUInt32();
+        Vector256<ushort> high = Avx2.Shuffle(packed, Vector256.Create(High, HighMins, High, HighMins).AsByte()).AsUInt16() >>> 2;
+        low = Avx2.ShiftRightLogicalVariable(low, Vector256.Create(0u, 0, 0, 4, 0, 0, 0, 4));
+        scales = (low & Vector256.Create(0x0F0F0F0F_3F3F3F3F).AsUInt32()).AsByte() | (high.AsByte() & Vector256.Create((byte)48));
+        mins = scales;
+    }
 }
 
 internal readonly unsafe struct LayoutQ5_K : IKLayout
@@ -138,6 +173,10 @@ internal readonly unsafe struct LayoutQ5_K : IKLayout
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins) =>
+        LayoutQ4_K.Unpack(block, out scales, out mins);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins) =>
         LayoutQ4_K.Unpack(block, out scales, out mins);
 }
 
@@ -171,6 +210,13 @@ internal readonly unsafe struct LayoutQ6_K : IKLayout
     public static void Unpack(byte* block, out Vector128<sbyte> scales, out Vector128<sbyte> mins)
     {
         scales = Vector128.Load((sbyte*)block + 192);
+        mins = default;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins)
+    {
+        scales = Avx2.BroadcastVector128ToVector256(block + 192);
         mins = default;
     }
 }

@@ -53,13 +53,13 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
         for (int b = 0; b < blocks; b++, block += TLayout.BlockBytes, codes += 8 * Vector)
         {
             byte* row = block;
-            Codes256.Unpack<TLayout>(row, row + (4 * stride), out Vector256<byte> a0, out Vector256<byte> a1);
+            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> a0, out Vector256<byte> a1);
             row += stride;
-            Codes256.Unpack<TLayout>(row, row + (4 * stride), out Vector256<byte> b0, out Vector256<byte> b1);
+            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> b0, out Vector256<byte> b1);
             row += stride;
-            Codes256.Unpack<TLayout>(row, row + (4 * stride), out Vector256<byte> c0, out Vector256<byte> c1);
+            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> c0, out Vector256<byte> c1);
             row += stride;
-            Codes256.Unpack<TLayout>(row, row + (4 * stride), out Vector256<byte> d0, out Vector256<byte> d1);
+            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> d0, out Vector256<byte> d1);
             Store(a0, b0, c0, d0, codes);
             Store(a1, b1, c1, d1, codes + (4 * Vector));
         }

@@ -129,13 +129,13 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
     private static Vector256<int> ExpandRun(byte* row, int run, byte* codes, byte* scales, Vector256<int> total)
     {
         const int Far = 4;
-        Vector256<byte> a = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        Vector256<byte> a = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
         row += TLayout.BlockBytes;
-        Vector256<byte> b = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        Vector256<byte> b = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
         row += TLayout.BlockBytes;
-        Vector256<byte> c = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        Vector256<byte> c = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
         row += TLayout.BlockBytes;
-        Vector256<byte> d = Codes256.Run<TLayout>(row, row + (Far * TLayout.BlockBytes), run);
+        Vector256<byte> d = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
         Avx256Columns.Transpose(ref a, ref b, ref c, ref d);
         Vector256<int> scale = Vector256.Load((int*)(scales + (run * 16 / TLayout.SubBlock * Vector)));
         if (IsScaled)

@@ -19,7 +19,7 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
     private const int CacheLine = 64;
 
     /// <summary>How far in front of what is being multiplied weights are fetched.</summary>
-    private const int Ahead = 4096;
+    private const int Ahead = 8192;
 
     /// <summary>What unpacked codes are above the weights' integers.</summary>
     private static int Offset
@@ -141,7 +141,7 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Unpack(byte* block, byte* next, out Vector256<byte> first, out Vector256<byte> second)
     {
-        Codes256.Unpack<TLayout>(block, next, out first, out second);
+        Codes256.Unpack<TLayout, TDot>(block, next, out first, out second);
         if (TLayout.Bits == 8 && !TDot.TakesSignedCodes)
         {
             first ^= Vector256.Create((byte)0x80);

@@ -31,7 +31,7 @@ internal sealed unsafe class Avx256RowKernel<TLayout, TDot>(int preferredRows) :
             {
                 nint from = rowIndices == null ? r : rowIndices[r];
                 Avx256Row<TLayout, TDot>.Arrange(
-                    source.RowCodes(from) + (256 * u), source.RowScales(from) + u, source.RowSums(from) + (16 * u), x);
+                    source.RowCodes(from) + (256 * u), source.RowScales(from) + u, source.Units - u, source.RowSums(from) + (16 * u), x);
             }
         }
     }
