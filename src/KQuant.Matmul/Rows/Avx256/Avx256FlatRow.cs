@@ -53,9 +53,8 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
     private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int blocks, Activations* rows, float** outputs)
         where TRows : struct, ITileRows
     {
-        Memory memory;
-        float* scales = memory.Scales, mins = memory.Mins;
-        Unsafe.InitBlockUnaligned(memory.Tail, 0, (uint)(8 * TLayout.BlockBytes));
+        byte* tail = stackalloc byte[8 * TLayout.BlockBytes];
+        Unsafe.InitBlockUnaligned(tail, 0, (uint)(8 * TLayout.BlockBytes));
         for (int n = 0; n < weightRows; n++)
         {
             byte* block = weights + (n * rowBytes);
@@ -63,20 +62,16 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
             if (blocks % 8 != 0)
             {
                 // The missing blocks of the last unit are zeros; nothing behind the row may be read.
-                Unsafe.CopyBlockUnaligned(memory.Tail, block + (blocks / 8 * 8 * TLayout.BlockBytes), (uint)(blocks % 8 * TLayout.BlockBytes));
+                Unsafe.CopyBlockUnaligned(tail, block + (blocks / 8 * 8 * TLayout.BlockBytes), (uint)(blocks % 8 * TLayout.BlockBytes));
             }
 
             Vector256<float> y0 = default, y1 = default, y2 = default, y3 = default;
-            for (int r = 0; r < TRows.Count; r++)
-            {
-                Vector256<float>.Zero.Store(mins + (8 * r));
-            }
-
+            Vector256<float> m0 = default, m1 = default, m2 = default, m3 = default;
             for (int left = blocks; left > 0; left -= 8)
             {
                 if (left < 8)
                 {
-                    block = memory.Tail;
+                    block = tail;
                 }
 
                 for (int i = 0; i < 8 * TLayout.BlockBytes; i += CacheLine)
@@ -84,36 +79,48 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
                     Sse.Prefetch0(block + Ahead + i);
                 }
 
-                Scale<TRows>(block, x, scales, mins);
-                Vector256<byte> a, b;
-                Unpack(block, block + TLayout.BlockBytes, out a, out b);
-                y0 = Add(y0, a, b, x + 0, 0, Avx.Permute(Vector256.Load(scales + 0), 0b00_00_00_00));
-                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 0, Avx.Permute(Vector256.Load(scales + 8), 0b00_00_00_00)); }
-                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 0, Avx.Permute(Vector256.Load(scales + 16), 0b00_00_00_00)); }
-                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 0, Avx.Permute(Vector256.Load(scales + 24), 0b00_00_00_00)); }
+                Vector256<uint> halves = Factors(block);
+                Vector256<float> d = Binary16.ToSingle(halves), m = TLayout.HasMin ? Binary16.ToSingle(halves >>> 16) : default;
+                Vector256<float> s0 = d * Vector256.Load(x[0].Scales);
+                Vector256<float> s1 = TRows.Count > 1 ? d * Vector256.Load(x[1].Scales) : default;
+                Vector256<float> s2 = TRows.Count > 2 ? d * Vector256.Load(x[2].Scales) : default;
+                Vector256<float> s3 = TRows.Count > 3 ? d * Vector256.Load(x[3].Scales) : default;
+                if (TLayout.HasMin)
+                {
+                    m0 = Vector256.FusedMultiplyAdd(m, Vector256.Load(x[0].ScaledSums), m0);
+                    if (TRows.Count > 1) { m1 = Vector256.FusedMultiplyAdd(m, Vector256.Load(x[1].ScaledSums), m1); }
+                    if (TRows.Count > 2) { m2 = Vector256.FusedMultiplyAdd(m, Vector256.Load(x[2].ScaledSums), m2); }
+                    if (TRows.Count > 3) { m3 = Vector256.FusedMultiplyAdd(m, Vector256.Load(x[3].ScaledSums), m3); }
+                }
+
+                Unpack(block, block + TLayout.BlockBytes, out Vector256<byte> a, out Vector256<byte> b);
+                y0 = Add(y0, a, b, x + 0, 0, Avx.Permute(s0, 0b00_00_00_00));
+                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 0, Avx.Permute(s1, 0b00_00_00_00)); }
+                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 0, Avx.Permute(s2, 0b00_00_00_00)); }
+                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 0, Avx.Permute(s3, 0b00_00_00_00)); }
                 Unpack(block + (2 * TLayout.BlockBytes), block + (3 * TLayout.BlockBytes), out a, out b);
-                y0 = Add(y0, a, b, x + 0, 1, Avx.Permute(Vector256.Load(scales + 0), 0b01_01_01_01));
-                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 1, Avx.Permute(Vector256.Load(scales + 8), 0b01_01_01_01)); }
-                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 1, Avx.Permute(Vector256.Load(scales + 16), 0b01_01_01_01)); }
-                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 1, Avx.Permute(Vector256.Load(scales + 24), 0b01_01_01_01)); }
+                y0 = Add(y0, a, b, x + 0, 1, Avx.Permute(s0, 0b01_01_01_01));
+                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 1, Avx.Permute(s1, 0b01_01_01_01)); }
+                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 1, Avx.Permute(s2, 0b01_01_01_01)); }
+                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 1, Avx.Permute(s3, 0b01_01_01_01)); }
                 Unpack(block + (4 * TLayout.BlockBytes), block + (5 * TLayout.BlockBytes), out a, out b);
-                y0 = Add(y0, a, b, x + 0, 2, Avx.Permute(Vector256.Load(scales + 0), 0b10_10_10_10));
-                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 2, Avx.Permute(Vector256.Load(scales + 8), 0b10_10_10_10)); }
-                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 2, Avx.Permute(Vector256.Load(scales + 16), 0b10_10_10_10)); }
-                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 2, Avx.Permute(Vector256.Load(scales + 24), 0b10_10_10_10)); }
+                y0 = Add(y0, a, b, x + 0, 2, Avx.Permute(s0, 0b10_10_10_10));
+                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 2, Avx.Permute(s1, 0b10_10_10_10)); }
+                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 2, Avx.Permute(s2, 0b10_10_10_10)); }
+                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 2, Avx.Permute(s3, 0b10_10_10_10)); }
                 Unpack(block + (6 * TLayout.BlockBytes), block + (7 * TLayout.BlockBytes), out a, out b);
-                y0 = Add(y0, a, b, x + 0, 3, Avx.Permute(Vector256.Load(scales + 0), 0b11_11_11_11));
-                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 3, Avx.Permute(Vector256.Load(scales + 8), 0b11_11_11_11)); }
-                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 3, Avx.Permute(Vector256.Load(scales + 16), 0b11_11_11_11)); }
-                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 3, Avx.Permute(Vector256.Load(scales + 24), 0b11_11_11_11)); }
+                y0 = Add(y0, a, b, x + 0, 3, Avx.Permute(s0, 0b11_11_11_11));
+                if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 3, Avx.Permute(s1, 0b11_11_11_11)); }
+                if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 3, Avx.Permute(s2, 0b11_11_11_11)); }
+                if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 3, Avx.Permute(s3, 0b11_11_11_11)); }
                 block += 8 * TLayout.BlockBytes;
                 x += TRows.Count;
             }
 
-            outputs[0][n] = Vector256.Sum(y0 + Vector256.Load(mins + 0));
-            if (TRows.Count > 1) { outputs[1][n] = Vector256.Sum(y1 + Vector256.Load(mins + 8)); }
-            if (TRows.Count > 2) { outputs[2][n] = Vector256.Sum(y2 + Vector256.Load(mins + 16)); }
-            if (TRows.Count > 3) { outputs[3][n] = Vector256.Sum(y3 + Vector256.Load(mins + 24)); }
+            outputs[0][n] = Vector256.Sum(y0 + m0);
+            if (TRows.Count > 1) { outputs[1][n] = Vector256.Sum(y1 + m1); }
+            if (TRows.Count > 2) { outputs[2][n] = Vector256.Sum(y2 + m2); }
+            if (TRows.Count > 3) { outputs[3][n] = Vector256.Sum(y3 + m3); }
         }
     }
 
@@ -160,23 +167,6 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
         return Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(TDot.End(start, dot)), scale, y);
     }
 
-    /// <summary>Multiplies the scales of eight blocks by those of the activation rows, and takes care of the minima.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scale<TRows>(byte* blocks, Activations* x, float* scales, float* mins)
-        where TRows : struct, ITileRows
-    {
-        Vector256<uint> halves = Factors(blocks);
-        Vector256<float> d = Binary16.ToSingle(halves), m = TLayout.HasMin ? Binary16.ToSingle(halves >>> 16) : default;
-        for (int r = 0; r < TRows.Count; r++, x++, scales += 8, mins += 8)
-        {
-            (d * Vector256.Load(x->Scales)).Store(scales);
-            if (TLayout.HasMin)
-            {
-                Vector256.FusedMultiplyAdd(m, Vector256.Load(x->ScaledSums), Vector256.Load(mins)).Store(mins);
-            }
-        }
-    }
-
     /// <summary>The first bytes of eight blocks: d and perhaps m.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<uint> Factors(byte* blocks) => Vector256.Create(
@@ -195,17 +185,5 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
         public fixed int Starts[32];
         public fixed float Scales[8];
         public fixed float ScaledSums[8];
-    }
-
-    private struct Memory
-    {
-        /// <summary>Scales of eight blocks times those of each activation row.</summary>
-        public fixed float Scales[4 * 8];
-
-        /// <summary>Sums of the minimum terms of each activation row.</summary>
-        public fixed float Mins[4 * 8];
-
-        /// <summary>The last blocks of a row that are fewer than eight.</summary>
-        public fixed byte Tail[8 * 34];
     }
 }
