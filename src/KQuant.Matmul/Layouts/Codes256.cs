@@ -6,16 +6,6 @@ namespace KQuant.Matmul.Layouts;
 /// <summary>Codes of wire blocks as bytes in 256-bit vectors: of two blocks side by side, or 32 of one block.</summary>
 internal static unsafe class Codes256
 {
-    /// <summary>The codes of a run of two blocks of a K-quant.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> Run<TLayout, TDot>(byte* a, byte* b, int run)
-        where TLayout : struct, IKLayout
-        where TDot : struct, IDot256 => Combine<TLayout, TDot>(
-            Pair(a, b, TLayout.LowByte(run)),
-            TLayout.HighBits > 0 ? Pair(a, b, TLayout.HighByte(run)) : default,
-            run,
-            LowPicker<TLayout, TDot>(run));
-
     /// <summary>
     /// Reads the bytes with codes of eight runs of a block of a K-quant, from run 0 or 8 on: the low bits of every two runs, those that some
     /// share only once, and the high bits of them all.
@@ -38,6 +28,18 @@ internal static unsafe class Codes256
     public static Vector256<byte> Runs<TLayout, TDot>(Vector256<byte> low, Vector256<byte> high, int run, Vector256<byte> lowPicker)
         where TLayout : struct, IKLayout
         where TDot : struct, IDot256 => Combine<TLayout, TDot>(low, high, run, lowPicker);
+
+    /// <summary>Four codes of every lane's block, of eight whose words are interleaved.</summary>
+    /// <param name="columns">The blocks; the four words of a run follow each other.</param>
+    /// <param name="run">Of which run.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Column<TLayout, TDot>(byte* columns, int run)
+        where TLayout : struct, IKLayout
+        where TDot : struct, IDot256 => Combine<TLayout, TDot>(
+            Vector256.Load(columns + (8 * TLayout.LowByte(run))),
+            TLayout.HighBits > 0 ? Vector256.Load(columns + (8 * TLayout.HighByte(run))) : default,
+            run,
+            LowPicker<TLayout, TDot>(run));
 
     /// <summary>The first sixteen and the last sixteen codes of two blocks of a 32-wide codec, unsigned.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

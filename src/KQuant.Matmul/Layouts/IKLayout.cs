@@ -50,4 +50,10 @@ internal unsafe interface IKLayout
 
     /// <summary>The same in each half of a vector; minima of eight sub-blocks are in the upper bytes of the halves.</summary>
     static abstract void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins);
+
+    /// <summary>Of eight blocks whose 32-bit words are interleaved, the scales of four sub-blocks as bytes in the lane of the block.</summary>
+    static abstract Vector256<byte> ScaleColumn(byte* columns, int index);
+
+    /// <summary>The same with minima.</summary>
+    static abstract Vector256<byte> MinColumn(byte* columns, int index);
 }

@@ -49,6 +49,13 @@ internal readonly unsafe struct LayoutQ2_K : IKLayout
         scales = packed & nibble;
         mins = (packed.AsUInt16() >>> 4).AsByte() & nibble;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ScaleColumn(byte* columns, int index) => Vector256.Load(columns + (32 * index)) & Vector256.Create((byte)15);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MinColumn(byte* columns, int index) =>
+        (Vector256.Load((ushort*)(columns + (32 * index))) >>> 4).AsByte() & Vector256.Create((byte)15);
 }
 
 internal readonly unsafe struct LayoutQ3_K : IKLayout
@@ -96,6 +103,17 @@ internal readonly unsafe struct LayoutQ3_K : IKLayout
         scales = ((low.AsByte() & Vector256.Create((byte)15)) | (high << 4).AsByte()) - Vector256.Create((byte)32);
         mins = default;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ScaleColumn(byte* columns, int index)
+    {
+        Vector256<ushort> low = Vector256.Load((ushort*)(columns + (8 * (96 + (4 * (index % 2)))))), high = Vector256.Load((ushort*)(columns + (8 * 104)));
+        low = index < 2 ? low : low >>> 4;
+        high = index switch { 0 => high << 4, 1 => high << 2, 2 => high, _ => high >>> 2 };
+        return ((low.AsByte() & Vector256.Create((byte)15)) | (high.AsByte() & Vector256.Create((byte)48))) - Vector256.Create((byte)32);
+    }
+
+    public static Vector256<byte> MinColumn(byte* columns, int index) => default;
 }
 
 internal readonly unsafe struct LayoutQ4_K : IKLayout
@@ -143,6 +161,24 @@ internal readonly unsafe struct LayoutQ4_K : IKLayout
         scales = (low & Vector256.Create(0x0F0F0F0F_3F3F3F3F).AsUInt32()).AsByte() | (high.AsByte() & Vector256.Create((byte)48));
         mins = scales;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ScaleColumn(byte* columns, int index)
+    {
+        Vector256<byte> first = Vector256.Load(columns + (8 * 4));
+        return index == 0 ? first & Vector256.Create((byte)63) : Last(Vector256.Load((ushort*)(columns + (8 * 12))), first);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MinColumn(byte* columns, int index)
+    {
+        Vector256<byte> first = Vector256.Load(columns + (8 * 8));
+        return index == 0 ? first & Vector256.Create((byte)63) : Last(Vector256.Load((ushort*)(columns + (8 * 12))) >>> 4, first);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Last(Vector256<ushort> low, Vector256<byte> high) =>
+        (low.AsByte() & Vector256.Create((byte)15)) | ((high.AsUInt16() >>> 2).AsByte() & Vector256.Create((byte)48));
 }
 
 internal readonly unsafe struct LayoutQ5_K : IKLayout
@@ -178,6 +214,12 @@ internal readonly unsafe struct LayoutQ5_K : IKLayout
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Unpack(byte* block, out Vector256<byte> scales, out Vector256<byte> mins) =>
         LayoutQ4_K.Unpack(block, out scales, out mins);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ScaleColumn(byte* columns, int index) => LayoutQ4_K.ScaleColumn(columns, index);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MinColumn(byte* columns, int index) => LayoutQ4_K.MinColumn(columns, index);
 }
 
 internal readonly unsafe struct LayoutQ6_K : IKLayout
@@ -219,4 +261,9 @@ internal readonly unsafe struct LayoutQ6_K : IKLayout
         scales = Avx2.BroadcastVector128ToVector256(block + 192);
         mins = default;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ScaleColumn(byte* columns, int index) => Vector256.Load(columns + (8 * (192 + (4 * index))));
+
+    public static Vector256<byte> MinColumn(byte* columns, int index) => default;
 }

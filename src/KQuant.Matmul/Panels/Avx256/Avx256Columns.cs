@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using KQuant.Matmul.Layouts;
 
 namespace KQuant.Matmul.Panels.Avx256;
 
@@ -24,15 +25,72 @@ internal static unsafe class Avx256Columns
         d = Avx2.UnpackHigh(high01, high23).AsByte();
     }
 
-    /// <summary>Copies blocks of eight rows behind each other.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Gather(byte* blocks, nint stride, int bytes, byte* gathered)
+    /// <summary>Makes columns of 32-bit words: the word at byte i of every row goes to byte 8 i.</summary>
+    /// <param name="rows">The first row.</param>
+    /// <param name="stride">Bytes from row to row.</param>
+    /// <param name="bytes">Bytes of a row, at least 16; what is above a multiple of 4 is left out.</param>
+    /// <param name="columns">Where they go.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Interleave(byte* rows, nint stride, int bytes, byte* columns)
     {
-        for (int r = 0; r < 8; r++, blocks += stride, gathered += bytes)
+        int i = 0;
+        for (; i <= bytes - 16; i += 16)
         {
-            Unsafe.CopyBlockUnaligned(gathered, blocks, (uint)bytes);
+            Interleave16(rows + i, stride, columns + (8 * i));
+        }
+
+        if (i < bytes / 4 * 4)
+        {
+            i = (bytes / 4 * 4) - 16;
+            Interleave16(rows + i, stride, columns + (8 * i));
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Interleave16(byte* rows, nint stride, byte* columns)
+    {
+        Load(rows, stride, out Vector256<byte> a, out Vector256<byte> b, out Vector256<byte> c, out Vector256<byte> d);
+        a.Store(columns);
+        b.Store(columns + Bytes);
+        c.Store(columns + (2 * Bytes));
+        d.Store(columns + (3 * Bytes));
+    }
+
+    /// <summary>The four words at the same place of eight rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Load(
+        byte* row, nint stride, out Vector256<byte> a, out Vector256<byte> b, out Vector256<byte> c, out Vector256<byte> d)
+    {
+        nint far = 4 * stride;
+        a = Codes256.Pair(row, row + far, 0);
+        row += stride;
+        b = Codes256.Pair(row, row + far, 0);
+        row += stride;
+        c = Codes256.Pair(row, row + far, 0);
+        row += stride;
+        d = Codes256.Pair(row, row + far, 0);
+        Transpose(ref a, ref b, ref c, ref d);
+    }
+
+    /// <summary>The first two bytes of sixteen of every row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<ushort> FirstHalves(byte* rows, nint stride)
+    {
+        Load(rows, stride, out Vector256<byte> words, out _, out _, out _);
+        return Narrow(words.AsUInt32() & Vector256.Create(0xFFFFu));
+    }
+
+    /// <summary>The last two bytes of sixteen of every row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<ushort> LastHalves(byte* rows, nint stride)
+    {
+        Load(rows, stride, out _, out _, out _, out Vector256<byte> words);
+        return Narrow(words.AsUInt32() >>> 16);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<ushort> Narrow(Vector256<uint> words) =>
+        Sse41.PackUnsignedSaturate(words.GetLower().AsInt32(), words.GetUpper().AsInt32());
 
     /// <summary>The 32-bit words at the same place of eight rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Layouts;
@@ -42,71 +43,92 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
 
     public static ActivationRecord ColumnRecord => Record;
 
-    public static void Interleave(byte* blocks, nint stride, int count, byte* columns) =>
-        Avx256Columns.Gather(blocks, stride, count * TLayout.BlockBytes, columns);
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
+    {
+        const int Half = 2;
+        for (int b = 0; b < count; b++, blocks += TLayout.BlockBytes, columns += 8 * TLayout.BlockBytes)
+        {
+            if (TLayout.HasMin)
+            {
+                Avx256Columns.Interleave(blocks, stride, TLayout.BlockBytes, columns);
+                continue;
+            }
+
+            Avx256Columns.FirstHalves(blocks, stride).Store((ushort*)columns);
+            Avx256Columns.Interleave(blocks + Half, stride, TLayout.BlockBytes - Half, columns + (8 * Half));
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Expand(byte* columns, int blocks, byte* codes, byte* factors)
     {
-        nint stride = blocks * TLayout.BlockBytes;
-        byte* block = columns;
-        for (int b = 0; b < blocks; b++, block += TLayout.BlockBytes, codes += 8 * Vector)
+        for (int b = 0; b < blocks; b++, columns += 8 * TLayout.BlockBytes, codes += 8 * Vector, factors += TLayout.HasMin ? 2 * Vector : Vector)
         {
-            byte* row = block;
-            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> a0, out Vector256<byte> a1);
-            row += stride;
-            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> b0, out Vector256<byte> b1);
-            row += stride;
-            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> c0, out Vector256<byte> c1);
-            row += stride;
-            Codes256.Unpack<TLayout, TDot>(row, row + (4 * stride), out Vector256<byte> d0, out Vector256<byte> d1);
-            Store(a0, b0, c0, d0, codes);
-            Store(a1, b1, c1, d1, codes + (4 * Vector));
-        }
-
-        ExpandFactors(columns, blocks, factors);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
-    {
-        nint stride = blocks * TLayout.BlockBytes;
-        for (int b = 0; b < blocks; b++, columns += TLayout.BlockBytes, factors += Vector)
-        {
+            Vector256<byte> fifth = TLayout.Bits == 5 ? Vector256.Load(columns + (8 * TLayout.FifthByte)) : default;
+            byte* column = columns + (8 * TLayout.CodeByte);
+            Store(column, fifth, 0, codes);
+            Store(column, fifth, 1, codes);
+            Store(column, fifth, 2, codes);
+            Store(column, fifth, 3, codes);
             if (!TLayout.HasMin)
             {
-                Binary16.ToSingle(Avx256Columns.Halves(columns, stride)).Store((float*)factors);
+                Binary16.ToSingle(Avx2.ConvertToVector256Int32((ushort*)columns).AsUInt32()).Store((float*)factors);
                 continue;
             }
 
-            Vector256<uint> halves = Avx256Columns.Words(columns, stride);
+            Vector256<uint> halves = Vector256.Load((uint*)columns);
             Binary16.ToSingle(halves).Store((float*)factors);
-            factors += Vector;
-            Binary16.ToSingle(halves >>> 16).Store((float*)factors);
+            Binary16.ToSingle(halves >>> 16).Store((float*)(factors + Vector));
         }
     }
+
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors) => throw new NotSupportedException();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Multiply(in TileTask task) => Avx256FlatTile<TLayout, TDot>.Multiply(task);
 
     public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
 
+    /// <summary>Writes the codes that are in one of the first four columns, or in it and in the one four after it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Vector256<byte> a, Vector256<byte> b, Vector256<byte> c, Vector256<byte> d, byte* codes)
+    private static void Store(byte* columns, Vector256<byte> fifth, int column, byte* codes)
     {
-        if (TLayout.Bits == 8 && !TDot.TakesSignedCodes)
+        Vector256<byte> packed = Vector256.Load(columns + (column * Vector)), low, high;
+        if (TLayout.Bits == 8)
         {
-            Vector256<byte> sign = Vector256.Create((byte)0x80);
-            a ^= sign;
-            b ^= sign;
-            c ^= sign;
-            d ^= sign;
+            low = packed;
+            high = Vector256.Load(columns + ((column + 4) * Vector));
+            if (!TDot.TakesSignedCodes)
+            {
+                low ^= Vector256.Create((byte)0x80);
+                high ^= Vector256.Create((byte)0x80);
+            }
+        }
+        else
+        {
+            low = TDot.Pick(packed, 0, TDot.Picker(0, 0, 4));
+            high = TDot.Pick(packed, 4, TDot.Picker(4, 0, 4));
         }
 
-        Avx256Columns.Transpose(ref a, ref b, ref c, ref d);
-        a.Store(codes);
-        b.Store(codes + Vector);
-        c.Store(codes + (2 * Vector));
-        d.Store(codes + (3 * Vector));
+        if (TLayout.Bits == 5)
+        {
+            low |= FifthBits(fifth, column);
+            high |= FifthBits(fifth, column + 4);
+        }
+
+        low.Store(codes + (column * Vector));
+        high.Store(codes + ((column + 4) * Vector));
+    }
+
+    /// <summary>16 in every byte whose bit is set, of four of the 32 bits in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> FifthBits(Vector256<byte> bits, int column)
+    {
+        const ulong Low = 0x04040404_00000000, High = 0x0C0C0C0C_08080808, Everywhere = 0x01010101_01010101;
+        ulong place = (ulong)(column / 2) * Everywhere;
+        Vector256<byte> order = Vector256.Create(Low + place, High + place, Low + place, High + place).AsByte();
+        Vector256<byte> bit = Vector256.Create(column % 2 == 0 ? 0x08040201u : 0x80402010u).AsByte();
+        return Vector256.Equals(Avx2.Shuffle(bits, order) & bit, bit) & Vector256.Create((byte)16);
     }
 }

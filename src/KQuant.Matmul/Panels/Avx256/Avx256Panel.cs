@@ -42,8 +42,15 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
 
     public static ActivationRecord ColumnRecord => Record;
 
-    public static void Interleave(byte* blocks, nint stride, int count, byte* columns) =>
-        Avx256Columns.Gather(blocks, stride, TLayout.BlockBytes, columns);
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
+    {
+        Avx256Columns.Interleave(blocks, stride, TLayout.BlockBytes, columns);
+        if (!TLayout.HasMin)
+        {
+            Avx256Columns.LastHalves(blocks + TLayout.BlockBytes - 16, stride).Store((ushort*)(columns + (8 * TLayout.FactorByte)));
+        }
+    }
 
     private static bool IsScaled
     {
@@ -57,7 +64,8 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
     {
         ScaleVectors memory;
         byte* scales = IsScaled ? memory.Bytes : factors;
-        ExpandScales(columns, scales, factors + (Avx256Tile<TLayout, TDot>.Scales * Vector));
+        ExpandScales(columns, scales);
+        ExpandRest(columns, factors + (Avx256Tile<TLayout, TDot>.Scales * Vector));
         Vector256<int> total = ExpandRuns<First0>(columns, codes, scales, default);
         total = ExpandRuns<First4>(columns, codes, scales, total);
         total = ExpandRuns<First8>(columns, codes, scales, total);
@@ -75,68 +83,60 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
 
     public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
 
-    /// <summary>Writes the scales, and elsewhere the pairs of minima, d and dmin.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ExpandScales(byte* columns, byte* scales, byte* factors)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void ExpandScales(byte* columns, byte* scales)
     {
-        nint stride = TLayout.BlockBytes;
-        Read(columns, 4 * stride, out Vector256<byte> s0, out Vector256<byte> m0);
-        Read(columns + stride, 4 * stride, out Vector256<byte> s1, out Vector256<byte> m1);
-        Read(columns + (2 * stride), 4 * stride, out Vector256<byte> s2, out Vector256<byte> m2);
-        Read(columns + (3 * stride), 4 * stride, out Vector256<byte> s3, out Vector256<byte> m3);
-        Avx256Columns.Transpose(ref s0, ref s1, ref s2, ref s3);
-        scales = StoreScales(s0, scales);
-        scales = StoreScales(s1, scales);
+        StoreScales(TLayout.ScaleColumn(columns, 0), scales);
+        StoreScales(TLayout.ScaleColumn(columns, 1), scales + (4 * Vector));
         if (TLayout.SubBlock == 16)
         {
-            scales = StoreScales(s2, scales);
-            scales = StoreScales(s3, scales);
+            StoreScales(TLayout.ScaleColumn(columns, 2), scales + (8 * Vector));
+            StoreScales(TLayout.ScaleColumn(columns, 3), scales + (12 * Vector));
         }
+    }
 
+    /// <summary>Writes the pairs of minima, d and dmin.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void ExpandRest(byte* columns, byte* factors)
+    {
+        byte* halves = columns + (8 * TLayout.FactorByte);
         if (!TLayout.HasMin)
         {
-            Binary16.ToSingle(Avx256Columns.Halves(columns + TLayout.FactorByte, stride)).Store((float*)factors);
+            Binary16.ToSingle(Avx2.ConvertToVector256Int32((ushort*)halves).AsUInt32()).Store((float*)factors);
             return;
         }
 
-        Avx256Columns.Transpose(ref m0, ref m1, ref m2, ref m3);
-        factors = StorePairs(m0, factors);
-        factors = StorePairs(m1, factors);
+        StorePairs(TLayout.MinColumn(columns, 0), factors);
+        StorePairs(TLayout.MinColumn(columns, 1), factors + (2 * Vector));
         if (TLayout.SubBlock == 16)
         {
-            factors = StorePairs(m2, factors);
-            factors = StorePairs(m3, factors);
+            StorePairs(TLayout.MinColumn(columns, 2), factors + (4 * Vector));
+            StorePairs(TLayout.MinColumn(columns, 3), factors + (6 * Vector));
         }
 
-        Vector256<uint> halves = Avx256Columns.Words(columns + TLayout.FactorByte, stride);
-        Binary16.ToSingle(halves).Store((float*)factors);
-        Binary16.ToSingle(halves >>> 16).Store((float*)(factors + Vector));
+        factors += 128 / TLayout.SubBlock * Vector;
+        Vector256<uint> both = Vector256.Load((uint*)halves);
+        Binary16.ToSingle(both).Store((float*)factors);
+        Binary16.ToSingle(both >>> 16).Store((float*)(factors + Vector));
     }
 
     // The JIT inlines only so much into one method.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<int> ExpandRuns<TFirst>(byte* row, byte* codes, byte* scales, Vector256<int> total)
+    private static Vector256<int> ExpandRuns<TFirst>(byte* columns, byte* codes, byte* scales, Vector256<int> total)
         where TFirst : struct, IFirstRun
     {
-        total = ExpandRun(row, TFirst.Run, codes, scales, total);
-        total = ExpandRun(row, TFirst.Run + 1, codes, scales, total);
-        total = ExpandRun(row, TFirst.Run + 2, codes, scales, total);
-        return ExpandRun(row, TFirst.Run + 3, codes, scales, total);
+        total = ExpandRun(columns, TFirst.Run, codes, scales, total);
+        total = ExpandRun(columns, TFirst.Run + 1, codes, scales, total);
+        total = ExpandRun(columns, TFirst.Run + 2, codes, scales, total);
+        return ExpandRun(columns, TFirst.Run + 3, codes, scales, total);
     }
 
     /// <summary>Makes codes of a run of every row, and adds what the bias of activations adds to products; run and sub-block are the same then.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> ExpandRun(byte* row, int run, byte* codes, byte* scales, Vector256<int> total)
+    private static Vector256<int> ExpandRun(byte* columns, int run, byte* codes, byte* scales, Vector256<int> total)
     {
-        const int Far = 4;
-        Vector256<byte> a = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
-        row += TLayout.BlockBytes;
-        Vector256<byte> b = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
-        row += TLayout.BlockBytes;
-        Vector256<byte> c = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
-        row += TLayout.BlockBytes;
-        Vector256<byte> d = Codes256.Run<TLayout, TDot>(row, row + (Far * TLayout.BlockBytes), run);
-        Avx256Columns.Transpose(ref a, ref b, ref c, ref d);
+        Vector256<byte> a = Codes256.Column<TLayout, TDot>(columns, run), b = Codes256.Column<TLayout, TDot>(columns + Vector, run);
+        Vector256<byte> c = Codes256.Column<TLayout, TDot>(columns + (2 * Vector), run), d = Codes256.Column<TLayout, TDot>(columns + (3 * Vector), run);
         Vector256<int> scale = Vector256.Load((int*)(scales + (run * 16 / TLayout.SubBlock * Vector)));
         if (IsScaled)
         {
@@ -186,35 +186,23 @@ internal readonly unsafe struct Avx256Panel<TLayout, TDot> : IPanelFormat
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<byte> Bytes(Vector256<int> numbers) => ((numbers & Vector256.Create(0xFF)) * 0x01010101).AsByte();
 
-    /// <summary>The scales and minima of two rows.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Read(byte* row, nint distance, out Vector256<byte> scales, out Vector256<byte> mins)
-    {
-        TLayout.Unpack(row, out Vector128<sbyte> scalesA, out Vector128<sbyte> minsA);
-        TLayout.Unpack(row + distance, out Vector128<sbyte> scalesB, out Vector128<sbyte> minsB);
-        scales = Vector256.Create(scalesA, scalesB).AsByte();
-        mins = Vector256.Create(minsA, minsB).AsByte();
-    }
-
     /// <summary>Writes the four signed bytes of every lane as four vectors of scales.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static byte* StoreScales(Vector256<byte> bytes, byte* factors)
+    private static void StoreScales(Vector256<byte> bytes, byte* factors)
     {
         TDot.Scale(bytes.AsInt32() << 24 >> 24).Store((int*)factors);
         TDot.Scale(bytes.AsInt32() << 16 >> 24).Store((int*)(factors + Vector));
         TDot.Scale(bytes.AsInt32() << 8 >> 24).Store((int*)(factors + (2 * Vector)));
         TDot.Scale(bytes.AsInt32() >> 24).Store((int*)(factors + (3 * Vector)));
-        return factors + (4 * Vector);
     }
 
     /// <summary>Writes the four unsigned bytes of every lane as two pairs of 16-bit factors: two vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static byte* StorePairs(Vector256<byte> bytes, byte* factors)
+    private static void StorePairs(Vector256<byte> bytes, byte* factors)
     {
         const ulong FirstLow = 0x80058004_80018000, FirstHigh = 0x800D800C_80098008, Second = 0x00020002_00020002;
         Avx2.Shuffle(bytes, Vector256.Create(FirstLow, FirstHigh, FirstLow, FirstHigh).AsByte()).Store(factors);
         Avx2.Shuffle(bytes, Vector256.Create(FirstLow + Second, FirstHigh + Second, FirstLow + Second, FirstHigh + Second).AsByte()).Store(factors + Vector);
-        return factors + (2 * Vector);
     }
 
     /// <summary>The first of four runs, as a type, so that where their bits are is constant.</summary>
