@@ -16,20 +16,21 @@ internal static class Avx256Kernels
         where TDot : struct, IDot256
         where TDot8 : struct, IDot256
     {
-        // Panels of this codec have scaled codes with VNNI, and pay only there to be made for a few activation rows.
-        int scaled = TDot.Tier == KernelTier.AvxVnni ? 5 : int.MaxValue;
+        // Panels of q2_K have scaled codes with VNNI, and bytes are multiplied at once: for these it pays sooner that weights are packed.
+        bool isWide = TDot.Tier == KernelTier.AvxVnni;
+        int scaled = isWide ? 5 : int.MaxValue, bytes = isWide ? 3 : int.MaxValue;
         return
         [
             new Avx256FlatRowKernel<LayoutQ4_0, TDot>(preferredRows: 4),
-            new PanelKernel<Avx256FlatPanel<LayoutQ4_0, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ4_0, TDot>>(isPacked: true, packedRows: 3),
+            new PanelKernel<Avx256FlatPanel<LayoutQ4_0, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ4_0, TDot>>(isPacked: true, packedRows: 1),
             new Avx256FlatRowKernel<LayoutQ4_1, TDot>(preferredRows: 4),
-            new PanelKernel<Avx256FlatPanel<LayoutQ4_1, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ4_1, TDot>>(isPacked: true, packedRows: 3),
+            new PanelKernel<Avx256FlatPanel<LayoutQ4_1, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ4_1, TDot>>(isPacked: true, packedRows: 1),
             new Avx256FlatRowKernel<LayoutQ5_0, TDot>(preferredRows: 3),
-            new PanelKernel<Avx256FlatPanel<LayoutQ5_0, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ5_0, TDot>>(isPacked: true, packedRows: 3),
+            new PanelKernel<Avx256FlatPanel<LayoutQ5_0, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ5_0, TDot>>(isPacked: true, packedRows: 1),
             new Avx256FlatRowKernel<LayoutQ5_1, TDot>(preferredRows: 3),
-            new PanelKernel<Avx256FlatPanel<LayoutQ5_1, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ5_1, TDot>>(isPacked: true, packedRows: 3),
+            new PanelKernel<Avx256FlatPanel<LayoutQ5_1, TDot>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ5_1, TDot>>(isPacked: true, packedRows: 1),
             new Avx256FlatRowKernel<LayoutQ8_0, TDot8>(preferredRows: 4),
-            new PanelKernel<Avx256FlatPanel<LayoutQ8_0, TDot8>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ8_0, TDot8>>(isPacked: true),
+            new PanelKernel<Avx256FlatPanel<LayoutQ8_0, TDot8>>(isPacked: false), new PanelKernel<Avx256FlatPanel<LayoutQ8_0, TDot8>>(isPacked: true, packedRows: bytes),
             new Avx256RowKernel<LayoutQ2_K, TDot>(preferredRows: 8),
             new PanelKernel<Avx256Panel<LayoutQ2_K, TDot>>(isPacked: false), new PanelKernel<Avx256Panel<LayoutQ2_K, TDot>>(isPacked: true, packedRows: scaled),
             new Avx256RowKernel<LayoutQ3_K, TDot>(preferredRows: 8),

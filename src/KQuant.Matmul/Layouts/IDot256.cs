@@ -37,6 +37,9 @@ internal interface IDot256
     /// <summary>How many vectors of products with codes of so many bits can be added up, up to 8, before the sum must be ended or scaled.</summary>
     static abstract int Steps(int bits);
 
+    /// <summary>A sum without products that <see cref="End"/> is to add to <paramref name="total"/>.</summary>
+    static abstract Vector256<int> Begin(Vector256<int> total);
+
     /// <summary>Products, the first of a sum that <see cref="End"/> is to add to <paramref name="total"/>.</summary>
     static abstract Vector256<int> Begin(Vector256<int> total, Vector256<byte> unsigned, Vector256<sbyte> signed);
 
@@ -105,6 +108,9 @@ internal readonly struct Avx2Dot : IDot256
     public static int Steps(int bits) => bits <= 4 ? 8 : bits == 5 ? 4 : 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Begin(Vector256<int> total) => Vector256<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Begin(Vector256<int> total, Vector256<byte> unsigned, Vector256<sbyte> signed) =>
         Avx2.MultiplyAddAdjacent(unsigned, signed).AsInt32();
 
@@ -157,6 +163,9 @@ internal readonly struct Avx2SignedDot : IDot256
     public static Vector256<byte> FifthBits(Vector256<byte> bits, int index) => throw new NotSupportedException();
 
     public static int Steps(int bits) => 8;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Begin(Vector256<int> total) => total;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Begin(Vector256<int> total, Vector256<byte> unsigned, Vector256<sbyte> signed) => Add(total, unsigned, signed);
@@ -225,6 +234,9 @@ internal readonly struct VnniDot : IDot256
     }
 
     public static int Steps(int bits) => 8;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Begin(Vector256<int> total) => total;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Begin(Vector256<int> total, Vector256<byte> unsigned, Vector256<sbyte> signed) => Add(total, unsigned, signed);

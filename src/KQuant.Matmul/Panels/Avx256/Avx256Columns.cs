@@ -92,6 +92,24 @@ internal static unsafe class Avx256Columns
     private static Vector128<ushort> Narrow(Vector256<uint> words) =>
         Sse41.PackUnsignedSaturate(words.GetLower().AsInt32(), words.GetUpper().AsInt32());
 
+    /// <summary>Of the 32 bits of every lane, moves bit 4 q + b to bit q of byte b.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<uint> TransposeBits(Vector256<uint> bits)
+    {
+        bits = Exchange(bits, 14, 0x0000CCCC);
+        bits = Exchange(bits, 7, 0x00AA00AA);
+        bits = Exchange(bits, 2, 0x0C0C0C0C);
+        return Exchange(bits, 1, 0x22222222);
+    }
+
+    /// <summary>Exchanges bits with those some places higher.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Exchange(Vector256<uint> bits, int distance, uint mask)
+    {
+        Vector256<uint> different = (bits ^ (bits >>> distance)) & Vector256.Create(mask);
+        return bits ^ different ^ (different << distance);
+    }
+
     /// <summary>The 32-bit words at the same place of eight rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<uint> Words(byte* rows, nint stride) => Vector256.Create(

@@ -37,7 +37,7 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
         Offset = Avx256FlatTile<TLayout, TDot>.Offset,
     };
 
-    public static int ColumnTiles => 0;
+    public static int ColumnTiles => 1;
 
     public static int ColumnFactorBytes => 0;
 
@@ -46,17 +46,20 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Interleave(byte* blocks, nint stride, int count, byte* columns)
     {
-        const int Half = 2;
+        int head = TLayout.HasMin ? 0 : sizeof(ushort);
         for (int b = 0; b < count; b++, blocks += TLayout.BlockBytes, columns += 8 * TLayout.BlockBytes)
         {
-            if (TLayout.HasMin)
+            if (!TLayout.HasMin)
             {
-                Avx256Columns.Interleave(blocks, stride, TLayout.BlockBytes, columns);
-                continue;
+                Avx256Columns.FirstHalves(blocks, stride).Store((ushort*)columns);
             }
 
-            Avx256Columns.FirstHalves(blocks, stride).Store((ushort*)columns);
-            Avx256Columns.Interleave(blocks + Half, stride, TLayout.BlockBytes - Half, columns + (8 * Half));
+            Avx256Columns.Interleave(blocks + head, stride, TLayout.BlockBytes - head, columns + (8 * head));
+            if (TLayout.Bits == 5)
+            {
+                uint* fifth = (uint*)(columns + (8 * TLayout.FifthByte));
+                Avx256Columns.TransposeBits(Vector256.Load(fifth)).Store(fifth);
+            }
         }
     }
 
@@ -65,7 +68,7 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
     {
         for (int b = 0; b < blocks; b++, columns += 8 * TLayout.BlockBytes, codes += 8 * Vector, factors += TLayout.HasMin ? 2 * Vector : Vector)
         {
-            Vector256<byte> fifth = TLayout.Bits == 5 ? Vector256.Load(columns + (8 * TLayout.FifthByte)) : default;
+            Vector256<uint> fifth = TLayout.Bits == 5 ? Vector256.Load((uint*)(columns + (8 * TLayout.FifthByte))) : default;
             byte* column = columns + (8 * TLayout.CodeByte);
             Store(column, fifth, 0, codes);
             Store(column, fifth, 1, codes);
@@ -83,16 +86,20 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
         }
     }
 
-    public static void ExpandFactors(byte* columns, int blocks, byte* factors) => throw new NotSupportedException();
+    public static void ExpandFactors(byte* columns, int blocks, byte* factors)
+    {
+        // They are taken from columns too.
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Multiply(in TileTask task) => Avx256FlatTile<TLayout, TDot>.Multiply(task);
 
-    public static void MultiplyColumns(in TileTask task) => throw new NotSupportedException();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyColumns(in TileTask task) => Avx256FlatColumnTile<TLayout, TDot>.Multiply(task);
 
     /// <summary>Writes the codes that are in one of the first four columns, or in it and in the one four after it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(byte* columns, Vector256<byte> fifth, int column, byte* codes)
+    private static void Store(byte* columns, Vector256<uint> fifth, int column, byte* codes)
     {
         Vector256<byte> packed = Vector256.Load(columns + (column * Vector)), low, high;
         if (TLayout.Bits == 8)
@@ -113,22 +120,12 @@ internal readonly unsafe struct Avx256FlatPanel<TLayout, TDot> : IPanelFormat
 
         if (TLayout.Bits == 5)
         {
-            low |= FifthBits(fifth, column);
-            high |= FifthBits(fifth, column + 4);
+            Vector256<byte> bit = Vector256.Create((byte)16);
+            low |= (fifth << (4 - column)).AsByte() & bit;
+            high |= (fifth >>> column).AsByte() & bit;
         }
 
         low.Store(codes + (column * Vector));
         high.Store(codes + ((column + 4) * Vector));
-    }
-
-    /// <summary>16 in every byte whose bit is set, of four of the 32 bits in every lane.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> FifthBits(Vector256<byte> bits, int column)
-    {
-        const ulong Low = 0x04040404_00000000, High = 0x0C0C0C0C_08080808, Everywhere = 0x01010101_01010101;
-        ulong place = (ulong)(column / 2) * Everywhere;
-        Vector256<byte> order = Vector256.Create(Low + place, High + place, Low + place, High + place).AsByte();
-        Vector256<byte> bit = Vector256.Create(column % 2 == 0 ? 0x08040201u : 0x80402010u).AsByte();
-        return Vector256.Equals(Avx2.Shuffle(bits, order) & bit, bit) & Vector256.Create((byte)16);
     }
 }
