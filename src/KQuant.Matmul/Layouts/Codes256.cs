@@ -42,8 +42,20 @@ internal static unsafe class Codes256
             LowPicker<TLayout, TDot>(run));
 
     /// <summary>The first sixteen and the last sixteen codes of two blocks of a 32-wide codec, unsigned.</summary>
+    /// <param name="a">A block.</param>
+    /// <param name="b">Another.</param>
+    /// <param name="picks">What picks low and high nibbles.</param>
+    /// <param name="orders">What spreads the fifth bits of the first and of the last codes.</param>
+    /// <param name="first">The first codes.</param>
+    /// <param name="second">The last codes.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack<TLayout, TDot>(byte* a, byte* b, out Vector256<byte> first, out Vector256<byte> second)
+    public static void Unpack<TLayout, TDot>(
+        byte* a,
+        byte* b,
+        (Vector256<byte> First, Vector256<byte> Second) picks,
+        (Vector256<byte> First, Vector256<byte> Second) orders,
+        out Vector256<byte> first,
+        out Vector256<byte> second)
         where TLayout : struct, IFlatLayout
         where TDot : struct, IDot256
     {
@@ -55,14 +67,24 @@ internal static unsafe class Codes256
             return;
         }
 
-        first = TDot.Pick(codes, 0, TDot.Picker(0, 0, 4));
-        second = TDot.Pick(codes, 4, TDot.Picker(4, 0, 4));
+        first = TDot.Pick(codes, 0, picks.First);
+        second = TDot.Pick(codes, 4, picks.Second);
         if (TLayout.Bits == 5)
         {
             Vector256<byte> bits = Pair(a, b, TLayout.FifthByte);
-            first |= TDot.FifthBits(bits, 0);
-            second |= TDot.FifthBits(bits, 2);
+            first |= TDot.FifthBits(bits, orders.First);
+            second |= TDot.FifthBits(bits, orders.Second);
         }
+    }
+
+    /// <summary>Hides that a vector is constant: the JIT would read it from memory whenever it is needed, but keeps a variable in a register.</summary>
+    /// <param name="constant">The constant.</param>
+    /// <param name="memory">Memory it passes through.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Keep(Vector256<byte> constant, byte* memory)
+    {
+        constant.Store(memory);
+        return Vector256.Load(memory);
     }
 
     /// <summary>Sixteen bytes of each of two blocks.</summary>

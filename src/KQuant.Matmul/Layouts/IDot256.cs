@@ -29,10 +29,11 @@ internal interface IDot256
     /// <summary>Takes bits out of every byte.</summary>
     static abstract Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker);
 
+    /// <summary>What <see cref="FifthBits"/> needs to take its bits from two bytes of each half, the first of which is number <paramref name="index"/>.</summary>
+    static abstract Vector256<byte> FifthOrder(int index);
+
     /// <summary>16 in each of sixteen bytes whose bit is set, in both halves.</summary>
-    /// <param name="bits">The bits, sixteen in two bytes of each half.</param>
-    /// <param name="index">Which of the bytes is the first of the two.</param>
-    static abstract Vector256<byte> FifthBits(Vector256<byte> bits, int index);
+    static abstract Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order);
 
     /// <summary>How many vectors of products with codes of so many bits can be added up, up to 8, before the sum must be ended or scaled.</summary>
     static abstract int Steps(int bits);
@@ -96,13 +97,18 @@ internal readonly struct Avx2Dot : IDot256
     public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) => Codes256.Right(bytes, right) & picker;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index)
+    public static Vector256<byte> FifthOrder(int index)
     {
         const ulong Everywhere = 0x01010101_01010101;
         ulong first = (ulong)index * Everywhere;
+        return Vector256.Create(first, first + Everywhere, first, first + Everywhere).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order)
+    {
         Vector256<byte> bit = Vector256.Create(0x80402010_08040201).AsByte();
-        Vector256<byte> place = Vector256.Create(first, first + Everywhere, first, first + Everywhere).AsByte();
-        return Vector256.Equals(Avx2.Shuffle(bits, place) & bit, bit) & Vector256.Create((byte)16);
+        return Vector256.Equals(Avx2.Shuffle(bits, order) & bit, bit) & Vector256.Create((byte)16);
     }
 
     public static int Steps(int bits) => bits <= 4 ? 8 : bits == 5 ? 4 : 2;
@@ -156,11 +162,13 @@ internal readonly struct Avx2SignedDot : IDot256
 
     public static bool IsWide => true;
 
-    public static Vector256<byte> Picker(int right, int first, int count) => throw new NotSupportedException();
+    public static Vector256<byte> Picker(int right, int first, int count) => default;
 
     public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) => throw new NotSupportedException();
 
-    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index) => throw new NotSupportedException();
+    public static Vector256<byte> FifthOrder(int index) => default;
+
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order) => throw new NotSupportedException();
 
     public static int Steps(int bits) => 8;
 
@@ -219,19 +227,18 @@ internal readonly struct VnniDot : IDot256
     public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) =>
         Gfni.V256.IsSupported ? Gfni.V256.GaloisFieldAffineTransform(bytes, picker, 0) : Avx2Dot.Pick(bytes, right, picker);
 
+    // Here eight bits are a row of a matrix, the one for bit 4, and every byte picks another column.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> FifthBits(Vector256<byte> bits, int index)
+    public static Vector256<byte> FifthOrder(int index)
     {
-        if (!Gfni.V256.IsSupported)
-        {
-            return Avx2Dot.FifthBits(bits, index);
-        }
-
-        // Now the eight bits are a row of a matrix, the one for bit 4, and every byte picks another column.
         ulong first = 0x80808080_00808080 | ((ulong)index << 24), next = first + (1UL << 24);
-        Vector256<byte> matrices = Avx2.Shuffle(bits, Vector256.Create(first, next, first, next).AsByte());
-        return Gfni.V256.GaloisFieldAffineTransform(Vector256.Create(0x80402010_08040201).AsByte(), matrices, 0);
+        return Gfni.V256.IsSupported ? Vector256.Create(first, next, first, next).AsByte() : Avx2Dot.FifthOrder(index);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order) => Gfni.V256.IsSupported
+        ? Gfni.V256.GaloisFieldAffineTransform(Vector256.Create(0x80402010_08040201).AsByte(), Avx2.Shuffle(bits, order), 0)
+        : Avx2Dot.FifthBits(bits, order);
 
     public static int Steps(int bits) => 8;
 

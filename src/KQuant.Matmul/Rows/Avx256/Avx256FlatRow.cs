@@ -53,7 +53,9 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
     private static void Multiply<TRows>(byte* weights, nint rowBytes, int weightRows, int blocks, Activations* rows, float** outputs)
         where TRows : struct, ITileRows
     {
-        byte* tail = stackalloc byte[8 * TLayout.BlockBytes];
+        byte* tail = stackalloc byte[8 * TLayout.BlockBytes], constants = stackalloc byte[4 * 32];
+        var picks = (Codes256.Keep(TDot.Picker(0, 0, 4), constants), Codes256.Keep(TDot.Picker(4, 0, 4), constants + 32));
+        var orders = (Codes256.Keep(TDot.FifthOrder(0), constants + 64), Codes256.Keep(TDot.FifthOrder(2), constants + 96));
         Unsafe.InitBlockUnaligned(tail, 0, (uint)(8 * TLayout.BlockBytes));
         for (int n = 0; n < weightRows; n++)
         {
@@ -93,22 +95,22 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
                     if (TRows.Count > 3) { m3 = Vector256.FusedMultiplyAdd(m, Vector256.Load(x[3].ScaledSums), m3); }
                 }
 
-                Unpack(block, block + TLayout.BlockBytes, out Vector256<byte> a, out Vector256<byte> b);
+                Unpack(block, block + TLayout.BlockBytes, picks, orders, out Vector256<byte> a, out Vector256<byte> b);
                 y0 = Add(y0, a, b, x + 0, 0, Avx.Permute(s0, 0b00_00_00_00));
                 if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 0, Avx.Permute(s1, 0b00_00_00_00)); }
                 if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 0, Avx.Permute(s2, 0b00_00_00_00)); }
                 if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 0, Avx.Permute(s3, 0b00_00_00_00)); }
-                Unpack(block + (2 * TLayout.BlockBytes), block + (3 * TLayout.BlockBytes), out a, out b);
+                Unpack(block + (2 * TLayout.BlockBytes), block + (3 * TLayout.BlockBytes), picks, orders, out a, out b);
                 y0 = Add(y0, a, b, x + 0, 1, Avx.Permute(s0, 0b01_01_01_01));
                 if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 1, Avx.Permute(s1, 0b01_01_01_01)); }
                 if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 1, Avx.Permute(s2, 0b01_01_01_01)); }
                 if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 1, Avx.Permute(s3, 0b01_01_01_01)); }
-                Unpack(block + (4 * TLayout.BlockBytes), block + (5 * TLayout.BlockBytes), out a, out b);
+                Unpack(block + (4 * TLayout.BlockBytes), block + (5 * TLayout.BlockBytes), picks, orders, out a, out b);
                 y0 = Add(y0, a, b, x + 0, 2, Avx.Permute(s0, 0b10_10_10_10));
                 if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 2, Avx.Permute(s1, 0b10_10_10_10)); }
                 if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 2, Avx.Permute(s2, 0b10_10_10_10)); }
                 if (TRows.Count > 3) { y3 = Add(y3, a, b, x + 3, 2, Avx.Permute(s3, 0b10_10_10_10)); }
-                Unpack(block + (6 * TLayout.BlockBytes), block + (7 * TLayout.BlockBytes), out a, out b);
+                Unpack(block + (6 * TLayout.BlockBytes), block + (7 * TLayout.BlockBytes), picks, orders, out a, out b);
                 y0 = Add(y0, a, b, x + 0, 3, Avx.Permute(s0, 0b11_11_11_11));
                 if (TRows.Count > 1) { y1 = Add(y1, a, b, x + 1, 3, Avx.Permute(s1, 0b11_11_11_11)); }
                 if (TRows.Count > 2) { y2 = Add(y2, a, b, x + 2, 3, Avx.Permute(s2, 0b11_11_11_11)); }
@@ -146,9 +148,15 @@ internal static unsafe class Avx256FlatRow<TLayout, TDot>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Unpack(byte* block, byte* next, out Vector256<byte> first, out Vector256<byte> second)
+    private static void Unpack(
+        byte* block,
+        byte* next,
+        (Vector256<byte> First, Vector256<byte> Second) picks,
+        (Vector256<byte> First, Vector256<byte> Second) orders,
+        out Vector256<byte> first,
+        out Vector256<byte> second)
     {
-        Codes256.Unpack<TLayout, TDot>(block, next, out first, out second);
+        Codes256.Unpack<TLayout, TDot>(block, next, picks, orders, out first, out second);
         if (TLayout.Bits == 8 && !TDot.TakesSignedCodes)
         {
             first ^= Vector256.Create((byte)0x80);

@@ -55,12 +55,12 @@ internal static unsafe class Avx256Row<TLayout, TDot>
     {
         Memory memory;
         float* factors = memory.Factors;
-        Vector256<byte> order0 = Keep(TDot.FirstOrder(0), memory.Constants), order2 = Keep(TDot.FirstOrder(2), memory.Constants + 32);
-        Vector256<byte> order4 = Keep(TDot.FirstOrder(4), memory.Constants + 64), order6 = Keep(TDot.FirstOrder(6), memory.Constants + 96);
-        Vector256<byte> pick0 = Keep(Codes256.LowPicker<TLayout, TDot>(0), memory.Constants + 128);
-        Vector256<byte> pick2 = SamePick(2, 0) ? pick0 : Keep(Codes256.LowPicker<TLayout, TDot>(2), memory.Constants + 160);
-        Vector256<byte> pick4 = SamePick(4, 0) ? pick0 : Keep(Codes256.LowPicker<TLayout, TDot>(4), memory.Constants + 192);
-        Vector256<byte> pick6 = SamePick(6, 2) ? pick2 : SamePick(6, 4) ? pick4 : Keep(Codes256.LowPicker<TLayout, TDot>(6), memory.Constants + 224);
+        Vector256<byte> order0 = Codes256.Keep(TDot.FirstOrder(0), memory.Constants), order2 = Codes256.Keep(TDot.FirstOrder(2), memory.Constants + 32);
+        Vector256<byte> order4 = Codes256.Keep(TDot.FirstOrder(4), memory.Constants + 64), order6 = Codes256.Keep(TDot.FirstOrder(6), memory.Constants + 96);
+        Vector256<byte> pick0 = Codes256.Keep(Codes256.LowPicker<TLayout, TDot>(0), memory.Constants + 128);
+        Vector256<byte> pick2 = SamePick(2, 0) ? pick0 : Codes256.Keep(Codes256.LowPicker<TLayout, TDot>(2), memory.Constants + 160);
+        Vector256<byte> pick4 = SamePick(4, 0) ? pick0 : Codes256.Keep(Codes256.LowPicker<TLayout, TDot>(4), memory.Constants + 192);
+        Vector256<byte> pick6 = SamePick(6, 2) ? pick2 : SamePick(6, 4) ? pick4 : Codes256.Keep(Codes256.LowPicker<TLayout, TDot>(6), memory.Constants + 224);
         for (int n = 0; n < weightRows; n++)
         {
             Vector256<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
@@ -231,14 +231,6 @@ internal static unsafe class Avx256Row<TLayout, TDot>
     }
 
     private static bool SamePick(int run, int other) => TLayout.LowShift(run) == TLayout.LowShift(other);
-
-    /// <summary>Hides that a vector is constant, so that it stays in a register.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> Keep(Vector256<byte> constant, byte* memory)
-    {
-        constant.Store(memory);
-        return Vector256.Load(memory);
-    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<short> Shuffle(Vector256<short> scales, Vector256<byte> order) => Avx2.Shuffle(scales.AsByte(), order).AsInt16();
