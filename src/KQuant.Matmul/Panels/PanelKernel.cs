@@ -24,6 +24,9 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked, int packedRows 
 
     private const int MaxPieceRows = 512;
 
+    /// <summary>What is fetched of a packed panel at a time, more or less.</summary>
+    private const int FetchBytes = 272;
+
     private const int CacheLine = 64;
 
     private readonly int _unitBytes = BlocksPerUnit * QuantCodec.Get(TFormat.Format).BytesPerBlock;
@@ -101,7 +104,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked, int packedRows 
                             Unpack(task, ref work, row + (p * TFormat.PanelRows), unit, p, endTile - tile, scratch);
                         }
 
-                        int left = TFormat.PanelRows - work.FetchPieces;
+                        int left = FetchPieces(units) - work.FetchPieces;
                         for (int t = tile; t < endTile; t++)
                         {
                             work.FetchPieces = (left * (t + 1 - tile) / (endTile - tile)) - (left * (t - tile) / (endTile - tile));
@@ -146,14 +149,21 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked, int packedRows 
 
     private static int Blocks(in ProductTask task, int unit) => !TFormat.Record.IsFlat ? 1 : unit == task.Units - 1 ? task.TailBlocks : 8;
 
-    /// <summary>Some units in as many pieces as a panel has rows.</summary>
-    private WeightFetch Fetch(in ProductTask task, int row, int unit, int units) => new()
+    /// <summary>Some units of wire rows, a row at a time; or of packed panels, which have no gaps, in smaller pieces.</summary>
+    private WeightFetch Fetch(in ProductTask task, int row, int unit, int units)
     {
-        Next = task.Weights + Offset(task, row, unit),
-        Bytes = units * _unitBytes,
-        Stride = isPacked ? units * _unitBytes : task.WeightRowBytes,
-        Panel = TFormat.PanelRows * task.WeightRowBytes,
-    };
+        int bytes = TFormat.PanelRows * units * _unitBytes / FetchPieces(units);
+        return new WeightFetch
+        {
+            Next = task.Weights + Offset(task, row, unit),
+            Bytes = bytes,
+            Stride = isPacked ? bytes : task.WeightRowBytes,
+            Panel = TFormat.PanelRows * task.WeightRowBytes,
+        };
+    }
+
+    /// <summary>In how many pieces some units are fetched: as many as a single tile has time for.</summary>
+    private int FetchPieces(int units) => TFormat.PanelRows * (isPacked ? Math.Clamp(units * _unitBytes / FetchBytes, 2, 4) : 1);
 
     /// <summary>Where the weights of a row, or of a packed panel, are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -191,7 +201,7 @@ internal sealed unsafe class PanelKernel<TFormat>(bool isPacked, int packedRows 
     {
         // Unpacking takes about as long as multiplying a tile, and fetches its share; but next to nothing if there are only factors to unpack.
         bool takesColumns = TakesColumns(task.Rows);
-        int share = takesColumns && isPacked ? 0 : TFormat.PanelRows * TFormat.Panels / (TFormat.Panels + tiles);
+        int share = takesColumns && isPacked ? 0 : FetchPieces(work.Units) * TFormat.Panels / (TFormat.Panels + tiles);
         int turn = panel * work.Units, turns = TFormat.Panels * work.Units;
         int factorBytes = takesColumns ? TFormat.ColumnFactorBytes : TFormat.FactorBytes;
         byte* gathered = scratch + SumBytes, columns = gathered + Align(ColumnBytes);
