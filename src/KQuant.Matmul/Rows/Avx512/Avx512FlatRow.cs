@@ -26,27 +26,34 @@ internal static unsafe class Avx512FlatRow<TFormat>
     private const int CacheLine = 64;
 
     /// <summary>How far in front of what is being multiplied weights are fetched.</summary>
-    private const int Ahead = 8192;
+    private const int Ahead = 12288;
 
-    /// <summary>Bytes of four blocks of an arranged activation row: codes and, if weights have an offset, what it amounts to in every lane.</summary>
+    /// <summary>Bytes of four blocks of an arranged activation row: codes and, if they do so, what dot products start from.</summary>
     private static int PartBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.Offset == 0 ? 2 * Vector : 3 * Vector;
+        get => TFormat.StartsAtOffset ? 3 * Vector : 2 * Vector;
     }
 
-    /// <summary>Bytes of a group that follow all parts: scales and, if there are minima, scales times sums.</summary>
+    /// <summary>Whether sums of activations count in float: where weights have a minimum, or codes are a little above the integers.</summary>
+    private static bool HasTerms
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TFormat.HasMin || (TFormat.Offset != 0 && !TFormat.StartsAtOffset);
+    }
+
+    /// <summary>Bytes of a group that follow all parts: scales and, if they count, scales times sums.</summary>
     private static int FactorBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.HasMin ? 2 * Vector : Vector;
+        get => HasTerms ? 2 * Vector : Vector;
     }
 
     /// <summary>Bytes of an arranged activation row.</summary>
     public static nint GetActivationBytes(int blocks) => (nint)((blocks + Group - 1) / Group) * ((Group / Part * PartBytes) + FactorBytes);
 
-    /// <summary>Scales of eight activation rows, their sums of minima, and a group of blocks.</summary>
-    public static nint ScratchBytes => (8 * (GroupsAhead + 1) * Vector) + (Group * TFormat.BlockBytes);
+    /// <summary>Scales of eight activation rows, and a group of blocks.</summary>
+    public static nint ScratchBytes => (8 * GroupsAhead * Vector) + (Group * TFormat.BlockBytes);
 
     /// <summary>Multiplies.</summary>
     /// <param name="weights">Wire bytes.</param>
@@ -78,9 +85,8 @@ internal static unsafe class Avx512FlatRow<TFormat>
         where TRows : struct, ITileRows
     {
         int wholeBlocks = blocks / Group * Group, groups = (blocks + Group - 1) / Group;
-        int partBytes = PartBytes;
-        float* scales = (float*)scratch, mins = scales + (8 * GroupsAhead * Group);
-        byte* tail = (byte*)(mins + (8 * Group));
+        float* scales = (float*)scratch;
+        byte* tail = scratch + (8 * GroupsAhead * Vector);
         Unsafe.InitBlockUnaligned(tail, 0, (uint)(Group * TFormat.BlockBytes));
         Vector512<byte> order = TFormat.Order, highOrder = TFormat.HighOrder, factorOrder = TFormat.FactorOrder;
         Vector512<short> ones = Vector512.Create((short)1);
@@ -95,14 +101,14 @@ internal static unsafe class Avx512FlatRow<TFormat>
             }
 
             Vector512<float> y0 = default, y1 = default, y2 = default, y3 = default, y4 = default, y5 = default, y6 = default, y7 = default;
-            byte* factors = x + ((nint)groups * Group / Part * TRows.Count * partBytes);
+            byte* factors = x + ((nint)groups * Group / Part * TRows.Count * PartBytes);
             for (int g = 0; g < groups; g += GroupsAhead)
             {
                 int count = Math.Min(GroupsAhead, groups - g);
                 for (int i = 0; i < count; i++)
                 {
                     byte* first = (g + i) * Group == wholeBlocks ? tail : block + (i * Group * TFormat.BlockBytes);
-                    Scale<TRows>(first, factorOrder, factors, scales + (i * TRows.Count * Group), mins, g + i == 0);
+                    Scale<TRows>(first, factorOrder, factors, scales + (i * TRows.Count * Group), ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
                     factors += TRows.Count * FactorBytes;
                 }
 
@@ -119,24 +125,28 @@ internal static unsafe class Avx512FlatRow<TFormat>
                         Sse.Prefetch0(block + Ahead + line);
                     }
 
-                    // Written out: what a loop around this costs is a good part of it.
-                    AddPart<TRows>(block, order, highOrder, codes, scale, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
-                    AddPart<TRows>(block + (Part * TFormat.BlockBytes), order, highOrder, codes + (TRows.Count * partBytes), scale + Part, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
-                    AddPart<TRows>(block + (2 * Part * TFormat.BlockBytes), order, highOrder, codes + (2 * TRows.Count * partBytes), scale + (2 * Part), ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
-                    AddPart<TRows>(block + (3 * Part * TFormat.BlockBytes), order, highOrder, codes + (3 * TRows.Count * partBytes), scale + (3 * Part), ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
-                    block += Group * TFormat.BlockBytes;
-                    codes += Group / Part * TRows.Count * partBytes;
+                    // Written out as far as the JIT goes along with it: beyond that it inlines nothing any more.
+                    for (int half = 0; half < 2; half++)
+                    {
+                        AddPart<TRows>(block, order, highOrder, codes, scale, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                        block += Part * TFormat.BlockBytes;
+                        codes += TRows.Count * PartBytes;
+                        AddPart<TRows>(block, order, highOrder, codes, scale + Part, ones, ref y0, ref y1, ref y2, ref y3, ref y4, ref y5, ref y6, ref y7);
+                        block += Part * TFormat.BlockBytes;
+                        codes += TRows.Count * PartBytes;
+                        scale += 2 * Part;
+                    }
                 }
             }
 
-            outputs[0][n] = Total(y0, mins);
-            if (TRows.Count > 1) outputs[1][n] = Total(y1, mins + Group);
-            if (TRows.Count > 2) outputs[2][n] = Total(y2, mins + (2 * Group));
-            if (TRows.Count > 3) outputs[3][n] = Total(y3, mins + (3 * Group));
-            if (TRows.Count > 4) outputs[4][n] = Total(y4, mins + (4 * Group));
-            if (TRows.Count > 5) outputs[5][n] = Total(y5, mins + (5 * Group));
-            if (TRows.Count > 6) outputs[6][n] = Total(y6, mins + (6 * Group));
-            if (TRows.Count > 7) outputs[7][n] = Total(y7, mins + (7 * Group));
+            outputs[0][n] = Vector512.Sum(y0);
+            if (TRows.Count > 1) outputs[1][n] = Vector512.Sum(y1);
+            if (TRows.Count > 2) outputs[2][n] = Vector512.Sum(y2);
+            if (TRows.Count > 3) outputs[3][n] = Vector512.Sum(y3);
+            if (TRows.Count > 4) outputs[4][n] = Vector512.Sum(y4);
+            if (TRows.Count > 5) outputs[5][n] = Vector512.Sum(y5);
+            if (TRows.Count > 6) outputs[6][n] = Vector512.Sum(y6);
+            if (TRows.Count > 7) outputs[7][n] = Vector512.Sum(y7);
         }
     }
 
@@ -159,22 +169,31 @@ internal static unsafe class Avx512FlatRow<TFormat>
         if (TRows.Count > 7) y7 = TFormat.Add(y7, unpacked, codes + (7 * PartBytes), Avx512FlatRowTools.FourScales(scale + (7 * Group)), ones);
     }
 
-    /// <summary>Multiplies the scales of a group by those of the activation rows, and takes care of its minima, a block in every lane.</summary>
+    /// <summary>Multiplies the scales of a group by those of the activation rows and adds its minima, or takes its offsets off, a block in every lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scale<TRows>(byte* blocks, Vector512<byte> order, byte* factors, float* scales, float* mins, bool isFirst)
+    private static void Scale<TRows>(
+        byte* blocks, Vector512<byte> order, byte* factors, float* scales,
+        ref Vector512<float> y0, ref Vector512<float> y1, ref Vector512<float> y2, ref Vector512<float> y3,
+        ref Vector512<float> y4, ref Vector512<float> y5, ref Vector512<float> y6, ref Vector512<float> y7)
         where TRows : struct, ITileRows
     {
         Vector512<uint> halves = ReadFactors(blocks, order);
-        Vector512<float> d = Binary16.ToSingle(halves), m = TFormat.HasMin ? Binary16.ToSingle(halves >>> 16) : default;
-        for (int r = 0; r < TRows.Count; r++, factors += FactorBytes)
-        {
-            (d * Vector512.Load((float*)factors)).Store(scales + (r * Group));
-            if (TFormat.HasMin)
-            {
-                Vector512<float> sum = isFirst ? Vector512<float>.Zero : Vector512.Load(mins + (r * Group));
-                Avx512F.FusedMultiplyAdd(m, Vector512.Load((float*)(factors + Vector)), sum).Store(mins + (r * Group));
-            }
-        }
+        Vector512<float> d = Binary16.ToSingle(halves), m = TFormat.HasMin ? Binary16.ToSingle(halves >>> 16) : d;
+        y0 = Scale(d, m, factors, scales, y0);
+        if (TRows.Count > 1) y1 = Scale(d, m, factors + FactorBytes, scales + Group, y1);
+        if (TRows.Count > 2) y2 = Scale(d, m, factors + (2 * FactorBytes), scales + (2 * Group), y2);
+        if (TRows.Count > 3) y3 = Scale(d, m, factors + (3 * FactorBytes), scales + (3 * Group), y3);
+        if (TRows.Count > 4) y4 = Scale(d, m, factors + (4 * FactorBytes), scales + (4 * Group), y4);
+        if (TRows.Count > 5) y5 = Scale(d, m, factors + (5 * FactorBytes), scales + (5 * Group), y5);
+        if (TRows.Count > 6) y6 = Scale(d, m, factors + (6 * FactorBytes), scales + (6 * Group), y6);
+        if (TRows.Count > 7) y7 = Scale(d, m, factors + (7 * FactorBytes), scales + (7 * Group), y7);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Scale(Vector512<float> d, Vector512<float> m, byte* factors, float* scales, Vector512<float> y)
+    {
+        (d * Vector512.Load((float*)factors)).Store(scales);
+        return HasTerms ? Avx512F.FusedMultiplyAdd(m, Vector512.Load((float*)(factors + Vector)), y) : y;
     }
 
     /// <summary>The first four bytes of sixteen blocks.</summary>
@@ -202,7 +221,7 @@ internal static unsafe class Avx512FlatRow<TFormat>
         byte* parts = x + (row * PartBytes);
         for (int b = 0; b < blocks; b += Part, codes += Part * 32, parts += rows * PartBytes)
         {
-            Avx512FlatRowTools.Arrange(codes, parts, TFormat.Offset);
+            Avx512FlatRowTools.Arrange(codes, parts, TFormat.StartsAtOffset ? TFormat.Offset : 0);
         }
 
         // Parts that are missing from the last group meet zero weights and a zero scale, whatever they hold.
@@ -214,14 +233,11 @@ internal static unsafe class Avx512FlatRow<TFormat>
             {
                 bool exists = b + i < blocks;
                 factors[i] = exists ? scales[b + i] : 0;
-                if (TFormat.HasMin)
+                if (HasTerms)
                 {
-                    factors[Group + i] = exists ? scales[b + i] * sums[b + i] : 0;
+                    factors[Group + i] = exists ? scales[b + i] * (TFormat.HasMin ? sums[b + i] : -TFormat.Offset * sums[b + i]) : 0;
                 }
             }
         }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Total(Vector512<float> y, float* mins) => Vector512.Sum(TFormat.HasMin ? y + Vector512.Load(mins) : y);
 }

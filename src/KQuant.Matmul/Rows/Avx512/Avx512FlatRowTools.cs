@@ -65,16 +65,11 @@ internal static unsafe class Avx512FlatRowTools
     /// <summary>Adds the products of four blocks of codes below 32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(
-        Vector512<float> y, in FourBlocks codes, byte* x, Vector512<float> scales, Vector512<short> ones, int offset)
+        Vector512<float> y, in FourBlocks codes, byte* x, Vector512<float> scales, Vector512<short> ones)
     {
         Vector512<short> pairs = Avx512BW.MultiplyAddAdjacent(codes.Low, Vector512.Load((sbyte*)x))
             + Avx512BW.MultiplyAddAdjacent(codes.High, Vector512.Load((sbyte*)x + 64));
         Vector512<int> dot = Avx512BW.MultiplyAddAdjacent(pairs, ones);
-        if (offset != 0)
-        {
-            dot += Vector512.Load((int*)(x + 128));
-        }
-
         return Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(dot), scales, y);
     }
 

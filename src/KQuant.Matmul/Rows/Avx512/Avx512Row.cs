@@ -20,7 +20,7 @@ internal static unsafe class Avx512Row<TFormat>
     private const int CacheLine = 64;
 
     /// <summary>How far in front of what is being multiplied weights are fetched.</summary>
-    private const int Ahead = 8192;
+    private const int Ahead = 12288;
 
     /// <summary>Bytes of a unit of an arranged activation row: codes and, if weights have an offset, what it amounts to for every two of them.</summary>
     private static int UnitBytes

@@ -32,6 +32,12 @@ internal unsafe interface IAvx512FlatRowFormat
     /// <summary>What unpacked codes are above the weights' integers.</summary>
     static abstract int Offset { get; }
 
+    /// <summary>
+    /// Whether the offset is taken off where dot products start, as integers, and not off the sum of floats: one that is larger than most codes would
+    /// cost digits there.
+    /// </summary>
+    static abstract bool StartsAtOffset { get; }
+
     /// <summary>A constant of <see cref="Unpack"/>: where codes come from.</summary>
     static abstract Vector512<byte> Order { get; }
 

@@ -17,6 +17,8 @@ internal readonly unsafe struct RowQ4_1 : IAvx512FlatRowFormat
 
     public static int Offset => 0;
 
+    public static bool StartsAtOffset => false;
+
     public static Vector512<byte> Order => Avx512FlatRowTools.InTwo(Avx512FlatRowTools.Order(BlockBytes, 4), BlockBytes);
 
     public static Vector512<byte> HighOrder => default;
@@ -33,5 +35,5 @@ internal readonly unsafe struct RowQ4_1 : IAvx512FlatRowFormat
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> y, in FourBlocks codes, byte* x, Vector512<float> scales, Vector512<short> ones) =>
-        Avx512FlatRowTools.Add(y, codes, x, scales, ones, Offset);
+        Avx512FlatRowTools.Add(y, codes, x, scales, ones);
 }

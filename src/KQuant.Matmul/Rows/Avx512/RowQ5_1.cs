@@ -16,6 +16,8 @@ internal readonly unsafe struct RowQ5_1 : IAvx512FlatRowFormat
 
     public static int Offset => 0;
 
+    public static bool StartsAtOffset => false;
+
     public static Vector512<byte> Order => Avx512FlatRowTools.InTwo(Avx512FlatRowTools.Order(BlockBytes, 8), BlockBytes);
 
     public static Vector512<byte> HighOrder => Avx512FlatRowTools.InTwo(Avx512FlatRowTools.WordOrder(BlockBytes, 4), BlockBytes);
@@ -35,5 +37,5 @@ internal readonly unsafe struct RowQ5_1 : IAvx512FlatRowFormat
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> y, in FourBlocks codes, byte* x, Vector512<float> scales, Vector512<short> ones) =>
-        Avx512FlatRowTools.Add(y, codes, x, scales, ones, Offset);
+        Avx512FlatRowTools.Add(y, codes, x, scales, ones);
 }

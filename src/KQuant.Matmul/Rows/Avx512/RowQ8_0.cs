@@ -20,6 +20,8 @@ internal readonly unsafe struct RowQ8_0 : IAvx512FlatRowFormat
 
     public static int Offset => 128;
 
+    public static bool StartsAtOffset => true;
+
     public static Vector512<byte> Order => Avx512FlatRowTools.Order(BlockBytes, 2);
 
     public static Vector512<byte> HighOrder => Avx512FlatRowTools.Order(BlockBytes, 18 - Excess);
