@@ -52,6 +52,30 @@ public class WorkerPoolTests
     }
 
     [Test]
+    public void EveryThreadStartsWithAShareOfItsOwn()
+    {
+        using var pool = new WorkerPool(2, TimeSpan.Zero);
+        using var scratch = new AlignedBuffer();
+        using var together = new Barrier(2);
+        int[] begun = new int[10];
+        int count = 0;
+        var work = new DelegateWork(piece =>
+        {
+            int position = Interlocked.Increment(ref count) - 1;
+            begun[position] = piece;
+            if (position < 2)
+            {
+                together.SignalAndWait();
+            }
+        });
+
+        pool.Run(work, begun.Length, 2, wake: true, scratch, default);
+
+        Assert.That(begun.Take(2), Is.EquivalentTo(new[] { 0, 5 }));
+        Assert.That(begun, Is.EquivalentTo(Enumerable.Range(0, 10)));
+    }
+
+    [Test]
     public void NoMoreThreadsHelpThanItIsWorth()
     {
         using var pool = new WorkerPool(4, TimeSpan.Zero);

@@ -4,15 +4,17 @@ using System.Runtime.InteropServices;
 namespace KQuant.Matmul.Scheduling;
 
 /// <summary>
-/// Numbered pieces of work that any thread may take, in any order. The object belongs to one caller, who sets it up, runs it through
-/// <see cref="WorkerPool.Run"/> and uses it again: running it allocates nothing.
+/// Numbered pieces of work that any thread may take, in any order. Each thread starts with a share of its own, piece after piece, because what
+/// a piece fetches ahead is the next one's, and then helps with the shares of others. The object belongs to one caller, who sets it up, runs it
+/// through <see cref="WorkerPool.Run"/> and uses it again: running it allocates nothing.
 /// </summary>
 internal abstract class ParallelWork
 {
     private const int Open = 1 << 30;
 
-    private Counters _shared;
-    private int _pieces;
+    private Presence _presence;
+    private Share[] _shares = new Share[1];
+    private int _shareCount;
     private int _maxHelpers;
     private CancellationToken _cancellation;
     private ExceptionDispatchInfo? _failure;
@@ -35,29 +37,41 @@ internal abstract class ParallelWork
     /// <summary>Lets helpers in.</summary>
     internal void Start(int pieces, int maxHelpers, CancellationToken cancellation)
     {
-        _pieces = pieces;
         _maxHelpers = maxHelpers;
         _cancellation = cancellation;
         _failure = null;
-        _shared.Next = 0;
-        Volatile.Write(ref _shared.Helpers, Open);
+        _shareCount = maxHelpers + 1;
+        if (_shares.Length < _shareCount)
+        {
+            _shares = new Share[_shareCount];
+        }
+
+        for (int i = 0; i < _shareCount; i++)
+        {
+            _shares[i].Next = (int)((long)pieces * i / _shareCount);
+            _shares[i].End = (int)((long)pieces * (i + 1) / _shareCount);
+        }
+
+        Volatile.Write(ref _presence.Helpers, Open);
     }
 
     /// <summary>Whether a helper would find something to do.</summary>
-    internal bool WantsHelpers => WantsMore(Volatile.Read(ref _shared.Helpers));
+    internal bool WantsHelpers => WantsMore(Volatile.Read(ref _presence.Helpers));
 
     /// <summary>Enters a helper, unless everything is taken, enough are there, or the work is over.</summary>
-    internal bool TryJoin()
+    /// <param name="share">The share to start with.</param>
+    internal bool TryJoin(out int share)
     {
         while (true)
         {
-            int helpers = Volatile.Read(ref _shared.Helpers);
+            int helpers = Volatile.Read(ref _presence.Helpers);
+            share = helpers - Open + 1;
             if (!WantsMore(helpers))
             {
                 return false;
             }
 
-            if (Interlocked.CompareExchange(ref _shared.Helpers, helpers + 1, helpers) == helpers)
+            if (Interlocked.CompareExchange(ref _presence.Helpers, helpers + 1, helpers) == helpers)
             {
                 return true;
             }
@@ -65,18 +79,24 @@ internal abstract class ParallelWork
     }
 
     /// <summary>Leaves; the helper must not touch the work any more.</summary>
-    internal void Leave() => Interlocked.Decrement(ref _shared.Helpers);
+    internal void Leave() => Interlocked.Decrement(ref _presence.Helpers);
 
     /// <summary>Takes pieces until none is left. Never throws: a failure ends the work for everyone and waits for <see cref="Finish"/>.</summary>
-    internal void Participate(AlignedBuffer scratch)
+    /// <param name="first">The share to start with; the caller's is 0.</param>
+    /// <param name="scratch">Memory of the thread.</param>
+    internal void Participate(int first, AlignedBuffer scratch)
     {
         try
         {
-            int piece;
-            while ((piece = Interlocked.Increment(ref _shared.Next) - 1) < _pieces)
+            for (int i = 0; i < _shareCount; i++)
             {
-                _cancellation.ThrowIfCancellationRequested();
-                RunPiece(piece, scratch);
+                ref Share share = ref _shares[(first + i) % _shareCount];
+                int piece;
+                while ((piece = Interlocked.Increment(ref share.Next) - 1) < share.End)
+                {
+                    _cancellation.ThrowIfCancellationRequested();
+                    RunPiece(piece, scratch);
+                }
             }
         }
 #pragma warning disable CA1031 // Whatever went wrong is thrown again where the caller can catch it.
@@ -84,15 +104,18 @@ internal abstract class ParallelWork
 #pragma warning restore CA1031
         {
             Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
-            Volatile.Write(ref _shared.Next, _pieces);
+            foreach (ref Share share in _shares.AsSpan(0, _shareCount))
+            {
+                Volatile.Write(ref share.Next, share.End);
+            }
         }
     }
 
     /// <summary>Keeps further helpers out, waits until the others have left, and throws what any of them met.</summary>
     internal void Finish()
     {
-        Interlocked.Add(ref _shared.Helpers, -Open);
-        for (int spins = 0; Volatile.Read(ref _shared.Helpers) != 0; spins++)
+        Interlocked.Add(ref _presence.Helpers, -Open);
+        for (int spins = 0; Volatile.Read(ref _presence.Helpers) != 0; spins++)
         {
             // A helper is finishing its last piece: microseconds, unless the system gave its core to someone else, and then it needs one.
             // Nothing here may throw (as Sleep does on a thread that is interrupted): helpers still use the caller's memory.
@@ -110,17 +133,37 @@ internal abstract class ParallelWork
         _failure?.Throw();
     }
 
-    private bool WantsMore(int helpers) =>
-        helpers >= Open && helpers - Open < _maxHelpers && Volatile.Read(ref _shared.Next) < _pieces;
+    private bool WantsMore(int helpers) => helpers >= Open && helpers - Open < _maxHelpers && HasPieces();
 
-    // On cache lines of their own: threads hammer Next while others poll Helpers and read the work's own fields.
-    [StructLayout(LayoutKind.Explicit, Size = 384)]
-    private struct Counters
+    private bool HasPieces()
     {
-        [FieldOffset(128)]
+        // All there are, since the caller may be setting up its next run: shares that have no part in this one are at their end.
+        foreach (ref Share share in _shares.AsSpan())
+        {
+            if (Volatile.Read(ref share.Next) < share.End)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // On cache lines of their own, in pairs as processors fetch them: threads hammer Next while others poll Helpers and read the work's own fields.
+    [StructLayout(LayoutKind.Explicit, Size = 128)]
+    private struct Share
+    {
+        [FieldOffset(0)]
         public int Next;
 
-        [FieldOffset(256)]
+        [FieldOffset(4)]
+        public int End;
+    }
+
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    private struct Presence
+    {
+        [FieldOffset(128)]
         public int Helpers;
     }
 }

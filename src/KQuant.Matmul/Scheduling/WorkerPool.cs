@@ -103,7 +103,7 @@ internal sealed class WorkerPool : IDisposable
     {
         work.Start(pieces, helpers, cancellation);
         int slot = Publish(work, wake);
-        work.Participate(scratch);
+        work.Participate(0, scratch);
         if (slot >= 0)
         {
             Volatile.Write(ref _jobs[slot], null);
@@ -160,9 +160,9 @@ internal sealed class WorkerPool : IDisposable
     {
         foreach (ref ParallelWork? job in _jobs.AsSpan())
         {
-            if (Volatile.Read(ref job) is { } work && MayHelp(worker) && work.TryJoin())
+            if (Volatile.Read(ref job) is { } work && MayHelp(worker) && work.TryJoin(out int share))
             {
-                work.Participate(scratch);
+                work.Participate(share, scratch);
                 work.Leave();
                 return true;
             }
