@@ -12,15 +12,15 @@ internal static class ProductKernels
 {
     public static IReadOnlyList<ProductKernel> All { get; } =
     [
-        new Avx512FlatRowKernel<RowQ4_0>(preferredRows: 6),
+        new Avx512FlatRowKernel<RowQ4_0>(preferredRows: 7),
         new PanelKernel<PanelQ4_0>(isPacked: false), new PanelKernel<PanelQ4_0>(isPacked: true, packedRows: 2),
-        new Avx512FlatRowKernel<RowQ4_1>(preferredRows: 6),
+        new Avx512FlatRowKernel<RowQ4_1>(preferredRows: 7),
         new PanelKernel<PanelQ4_1>(isPacked: false), new PanelKernel<PanelQ4_1>(isPacked: true, packedRows: 2),
-        new Avx512FlatRowKernel<RowQ5_0>(preferredRows: 6),
+        new Avx512FlatRowKernel<RowQ5_0>(preferredRows: 7),
         new PanelKernel<PanelQ5_0>(isPacked: false), new PanelKernel<PanelQ5_0>(isPacked: true, packedRows: 2),
-        new Avx512FlatRowKernel<RowQ5_1>(preferredRows: 6),
+        new Avx512FlatRowKernel<RowQ5_1>(preferredRows: 7),
         new PanelKernel<PanelQ5_1>(isPacked: false), new PanelKernel<PanelQ5_1>(isPacked: true, packedRows: 2),
-        new Avx512FlatRowKernel<RowQ8_0>(preferredRows: 6),
+        new Avx512FlatRowKernel<RowQ8_0>(preferredRows: 5),
         new PanelKernel<PanelQ8_0>(isPacked: false), new PanelKernel<PanelQ8_0>(isPacked: true, packedRows: 3),
         new Avx512RowKernel<RowQ2_K>(preferredRows: 5),
         new PanelKernel<PanelQ2_K>(isPacked: false), new PanelKernel<PanelQ2_K>(isPacked: true, packedRows: 2),
