@@ -16,8 +16,12 @@ internal static unsafe class Avx256FlatColumnTile<TLayout, TDot>
 {
     private const int Vector = Avx256Columns.Bytes;
 
-    /// <summary>Blocks from one fetch of other weights to the next.</summary>
-    private const int FetchEvery = 4;
+    /// <summary>Blocks from one fetch of other weights to the next: as few as needed to get through all of them.</summary>
+    private static int FetchEvery
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TLayout.Bits == 8 ? 1 : 2;
+    }
 
     /// <summary>Columns of codes whose products are added up before the sum is ended.</summary>
     private static int Columns
