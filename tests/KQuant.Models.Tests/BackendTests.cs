@@ -30,7 +30,7 @@ public class BackendTests
     }
 
     [Test]
-    public void AFailedCallLeavesNothingBehind()
+    public void AFailedCallLeavesNothingBehind([Values] bool whileQueueing)
     {
         using var folder = new TemporaryFolder();
         string path = RandomCheckpoint.Create("qwen2").Write(folder["model"]);
@@ -41,8 +41,9 @@ public class BackendTests
         using LanguageModel model = LanguageModel.Load(path, new ModelOptions { Context = context, Backend = backend, LoadTokenizer = false });
         using KeyValueCache cache = model.CreateCache();
         var logits = new float[prompt.Length * model.Config.VocabularySize];
+        backend.ProductsToFailure = whileQueueing ? 2 : null;
         backend.Failure = new InvalidOperationException("The device is gone.");
-        Assert.That(() => model.Forward(prompt, cache, logits), Throws.InvalidOperationException.With.Message.EqualTo("The device is gone."));
+        Assert.That(() => model.Forward([3, 5, 8, 13], cache, logits), Throws.InvalidOperationException.With.Message.EqualTo("The device is gone."));
         Assert.That(cache.Length, Is.Zero);
         model.Forward(prompt, cache, logits);
         Assert.That(Numbers.Bits(logits), Is.EqualTo(Numbers.Bits(expected.AsSpan(0, logits.Length))));

@@ -27,6 +27,12 @@ internal static unsafe class Binary16
     /// <summary>2^-14, the smallest normal binary16, as bits.</summary>
     private const uint SmallestNormal = 113u << 23;
 
+    /// <summary>2^112, what moved bits lack.</summary>
+    private const float Scale = 5.192296858534828e33f;
+
+    /// <summary>The exponent of what is infinite or no number.</summary>
+    private const uint SpecialExponent = 255u << 23;
+
     /// <summary>Widens one number; exact.</summary>
     public static float ToSingle(ushort half)
     {
@@ -54,6 +60,27 @@ internal static unsafe class Binary16
         Vector128<uint> bias = Vector128.Max(implicitBit, special + Vector128.Create(Rebias));
         Vector128<float> magnitude = (bits + bias).AsSingle() - implicitBit.AsSingle();
         return magnitude | ((halves & Vector128.Create(Sign)) << 16).AsSingle();
+    }
+
+    /// <summary>
+    /// The same numbers by a multiplication: fewer instructions, but some processors are slow where one is subnormal. For activations, which
+    /// rarely are; scales often are.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ToSingleByScaling(Vector128<uint> halves)
+    {
+        Vector128<uint> bits = (halves & Vector128.Create(Magnitude)) << Shift;
+        Vector128<uint> special = Vector128.Equals(bits & Vector128.Create(Exponent), Vector128.Create(Exponent)) & Vector128.Create(SpecialExponent);
+        return (bits.AsSingle() * Scale) | (special | ((halves & Vector128.Create(Sign)) << 16)).AsSingle();
+    }
+
+    /// <inheritdoc cref="ToSingleByScaling(Vector128{uint})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ToSingleByScaling(Vector256<uint> halves)
+    {
+        Vector256<uint> bits = (halves & Vector256.Create(Magnitude)) << Shift;
+        Vector256<uint> special = Vector256.Equals(bits & Vector256.Create(Exponent), Vector256.Create(Exponent)) & Vector256.Create(SpecialExponent);
+        return (bits.AsSingle() * Scale) | (special | ((halves & Vector256.Create(Sign)) << 16)).AsSingle();
     }
 
     /// <inheritdoc cref="ToSingle(Vector128{uint})"/>

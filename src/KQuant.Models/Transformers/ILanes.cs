@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using KQuant.Codecs.Decoding;
 
 namespace KQuant.Models.Transformers;
 
@@ -26,19 +27,6 @@ internal unsafe interface ILanes<TSelf>
     void Store(float* target);
 }
 
-/// <summary>
-/// From the bits of binary16, extended by their sign, to binary32: exponent and fraction move into place, and a factor of 2^112 accounts for
-/// the other bias, also for subnormal numbers. What was infinite or no number gets the exponent that says so.
-/// </summary>
-internal static class HalfBits
-{
-    public const int Shift = 13;
-    public const int Mask = unchecked((int)0x8FFFE000);
-    public const float Scale = 5.192296858534828e33f;
-    public const int Exponent = 0x7C00;
-    public const int FloatExponent = 0x7F800000;
-}
-
 /// <summary>Sixteen lanes.</summary>
 internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes512>
 {
@@ -50,13 +38,7 @@ internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes5
     public static Lanes512 Load(float* source) => new(Vector512.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 Load(Half* source)
-    {
-        Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source));
-        Vector512<float> scaled = ((bits << HalfBits.Shift) & Vector512.Create(HalfBits.Mask)).AsSingle() * HalfBits.Scale;
-        Vector512<int> special = Vector512.Equals(bits & Vector512.Create(HalfBits.Exponent), Vector512.Create(HalfBits.Exponent));
-        return new((scaled.AsInt32() | (special & Vector512.Create(HalfBits.FloatExponent))).AsSingle());
-    }
+    public static Lanes512 Load(Half* source) => new(Binary16.ToSingle(Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)source))));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 Broadcast(float* source) => new(Vector512.Create(*source));
@@ -83,15 +65,9 @@ internal readonly unsafe struct LanesOfVector(Vector<float> value) : ILanes<Lane
     public static LanesOfVector Load(float* source) => new(Vector.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static LanesOfVector Load(Half* source)
-    {
-        Vector<int> bits = Vector<int>.Count == Vector256<int>.Count
-            ? Vector256.WidenLower(Vector128.Load((short*)source).ToVector256Unsafe()).AsVector()
-            : Vector128.WidenLower(Vector64.Load((short*)source).ToVector128Unsafe()).AsVector();
-        Vector<float> scaled = Vector.AsVectorSingle((bits << HalfBits.Shift) & Vector.Create(HalfBits.Mask)) * HalfBits.Scale;
-        Vector<int> special = Vector.Equals(bits & Vector.Create(HalfBits.Exponent), Vector.Create(HalfBits.Exponent));
-        return new(Vector.AsVectorSingle(Vector.AsVectorInt32(scaled) | (special & Vector.Create(HalfBits.FloatExponent))));
-    }
+    public static LanesOfVector Load(Half* source) => new(Vector<float>.Count == Vector256<float>.Count
+        ? Binary16.ToSingleByScaling(Vector256.WidenLower(Vector128.Load((ushort*)source).ToVector256Unsafe())).AsVector()
+        : Binary16.ToSingleByScaling(Vector128.WidenLower(Vector64.Load((ushort*)source).ToVector128Unsafe())).AsVector());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static LanesOfVector Broadcast(float* source) => new(Vector.Create(*source));

@@ -102,7 +102,6 @@ public class TerminalTests
     /// <summary>Reads until a text comes, behind the one that was waited for before.</summary>
     private void WaitFor(string text)
     {
-        var limit = Stopwatch.StartNew();
         var buffer = new char[4096];
         while (true)
         {
@@ -114,7 +113,7 @@ public class TerminalTests
             }
 
             Task<int> read = _process!.StandardOutput.ReadAsync(buffer, 0, buffer.Length);
-            Assert.That(read.Wait(Patience - limit.Elapsed) && read.Result > 0, $"'{text}' does not come; there is: {_output}");
+            Assert.That(read.Wait(Patience) && read.Result > 0, $"'{text}' does not come; there is: {_output}");
             _output.Append(buffer, 0, read.Result);
         }
     }

@@ -24,8 +24,11 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
     /// <summary>Weights and buffers that nobody disposed yet.</summary>
     public int Live { get; private set; }
 
-    /// <summary>Thrown by the next call of <see cref="Synchronize"/>.</summary>
+    /// <summary>Thrown by the next call of <see cref="Synchronize"/>, or of a product after <see cref="ProductsToFailure"/> others.</summary>
     public Exception? Failure { get; set; }
+
+    /// <summary>Products that succeed before one fails; null for all.</summary>
+    public int? ProductsToFailure { get; set; }
 
     public bool Supports(QuantCodec codec, QuantShape shape) => supports?.Invoke(shape) ?? true;
 
@@ -59,12 +62,7 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
         Submissions++;
         try
         {
-            if (Failure is { } failure)
-            {
-                Failure = null;
-                throw failure;
-            }
-
+            Fail();
             _queue.ForEach(product => product());
         }
         finally
@@ -75,9 +73,24 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
 
     public void Dispose() => _backend.Dispose();
 
+    private void Fail()
+    {
+        if (Failure is { } failure)
+        {
+            Failure = null;
+            throw failure;
+        }
+    }
+
     private void Enqueue(BackendBuffer y, Action product)
     {
         Products++;
+        if (ProductsToFailure-- == 0)
+        {
+            ProductsToFailure = null;
+            Fail();
+        }
+
         y.Values.Fill(float.NaN);
         _queue.Add(product);
     }

@@ -22,12 +22,13 @@ internal sealed class ModelBenchmark : IDisposable
     public ModelBenchmark(string path, ModelOptions options, int promptTokens, int tokens, CancellationToken cancellation)
     {
         _model = LanguageModel.Load(path, options, cancellationToken: cancellation);
-        _cache = _model.CreateCache();
         if (promptTokens + tokens > _model.ContextLength)
         {
+            _model.Dispose();
             throw new ContextLengthException(promptTokens + tokens, _model.ContextLength);
         }
 
+        _cache = _model.CreateCache();
         var random = new Random(1);
         int[] ids = [.. Enumerable.Range(0, promptTokens + tokens).Select(_ => random.Next(_model.Config.VocabularySize))];
         (_prompt, _following) = (ids[..promptTokens], ids[promptTokens..]);

@@ -115,6 +115,6 @@ internal static class RunCommand
         }
 
         messages.Add(new ChatMessage("user", prompt));
-        return model.Tokenizer.Encode(model.ChatTemplate!.Render(messages, variables: variables), addSpecialTokens: false);
+        return model.EncodeChat(messages, variables);
     }
 }
