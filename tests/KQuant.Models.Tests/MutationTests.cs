@@ -2,6 +2,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models.Export;
 using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
 using KQuant.TestKit;

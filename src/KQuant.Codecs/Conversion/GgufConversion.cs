@@ -3,7 +3,7 @@ using KQuant.Codecs.Recipes;
 
 namespace KQuant.Codecs.Conversion;
 
-/// <summary>A GGUF file, or a checkpoint seen as one, to a GGUF file.</summary>
+/// <summary>A GGUF file, or another model seen as one, to a GGUF file.</summary>
 internal static class GgufConversion
 {
     private const string ImatrixFile = "quantize.imatrix.file";
@@ -11,23 +11,9 @@ internal static class GgufConversion
     private const string ImatrixEntries = "quantize.imatrix.entries_count";
     private const string ImatrixChunks = "quantize.imatrix.chunks_count";
 
-    public static ConversionReport Run(GgufModel source, ConversionJob job) => Write(source.File.Metadata, job, (writer, tensor) =>
-    {
-        source.File.TryGet(tensor.Name, out GgufTensor? stored);
-        writer.Add(stored!);
-    });
-
-    public static ConversionReport Run(GgufExport source, ConversionJob job)
+    public static ConversionReport Run(IGgufSource source, ConversionJob job)
     {
         job.Notes.AddRange(source.Notes);
-        return Write(source.Metadata, job, (writer, tensor) =>
-            writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(tensor.Codec!.Format), tensor.CopyTo));
-    }
-
-    private static long[] Dimensions(IModelTensorSource tensor) => [.. tensor.Shape.Reverse()];
-
-    private static ConversionReport Write(GgufMetadata metadata, ConversionJob job, Action<GgufWriter, IModelTensorSource> copy)
-    {
         if (Directory.Exists(job.Output))
         {
             throw new IOException($"{job.Output} is a folder; a file is to be written.");
@@ -38,7 +24,7 @@ internal static class GgufConversion
             throw new IOException($"{job.Output} exists.");
         }
 
-        var writer = new GgufWriter(metadata);
+        var writer = new GgufWriter(source.Metadata);
         writer.Metadata.SetFileType(job.Plan.Codec.Format);
         DescribeImportance(writer.Metadata, job.Options.Importance);
         foreach (PlannedTensor planned in job.Plan.Tensors)
@@ -50,13 +36,28 @@ internal static class GgufConversion
             }
             else
             {
-                copy(writer, tensor);
+                Copy(writer, tensor);
             }
         }
 
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(job.Output))!);
         writer.Write(job.Output, job.Progress, job.CancellationToken);
         return job.Report();
+    }
+
+    private static long[] Dimensions(IModelTensorSource tensor) => [.. tensor.Shape.Reverse()];
+
+    /// <summary>Tensors of a GGUF file are copied whatever their type, those of other models need a codec.</summary>
+    private static void Copy(GgufWriter writer, IModelTensorSource tensor)
+    {
+        if (tensor is GgufModel.Source stored)
+        {
+            writer.Add(stored.Stored);
+        }
+        else
+        {
+            writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(tensor.Codec!.Format), tensor.CopyTo);
+        }
     }
 
     /// <summary>The keys with which llama.cpp notes what a model was quantized with; only the name of the file, not its place.</summary>

@@ -11,10 +11,10 @@ namespace KQuant.Codecs.Conversion;
 public static class ModelConverter
 {
     /// <summary>
-    /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file to a GGUF file, and a checkpoint folder
-    /// to a GGUF file when it is given as <see cref="GgufExport"/>. A GGUF file does not become a checkpoint.
+    /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file, or whatever else is an
+    /// <see cref="IGgufSource"/>, to a GGUF file. A GGUF file does not become a checkpoint.
     /// </summary>
-    /// <param name="source">A <see cref="ModelFolder"/>, a <see cref="GgufModel"/> or a <see cref="GgufExport"/>.</param>
+    /// <param name="source">A <see cref="ModelFolder"/>, or a model with <see cref="IGgufSource"/> such as <see cref="GgufModel"/>.</param>
     /// <param name="plan">What to do with each of its tensors.</param>
     /// <param name="output">The folder or file to write. It appears when it is complete.</param>
     /// <param name="options">Mode, importance, threads; null for the default.</param>
@@ -43,8 +43,7 @@ public static class ModelConverter
         return source switch
         {
             ModelFolder folder => CheckpointConversion.Run(folder, job),
-            GgufModel gguf => GgufConversion.Run(gguf, job),
-            GgufExport export => GgufConversion.Run(export, job),
+            IGgufSource gguf => GgufConversion.Run(gguf, job),
             _ => throw new NotSupportedException($"{source.Path}: only checkpoint folders and GGUF files are converted."),
         };
     }

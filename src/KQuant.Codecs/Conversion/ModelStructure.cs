@@ -25,7 +25,7 @@ internal static partial class ModelStructure
 
     private static IEnumerable<string> FindProblems(ModelFolder folder)
     {
-        var config = new ModelConfig(folder.Config);
+        var config = new CheckpointConfig(folder.Config);
         return
         [
             .. folder.QuantizationMode == KQuantConfig.Mode ? FindQuantizationProblems(folder) : [],

@@ -12,14 +12,14 @@ public static class ModelVerifier
     /// </summary>
     /// <param name="model">The model to check.</param>
     /// <param name="against">
-    /// The model to compare it with, tensor by tensor; null for none. Both are files of one kind, or one is a checkpoint as
-    /// <see cref="GgufExport"/> and the other a GGUF file.
+    /// The model to compare it with, tensor by tensor; null for none. Both are files of one kind, or one is a GGUF file and
+    /// the other a checkpoint seen as one (<see cref="IGgufSource"/>).
     /// </param>
     /// <param name="options">Limits and threads; null for the default.</param>
     /// <param name="progress">Told several times per megabyte of <paramref name="model"/>, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels within a fraction of a second.</param>
     /// <returns>What was found; problems are no exceptions.</returns>
-    /// <exception cref="NotSupportedException">One of the models is a GGUF file and the other is not.</exception>
+    /// <exception cref="NotSupportedException">One of the models has the tensors of a GGUF file and the other has not.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="OperationCanceledException">The check was cancelled.</exception>
     public static VerificationReport Verify(
@@ -67,7 +67,7 @@ public static class ModelVerifier
             : bytes => progress.Report(new ModelProgress(tensor.Name, index, model.Tensors.Count, start + bytes, total));
     }
 
-    private static bool IsGguf(IModelSource model) => model is GgufModel or GgufExport;
+    private static bool IsGguf(IModelSource model) => model is IGgufSource;
 
     private static VerifiedTensor Check(
         IModelTensorSource tensor,

@@ -4,6 +4,7 @@ using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 using KQuant.Matmul;
 using KQuant.Models;
+using KQuant.Models.Export;
 using KQuant.Models.ExtensionsAI;
 using KQuant.Models.Generation;
 using KQuant.TestKit;

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
-using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
+using KQuant.Models.Export;
 using KQuant.Models.Tokenizers;
 using KQuant.TestKit;
 

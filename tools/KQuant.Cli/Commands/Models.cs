@@ -1,5 +1,5 @@
-using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
+using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
 

@@ -4,6 +4,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
 

@@ -6,6 +6,7 @@ using KQuant.Cli.Reports;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
+using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
 

@@ -23,7 +23,7 @@ internal sealed record ConversionResult(
     public static ConversionResult Of(IModelSource source, ConversionReport report, string codec, ImportanceMap? importance, bool dryRun) => new(
         source.Path,
         report.Output,
-        source is GgufModel or GgufExport ? "gguf" : "mlx",
+        source is IGgufSource ? "gguf" : "mlx",
         codec,
         dryRun,
         report.WeightCount,

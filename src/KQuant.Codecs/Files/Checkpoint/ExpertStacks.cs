@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Files;
 /// Experts as mlx-lm stacks them: <c>mlp.experts.J.gate_proj.weight</c> of all J become <c>mlp.switch_mlp.gate_proj.weight</c> [experts,
 /// out, in], and so do the halves of a fused <c>mlp.experts.gate_up_proj</c>. Nothing is copied: the stack refers to its parts.
 /// </summary>
-internal sealed class ExpertStacks(ModelConfig config)
+internal sealed class ExpertStacks(CheckpointConfig config)
 {
     private const string Marker = ".experts.";
 

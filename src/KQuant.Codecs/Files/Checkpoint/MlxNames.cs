@@ -24,7 +24,7 @@ internal sealed class MlxNames
     private readonly bool _dropsHead;
     private readonly long? _layers;
 
-    public MlxNames(ModelConfig config)
+    public MlxNames(CheckpointConfig config)
     {
         _isComposite = config.IsComposite;
         string type = config.ModelType ?? "";

@@ -25,7 +25,7 @@ public sealed class ModelFolder : IModelSource
         Config = config;
         _weights = weights;
         QuantizationMode = KQuantConfig.GetMode(config);
-        ModelType = new ModelConfig(config).ModelType;
+        ModelType = new CheckpointConfig(config).ModelType;
     }
 
     /// <summary>The folder as given to <see cref="Open"/>.</summary>
@@ -115,7 +115,7 @@ public sealed class ModelFolder : IModelSource
 
     private void ListSanitized()
     {
-        var config = new ModelConfig(Config);
+        var config = new CheckpointConfig(Config);
         var names = new MlxNames(config);
         var experts = new ExpertStacks(config);
         var listed = new List<Func<CheckpointTensor>>();

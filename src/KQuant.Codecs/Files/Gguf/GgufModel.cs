@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Files;
 /// A GGUF file as a model: its tensors under their GGUF names, with dimensions outermost first as everywhere else. Use <see cref="File"/>
 /// for metadata and raw types.
 /// </summary>
-public sealed class GgufModel : IModelSource
+public sealed class GgufModel : IModelSource, IGgufSource
 {
     private readonly IModelTensorSource[] _tensors;
     private readonly Dictionary<string, IModelTensorSource> _byName = [];
@@ -38,6 +38,10 @@ public sealed class GgufModel : IModelSource
     /// <inheritdoc/>
     public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
 
+    GgufMetadata IGgufSource.Metadata => File.Metadata;
+
+    IReadOnlyList<string> IGgufSource.Notes => [];
+
     /// <summary>Opens a GGUF file; with the first part of a split model, all of its parts.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The model; dispose it to close the file.</returns>
@@ -51,7 +55,8 @@ public sealed class GgufModel : IModelSource
     /// <inheritdoc/>
     public void Dispose() => File.Dispose();
 
-    private sealed class Source : IModelTensorSource
+    /// <summary>A tensor of the file; <see cref="Stored"/> is what it is made of.</summary>
+    internal sealed class Source : IModelTensorSource
     {
         private readonly GgufTensor _tensor;
         private readonly long _rows;
@@ -62,6 +67,8 @@ public sealed class GgufModel : IModelSource
             Shape = [.. tensor.Dimensions.Reverse()];
             _rows = Shape.IsEmpty ? 1 : tensor.ElementCount == 0 ? 0 : tensor.ElementCount / Shape[^1];
         }
+
+        public GgufTensor Stored => _tensor;
 
         public string Name => _tensor.Name;
 

@@ -1,9 +1,11 @@
+using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models.Export;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Conversion;
+namespace KQuant.Models.Tests.Export;
 
 /// <summary>
 /// Writes the files that <c>fixtures/reference/llama-cpp.mjs</c> shows to llama.cpp. All of them go to the folder that

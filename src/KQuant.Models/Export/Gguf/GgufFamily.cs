@@ -1,6 +1,6 @@
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>What a kind of checkpoint becomes in a GGUF, as llama.cpp's converter has it.</summary>
 /// <param name="ModelType">The checkpoint's <c>model_type</c>.</param>

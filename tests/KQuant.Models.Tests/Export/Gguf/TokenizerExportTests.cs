@@ -1,11 +1,12 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
-using KQuant.Codecs.Conversion;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Export;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Conversion;
+namespace KQuant.Models.Tests.Export;
 
 /// <summary>The tokenizer of a checkpoint as metadata of a GGUF.</summary>
 public class TokenizerExportTests

@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The tokenizer of a checkpoint as metadata of a GGUF: <c>gpt2</c> for byte-level BPE, <c>llama</c> for the kind that SentencePiece makes.
@@ -222,7 +223,7 @@ internal sealed class TokenizerExport
 
     private void WriteSpecialTokens(GgufMetadata metadata)
     {
-        var special = new SpecialTokens(_tokenizer, _config, new ModelConfig(_folder.Config), _size);
+        var special = new SpecialTokens(_tokenizer, _config, new CheckpointConfig(_folder.Config), _size);
         foreach ((string key, int id) in special.Ids)
         {
             metadata.Set(Prefix + key, (uint)id);

@@ -1,8 +1,9 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// A small tensor of float32 values that are computed when they are asked for and not kept: norms, biases and routers, which are float32 in
@@ -27,7 +28,7 @@ internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Fu
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
-            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+            Codecs.Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
         }
 
         MemoryMarshal.AsBytes<float>(compute()).Slice((int)offset, destination.Length).CopyTo(destination);

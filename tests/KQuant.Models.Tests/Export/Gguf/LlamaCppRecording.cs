@@ -1,7 +1,7 @@
 using System.Text.Json;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Conversion;
+namespace KQuant.Models.Tests.Export;
 
 /// <summary>What llama.cpp computed for files written here: <c>fixtures/reference/llama-cpp.json</c>.</summary>
 internal static class LlamaCppRecording

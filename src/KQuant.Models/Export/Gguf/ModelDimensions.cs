@@ -1,6 +1,7 @@
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The numbers of a <c>config.json</c> that make up a decoder, with the defaults of the Hugging Face classes where a key is missing: a
@@ -10,10 +11,10 @@ internal sealed class ModelDimensions
 {
     private const long MaxLayers = 512;
 
-    private readonly ModelConfig _config;
+    private readonly CheckpointConfig _config;
     private readonly string _path;
 
-    private ModelDimensions(ModelConfig config, string path, string modelType)
+    private ModelDimensions(CheckpointConfig config, string path, string modelType)
     {
         (_config, _path, ModelType) = (config, path, modelType);
         HiddenSize = Read("hidden_size", 0);
@@ -105,7 +106,7 @@ internal sealed class ModelDimensions
     /// <param name="modelType">The model type whose defaults hold.</param>
     /// <exception cref="ModelFormatException">A number is missing, not positive, or impossible.</exception>
     public static ModelDimensions Read(ModelFolder folder, string modelType) =>
-        new(new ModelConfig(folder.Config), Path.Combine(folder.Path, ConfigFile.Name), modelType);
+        new(new CheckpointConfig(folder.Config), Path.Combine(folder.Path, ConfigFile.Name), modelType);
 
     private long Read(string key, long fallback) => _config.GetInteger(key) ?? fallback;
 

@@ -1,7 +1,8 @@
 using System.Collections.Immutable;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>A tensor of a checkpoint under its GGUF name, otherwise as it is.</summary>
 internal sealed class RenamedTensor(string name, IModelTensorSource source) : IModelTensorSource

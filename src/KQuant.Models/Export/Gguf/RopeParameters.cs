@@ -1,7 +1,8 @@
 using System.Text.Json.Nodes;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// How a checkpoint rotates q and k: <c>rope_theta</c> and <c>rope_scaling</c>, or the newer <c>rope_parameters</c> that holds both and, for
@@ -10,13 +11,13 @@ namespace KQuant.Codecs.Conversion;
 internal sealed class RopeParameters
 {
     private readonly JsonObject? _scaling;
-    private readonly ModelConfig _config;
+    private readonly CheckpointConfig _config;
     private readonly string _path;
 
     /// <param name="config">The configuration.</param>
     /// <param name="path">Its file, for messages.</param>
     /// <param name="defaultTheta">The base when the configuration has none.</param>
-    public RopeParameters(ModelConfig config, string path, double defaultTheta)
+    public RopeParameters(CheckpointConfig config, string path, double defaultTheta)
     {
         (_config, _path) = (config, path);
         JsonObject? parameters = config.GetObject("rope_parameters");

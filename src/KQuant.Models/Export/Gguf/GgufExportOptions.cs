@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>Settings of <see cref="GgufExport"/>.</summary>
 public sealed record GgufExportOptions

@@ -1,9 +1,9 @@
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Conversion;
+namespace KQuant.Models.Tests.Export;
 
 /// <summary>llama.cpp computed for the GGUF files of random checkpoints what the checkpoints mean.</summary>
-public class LlamaCppTests
+public class LlamaCppRecordingTests
 {
     private const int QuickLength = 12;
 

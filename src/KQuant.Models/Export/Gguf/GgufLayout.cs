@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The tensors that llama.cpp looks for in a file of one architecture, with their dimensions. It refuses a file that lacks one, and also one

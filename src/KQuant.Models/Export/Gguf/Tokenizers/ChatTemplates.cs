@@ -1,8 +1,9 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The chat templates of a checkpoint: in <c>tokenizer_config.json</c>, one or a list with names, else <c>chat_template.jinja</c> with more in

@@ -1,4 +1,4 @@
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>A token that is found in the text before the model of the tokenizer sees it.</summary>
 internal readonly record struct AddedToken(int Id, string Content, bool IsSpecial)

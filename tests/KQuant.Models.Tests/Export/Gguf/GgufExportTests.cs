@@ -1,10 +1,12 @@
 using System.Text.Json.Nodes;
+using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models.Export;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Conversion;
+namespace KQuant.Models.Tests.Export;
 
 /// <summary><see cref="GgufExport"/>: tensors and metadata of the GGUF that a checkpoint becomes.</summary>
 public class GgufExportTests

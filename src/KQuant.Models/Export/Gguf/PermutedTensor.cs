@@ -1,7 +1,8 @@
 using System.Collections.Immutable;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>The matrix of q or k of a checkpoint with its rows in the order of GGUF files of architecture <c>llama</c>.</summary>
 internal sealed class PermutedTensor(string name, IModelTensorSource source, int headDimension) : IModelTensorSource
@@ -20,7 +21,7 @@ internal sealed class PermutedTensor(string name, IModelTensorSource source, int
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
-            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+            Codecs.Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
         }
 
         long rowBytes = ByteCount / Shape[0];

@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// llama.cpp's names for the ways in which byte-level tokenizers cut a text into words (<c>tokenizer.ggml.pre</c>). Its converter tells them

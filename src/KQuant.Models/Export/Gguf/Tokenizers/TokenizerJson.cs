@@ -1,9 +1,10 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// A <c>tokenizer.json</c> of Hugging Face's tokenizers as far as a GGUF has room for it: vocabulary, merges, added tokens, and the small

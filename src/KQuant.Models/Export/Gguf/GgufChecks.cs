@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// What a configuration asks for and a GGUF cannot say: llama.cpp would load the file and compute something else. Where that shows at once
@@ -12,7 +12,7 @@ internal static class GgufChecks
 {
     public static void Check(ModelFolder folder, GgufFamily family, ModelDimensions model, List<string> notes)
     {
-        var config = new ModelConfig(folder.Config);
+        var config = new CheckpointConfig(folder.Config);
         string? activation = config.GetString("hidden_activation") ?? config.GetString("hidden_act");
         if (activation is not null && activation != family.Activation && !(family.IsGemma && activation == "gelu"))
         {
@@ -56,7 +56,7 @@ internal static class GgufChecks
         }
     }
 
-    private static void CheckExperts(ModelFolder folder, GgufFamily family, ModelConfig config)
+    private static void CheckExperts(ModelFolder folder, GgufFamily family, CheckpointConfig config)
     {
         if (family.Architecture != "qwen3moe")
         {
@@ -74,7 +74,7 @@ internal static class GgufChecks
         }
     }
 
-    private static void CheckAttention(ModelFolder folder, GgufFamily family, ModelDimensions model, ModelConfig config)
+    private static void CheckAttention(ModelFolder folder, GgufFamily family, ModelDimensions model, CheckpointConfig config)
     {
         if (config.GetBoolean("use_bidirectional_attention") == true)
         {
@@ -118,7 +118,7 @@ internal static class GgufChecks
         return Enumerable.Range(0, (int)model.Layers).Select(layer => (layer + 1) % period != 0);
     }
 
-    private static void AddWindowNotes(GgufFamily family, ModelDimensions model, ModelConfig config, List<string> notes)
+    private static void AddWindowNotes(GgufFamily family, ModelDimensions model, CheckpointConfig config, List<string> notes)
     {
         if (family.IsGemma)
         {

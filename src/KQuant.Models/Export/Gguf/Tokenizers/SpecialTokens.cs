@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The ids of the tokens that begin, end and pad texts, and which of them a tokenizer adds, found where llama.cpp's converter finds them:
@@ -24,7 +24,7 @@ internal sealed class SpecialTokens
     /// <param name="tokenizerConfig">Its configuration, if there is one.</param>
     /// <param name="config">The configuration of the model.</param>
     /// <param name="size">Ids from here on do not exist.</param>
-    public SpecialTokens(TokenizerJson? tokenizer, JsonObject? tokenizerConfig, ModelConfig config, int size)
+    public SpecialTokens(TokenizerJson? tokenizer, JsonObject? tokenizerConfig, CheckpointConfig config, int size)
     {
         foreach ((string name, _) in Kinds)
         {

@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Files;
 /// What the file layer needs to know of a <c>config.json</c>. Composite (multimodal) configs keep the language model's values in
 /// <c>text_config</c>; these win over the root.
 /// </summary>
-internal sealed class ModelConfig(JsonObject root)
+internal sealed class CheckpointConfig(JsonObject root)
 {
     private readonly JsonObject? _text = root["text_config"] as JsonObject;
 

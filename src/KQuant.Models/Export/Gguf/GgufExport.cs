@@ -1,7 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// A checkpoint folder as the GGUF model that llama.cpp's converter would make of it: the same tensors under their GGUF names, with the
@@ -9,7 +10,7 @@ namespace KQuant.Codecs.Conversion;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Written by <see cref="ModelConverter.Convert"/>. Architectures: <c>llama</c> (Llama, Mistral, Mixtral), <c>qwen2</c>, <c>qwen3</c>,
+/// Written by <see cref="Codecs.Conversion.ModelConverter.Convert"/>. Architectures: <c>llama</c> (Llama, Mistral, Mixtral), <c>qwen2</c>, <c>qwen3</c>,
 /// <c>qwen3moe</c>, <c>gemma2</c>, <c>gemma3</c> (text), <c>phi3</c>. The checkpoint may hold floats, or K-quant blocks, which keep their
 /// bytes: what moves are whole rows.
 /// </para>
@@ -17,7 +18,7 @@ namespace KQuant.Codecs.Conversion;
 /// Norms, biases and routers are float32 in a GGUF; Gemma's norms have one added; the rows of q and k are permuted for <c>llama</c>.
 /// </para>
 /// </remarks>
-public sealed class GgufExport : IModelSource
+public sealed class GgufExport : IModelSource, IGgufSource
 {
     private readonly List<IModelTensorSource> _tensors = [];
     private readonly Dictionary<string, IModelTensorSource> _byName = [];

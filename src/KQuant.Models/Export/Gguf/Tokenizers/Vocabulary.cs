@@ -1,6 +1,7 @@
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>The tokens of a GGUF by their ids. Ids without a token become <c>[PAD7]</c>, as in llama.cpp's converter.</summary>
 internal sealed class Vocabulary

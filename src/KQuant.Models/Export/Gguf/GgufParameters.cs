@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>The metadata of a model's dimensions, in the types, names and order of llama.cpp's converter.</summary>
 internal static class GgufParameters
@@ -13,7 +13,7 @@ internal static class GgufParameters
     public static void Write(GgufExport export, GgufFamily family, ModelDimensions model, string? name)
     {
         GgufMetadata metadata = export.Metadata;
-        var config = new ModelConfig(export.Folder.Config);
+        var config = new CheckpointConfig(export.Folder.Config);
         metadata.Set("general.architecture", family.Architecture);
         metadata.Set("general.type", "model");
         WriteSampling(export);
@@ -96,7 +96,7 @@ internal static class GgufParameters
         }
     }
 
-    private static void WriteFamily(GgufMetadata metadata, GgufFamily family, ModelDimensions model, ModelConfig config)
+    private static void WriteFamily(GgufMetadata metadata, GgufFamily family, ModelDimensions model, CheckpointConfig config)
     {
         switch (family.Architecture)
         {

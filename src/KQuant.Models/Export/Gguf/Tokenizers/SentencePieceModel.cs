@@ -1,9 +1,10 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Unicode;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
-namespace KQuant.Codecs.Conversion;
+namespace KQuant.Models.Export;
 
 /// <summary>
 /// The pieces of a SentencePiece <c>tokenizer.model</c>: a protocol buffer whose repeated field 1 is a piece with text (1), score (2) and
