@@ -14,13 +14,13 @@ public enum KernelTier
     Scalar = 0,
 
     /// <summary>Portable 128-bit vectors: any machine with SSE or NEON.</summary>
-    Vector128 = 1,
+    Portable = 1,
 
     /// <summary>ARM64 NEON.</summary>
-    AdvSimd = 2,
+    Neon = 2,
 
     /// <summary>ARM64 NEON with the dot-product instructions (<c>sdot</c>, <c>udot</c>).</summary>
-    AdvSimdDp = 3,
+    NeonDot = 3,
 
     /// <summary>x86-64 AVX2 and FMA.</summary>
     Avx2 = 4,
@@ -41,7 +41,7 @@ public static class KernelTiers
     /// <summary>Every tier, worst first, whether this machine has it or not.</summary>
     public static ReadOnlySpan<KernelTier> All =>
     [
-        KernelTier.Scalar, KernelTier.Vector128, KernelTier.AdvSimd, KernelTier.AdvSimdDp,
+        KernelTier.Scalar, KernelTier.Portable, KernelTier.Neon, KernelTier.NeonDot,
         KernelTier.Avx2, KernelTier.AvxVnni, KernelTier.Avx512,
     ];
 
@@ -55,9 +55,9 @@ public static class KernelTiers
     public static bool IsSupported(KernelTier tier) => tier switch
     {
         KernelTier.Scalar => true,
-        KernelTier.Vector128 => Vector128.IsHardwareAccelerated,
-        KernelTier.AdvSimd => AdvSimd.Arm64.IsSupported,
-        KernelTier.AdvSimdDp => AdvSimd.Arm64.IsSupported && Dp.IsSupported,
+        KernelTier.Portable => Vector128.IsHardwareAccelerated,
+        KernelTier.Neon => AdvSimd.Arm64.IsSupported,
+        KernelTier.NeonDot => AdvSimd.Arm64.IsSupported && Dp.IsSupported,
         KernelTier.Avx2 => Avx2.IsSupported && Fma.IsSupported,
         KernelTier.AvxVnni => Avx2.IsSupported && Fma.IsSupported && AvxVnni.IsSupported,
         KernelTier.Avx512 => Avx512BW.VL.IsSupported && Avx512DQ.VL.IsSupported && Avx512Vbmi.VL.IsSupported,

@@ -22,8 +22,8 @@ public unsafe class DecodeTests : Arm64Fixture
     /// </summary>
     private static IEnumerable<TestCaseData> Decoders =>
         from kernel in DecodeKernels.All
-        where kernel.Tier is KernelTier.Vector128 or KernelTier.AdvSimd
-        from tier in kernel.Tier == KernelTier.AdvSimd ? (KernelTier[])[KernelTier.AdvSimd, KernelTier.AdvSimdDp] : [kernel.Tier]
+        where kernel.Tier is KernelTier.Portable or KernelTier.Neon
+        from tier in kernel.Tier == KernelTier.Neon ? (KernelTier[])[KernelTier.Neon, KernelTier.NeonDot] : [kernel.Tier]
         from processor in Processors.Of(tier)
         select new TestCaseData(kernel.Format, kernel.Tier, processor).SetArgDisplayNames($"{kernel.Format} {tier} decode", processor);
 

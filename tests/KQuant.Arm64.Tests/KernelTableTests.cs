@@ -1,6 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
-using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
 
 namespace KQuant.Arm64.Tests;
 
@@ -12,11 +12,11 @@ public class KernelTableTests
     [TestCaseSource(nameof(Formats))]
     public void ProductsTryTheBetterTierFirstAndRowsBeforePanels(QuantFormat format) => Assert.That(
         from kernel in ProductKernels.All
-        where kernel.Format == format && (kernel.Tier is KernelTier.Scalar or KernelTier.AdvSimd or KernelTier.AdvSimdDp)
+        where kernel.Format == format && (kernel.Tier is KernelTier.Scalar or KernelTier.Neon or KernelTier.NeonDot)
         select $"{kernel.Tier} {kernel.Name}",
-        Is.EqualTo(["AdvSimdDp row", "AdvSimdDp panel", "AdvSimd row", "AdvSimd panel", "Scalar scalar"]));
+        Is.EqualTo(["NeonDot row", "NeonDot panel", "Neon row", "Neon panel", "Scalar scalar"]));
 
     [TestCaseSource(nameof(Formats))]
     public void ThereIsADecoder(QuantFormat format) => Assert.That(
-        DecodeKernels.All.Where(kernel => kernel.Format == format && kernel.Tier == KernelTier.AdvSimd), Has.Exactly(1).Items);
+        DecodeKernels.All.Where(kernel => kernel.Format == format && kernel.Tier == KernelTier.Neon), Has.Exactly(1).Items);
 }

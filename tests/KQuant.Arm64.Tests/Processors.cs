@@ -16,5 +16,5 @@ internal static class Processors
     /// one that has everything.
     /// </summary>
     public static IEnumerable<string> Of(KernelTier tier) =>
-        tier == KernelTier.AdvSimdDp ? All.Where(HasDotProduct) : ["cortex-a72", "max"];
+        tier == KernelTier.NeonDot ? All.Where(HasDotProduct) : ["cortex-a72", "max"];
 }

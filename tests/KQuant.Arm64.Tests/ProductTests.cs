@@ -2,6 +2,7 @@ using KQuant.Arm64.Exports;
 using KQuant.Codecs;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
 using KQuant.Matmul.Tests;
 using KQuant.TestKit;
 
@@ -14,7 +15,7 @@ namespace KQuant.Arm64.Tests;
 public unsafe class ProductTests : Arm64Fixture
 {
     private static IEnumerable<ProductKernel> Kernels =>
-        ProductKernels.All.Where(kernel => kernel.Tier is KernelTier.AdvSimd or KernelTier.AdvSimdDp);
+        ProductKernels.All.Where(kernel => kernel.Tier is KernelTier.Neon or KernelTier.NeonDot);
 
     /// <summary>Row kernels at 1, 2, 4 and 8 activation rows, and at what is between; panels at everything.</summary>
     private static IEnumerable<TestCaseData> Cases =>
@@ -29,7 +30,7 @@ public unsafe class ProductTests : Arm64Fixture
     {
         IEnumerable<string> expected =
             from codec in QuantCodec.All
-            from tier in (KernelTier[])[KernelTier.AdvSimd, KernelTier.AdvSimdDp]
+            from tier in (KernelTier[])[KernelTier.Neon, KernelTier.NeonDot]
             from name in (string[])["row", "panel"]
             select $"{codec.Name} {tier} {name}";
         Assert.That(Kernels.Select(kernel => kernel.ToString()), Is.EquivalentTo(expected));

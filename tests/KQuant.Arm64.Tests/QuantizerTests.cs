@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using KQuant.Arm64.Exports;
 using KQuant.Codecs;
 using KQuant.Matmul.Activations;
+using KQuant.Matmul.Products;
 
 namespace KQuant.Arm64.Tests;
 
@@ -10,12 +11,12 @@ public unsafe class QuantizerTests : Arm64Fixture
 {
     private static IEnumerable<TestCaseData> Cases =>
         from scheme in Enum.GetValues<ActivationScheme>()
-        from processor in Processors.Of(KernelTier.AdvSimd)
-        select new TestCaseData(scheme, processor).SetArgDisplayNames($"AdvSimd {scheme}", processor);
+        from processor in Processors.Of(KernelTier.Neon)
+        select new TestCaseData(scheme, processor).SetArgDisplayNames($"Neon {scheme}", processor);
 
     [Test]
     public void IsInTheTable() => Assert.That(
-        ActivationQuantizers.All.Where(quantizer => quantizer.Tier is KernelTier.AdvSimd or KernelTier.AdvSimdDp), Has.Exactly(1).Items);
+        ActivationQuantizers.All.Where(quantizer => quantizer.Tier is KernelTier.Neon or KernelTier.NeonDot), Has.Exactly(1).Items);
 
     [TestCaseSource(nameof(Cases))]
     public void AgreesWithScalar(object schemeObject, string processor)

@@ -18,7 +18,7 @@ public class BenchCodecsTests
         JsonElement[] decode = report.RootElement.Items("decode");
         string[] expected =
         [
-            .. from tier in (KernelTier[])[KernelTier.Scalar, KernelTier.Vector128, KernelTier.Avx2, KernelTier.Avx512]
+            .. from tier in (KernelTier[])[KernelTier.Scalar, KernelTier.Portable, KernelTier.Avx2, KernelTier.Avx512]
                where KernelTiers.IsSupported(tier)
                select $"q4_k {tier}",
             "f32 Scalar",

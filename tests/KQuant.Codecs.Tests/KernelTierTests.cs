@@ -6,7 +6,7 @@ public class KernelTierTests
     [TestCase(null, KernelTier.Avx512)]
     [TestCase("", KernelTier.Avx512)]
     [TestCase("Avx2", KernelTier.Avx2)]
-    [TestCase("vector128", KernelTier.Vector128)]
+    [TestCase("portable", KernelTier.Portable)]
     [TestCase("SCALAR", KernelTier.Scalar)]
     public void ReadsTheCap(string? value, KernelTier expected) => Assert.That(KernelTiers.ReadMaxTier(value), Is.EqualTo(expected));
 
@@ -16,7 +16,7 @@ public class KernelTierTests
     public void RefusesWhatIsNoTier(string value) => Assert.That(
         () => KernelTiers.ReadMaxTier(value),
         Throws.ArgumentException.With.Message.EqualTo(
-            $"KQUANT_MAX_TIER is '{value}'; it must be one of Scalar, Vector128, AdvSimd, AdvSimdDp, Avx2, AvxVnni, Avx512."));
+            $"KQUANT_MAX_TIER is '{value}'; it must be one of Scalar, Portable, Neon, NeonDot, Avx2, AvxVnni, Avx512."));
 
     [Test]
     public void ListsEveryTierWorstFirst() => Assert.That(KernelTiers.All.ToArray(), Is.EqualTo(Enum.GetValues<KernelTier>()));

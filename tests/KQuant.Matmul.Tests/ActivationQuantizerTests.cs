@@ -1,5 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Activations;
+using KQuant.Matmul.Products;
 using KQuant.TestKit;
 
 namespace KQuant.Matmul.Tests;

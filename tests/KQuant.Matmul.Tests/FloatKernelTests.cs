@@ -1,5 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Floats;
+using KQuant.Matmul.Products;
 using KQuant.TestKit;
 
 namespace KQuant.Matmul.Tests;
@@ -22,7 +23,7 @@ internal sealed unsafe class FloatKernelTests
             FloatKernels.All.Select(kernel => (kernel.Format, kernel.Tier)),
             Is.EquivalentTo(
                 from format in new[] { QuantFormat.F32, QuantFormat.F16, QuantFormat.BF16 }
-                from tier in new[] { KernelTier.Scalar, KernelTier.Vector128, KernelTier.Avx2, KernelTier.Avx512 }
+                from tier in new[] { KernelTier.Scalar, KernelTier.Portable, KernelTier.Avx2, KernelTier.Avx512 }
                 select (format, tier)));
 
     [TestCaseSource(nameof(Kernels))]

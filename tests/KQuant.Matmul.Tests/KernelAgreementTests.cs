@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs;
 using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
 
 namespace KQuant.Matmul.Tests;
 

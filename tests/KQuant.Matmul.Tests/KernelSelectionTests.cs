@@ -1,5 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Kernels;
+using KQuant.Matmul.Products;
 
 namespace KQuant.Matmul.Tests;
 

@@ -12,7 +12,7 @@ internal static unsafe class NeonDecoders
     public static void Flat<TCodes>(byte* source, float* destination, nint blocks)
         where TCodes : struct, INeonFlatCodes
     {
-        float unit = Vector128Codes.Unit / (1 << TCodes.Shift);
+        float unit = PortableCodes.Unit / (1 << TCodes.Shift);
         do
         {
             float d = Binary16.ToSingle(*(ushort*)source) * unit;
@@ -20,13 +20,13 @@ internal static unsafe class NeonDecoders
             if (TCodes.HasMin)
             {
                 float m = Binary16.ToSingle(*(ushort*)(source + 2));
-                Vector128Codes.Scale16(c0.AsByte(), d, m, destination);
-                Vector128Codes.Scale16(c1.AsByte(), d, m, destination + 16);
+                PortableCodes.Scale16(c0.AsByte(), d, m, destination);
+                PortableCodes.Scale16(c1.AsByte(), d, m, destination + 16);
             }
             else
             {
-                Vector128Codes.Scale16(c0.AsByte(), d, destination);
-                Vector128Codes.Scale16(c1.AsByte(), d, destination + 16);
+                PortableCodes.Scale16(c0.AsByte(), d, destination);
+                PortableCodes.Scale16(c1.AsByte(), d, destination + 16);
             }
 
             source += TCodes.BlockBytes;
@@ -45,7 +45,7 @@ internal static unsafe class NeonDecoders
         float* scales = (float*)&factors, offsets = scales + 16;
         do
         {
-            float d = Binary16.ToSingle(*(ushort*)(source + TCodes.ScaleOffset)) * (Vector128Codes.Unit / (1 << TCodes.Shift));
+            float d = Binary16.ToSingle(*(ushort*)(source + TCodes.ScaleOffset)) * (PortableCodes.Unit / (1 << TCodes.Shift));
             TCodes.Scales(
                 source, out Vector128<short> low, out Vector128<short> high, out Vector128<short> minLow, out Vector128<short> minHigh);
             Convert(low, d, scales);
@@ -90,11 +90,11 @@ internal static unsafe class NeonDecoders
     {
         if (TCodes.HasMin)
         {
-            Vector128Codes.Scale16(codes.AsByte(), scale[0], scale[16], w);
+            PortableCodes.Scale16(codes.AsByte(), scale[0], scale[16], w);
         }
         else
         {
-            Vector128Codes.Scale16(codes.AsByte(), scale[0], w);
+            PortableCodes.Scale16(codes.AsByte(), scale[0], w);
         }
     }
 

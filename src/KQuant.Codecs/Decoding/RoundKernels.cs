@@ -18,7 +18,7 @@ internal static unsafe class RoundKernels
     public static IReadOnlyList<RoundKernel> All { get; } =
     [
         new(KernelTier.Scalar, &RoundScalar),
-        new(KernelTier.Vector128, &RoundVector128),
+        new(KernelTier.Portable, &RoundPortable),
         new(KernelTier.Avx2, &RoundAvx2),
         new(KernelTier.Avx512, &RoundAvx512),
     ];
@@ -39,7 +39,7 @@ internal static unsafe class RoundKernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void RoundVector128(float* source, ushort* destination, nint count)
+    private static void RoundPortable(float* source, ushort* destination, nint count)
     {
         nint i = 0;
         for (; i <= count - 8; i += 8)

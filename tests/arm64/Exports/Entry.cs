@@ -4,8 +4,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
-using KQuant.Matmul.Panels.Neon;
-using KQuant.Matmul.Rows.Neon;
+using KQuant.Matmul.Kernels.Neon;
 
 namespace KQuant.Arm64.Exports;
 
@@ -30,7 +29,7 @@ internal static unsafe class Entry
                 TieredQuantizer<NeonQuantizer>.Quantize((float*)buffers[0], (int)request->Numbers[0], view, 0);
                 return 0;
             default:
-                return request->Tier == (int)KernelTier.AdvSimdDp
+                return request->Tier == (int)KernelTier.NeonDot
                     ? Multiply<NeonDotProduct>(request, buffers)
                     : Multiply<NeonWideningProduct>(request, buffers);
         }
@@ -41,21 +40,21 @@ internal static unsafe class Entry
         byte* source = buffers[0];
         float* destination = (float*)buffers[1];
         nint blocks = (nint)request->Numbers[0];
-        bool isPortable = request->Tier == (int)KernelTier.Vector128;
+        bool isPortable = request->Tier == (int)KernelTier.Portable;
         switch ((QuantFormat)request->Format)
         {
-            case QuantFormat.F16: Vector128FloatDecoders.F16(source, destination, blocks); break;
-            case QuantFormat.BF16: Vector128FloatDecoders.BF16(source, destination, blocks); break;
-            case QuantFormat.Q4_0 when isPortable: Vector128FlatDecoders.Q4_0(source, destination, blocks); break;
-            case QuantFormat.Q4_1 when isPortable: Vector128FlatDecoders.Q4_1(source, destination, blocks); break;
-            case QuantFormat.Q5_0 when isPortable: Vector128FlatDecoders.Q5_0(source, destination, blocks); break;
-            case QuantFormat.Q5_1 when isPortable: Vector128FlatDecoders.Q5_1(source, destination, blocks); break;
-            case QuantFormat.Q8_0 when isPortable: Vector128FlatDecoders.Q8_0(source, destination, blocks); break;
-            case QuantFormat.Q2_K when isPortable: Vector128KDecoders.Q2_K(source, destination, blocks); break;
-            case QuantFormat.Q3_K when isPortable: Vector128KDecoders.Q3_K(source, destination, blocks); break;
-            case QuantFormat.Q4_K when isPortable: Vector128KDecoders.Q4_K(source, destination, blocks); break;
-            case QuantFormat.Q5_K when isPortable: Vector128KDecoders.Q5_K(source, destination, blocks); break;
-            case QuantFormat.Q6_K when isPortable: Vector128KDecoders.Q6_K(source, destination, blocks); break;
+            case QuantFormat.F16: PortableFloatDecoders.F16(source, destination, blocks); break;
+            case QuantFormat.BF16: PortableFloatDecoders.BF16(source, destination, blocks); break;
+            case QuantFormat.Q4_0 when isPortable: PortableFlatDecoders.Q4_0(source, destination, blocks); break;
+            case QuantFormat.Q4_1 when isPortable: PortableFlatDecoders.Q4_1(source, destination, blocks); break;
+            case QuantFormat.Q5_0 when isPortable: PortableFlatDecoders.Q5_0(source, destination, blocks); break;
+            case QuantFormat.Q5_1 when isPortable: PortableFlatDecoders.Q5_1(source, destination, blocks); break;
+            case QuantFormat.Q8_0 when isPortable: PortableFlatDecoders.Q8_0(source, destination, blocks); break;
+            case QuantFormat.Q2_K when isPortable: PortableKDecoders.Q2_K(source, destination, blocks); break;
+            case QuantFormat.Q3_K when isPortable: PortableKDecoders.Q3_K(source, destination, blocks); break;
+            case QuantFormat.Q4_K when isPortable: PortableKDecoders.Q4_K(source, destination, blocks); break;
+            case QuantFormat.Q5_K when isPortable: PortableKDecoders.Q5_K(source, destination, blocks); break;
+            case QuantFormat.Q6_K when isPortable: PortableKDecoders.Q6_K(source, destination, blocks); break;
             case QuantFormat.Q4_0: NeonDecoders.Flat<NeonQ4_0>(source, destination, blocks); break;
             case QuantFormat.Q4_1: NeonDecoders.Flat<NeonQ4_1>(source, destination, blocks); break;
             case QuantFormat.Q5_0: NeonDecoders.Flat<NeonQ5_0>(source, destination, blocks); break;
@@ -92,8 +91,8 @@ internal static unsafe class Entry
         where TCodes : struct, INeonFlatCodes
         where TDot : struct, INeonDot => (Operation)request->Operation switch
         {
-            Operation.Row => Run<NeonFlatRow<TCodes, TDot>>(request, buffers, ActivationScheme.Block32),
-            Operation.Panel => Run<NeonPanels<NeonFlatPanel<TCodes, TDot>>>(request, buffers, ActivationScheme.Block32),
+            Operation.Row => Run<NeonFlatRowProduct<TCodes, TDot>>(request, buffers, ActivationScheme.Block32),
+            Operation.Panel => Run<NeonPanelProduct<NeonFlatPanel<TCodes, TDot>>>(request, buffers, ActivationScheme.Block32),
             _ => -1,
         };
 
@@ -101,8 +100,8 @@ internal static unsafe class Entry
         where TCodes : struct, INeonKCodes
         where TDot : struct, INeonDot => (Operation)request->Operation switch
         {
-            Operation.Row => Run<NeonRow<TCodes, TDot>>(request, buffers, ActivationScheme.Block256),
-            Operation.Panel => Run<NeonPanels<NeonPanel<TCodes, TDot>>>(request, buffers, ActivationScheme.Block256),
+            Operation.Row => Run<NeonRowProduct<TCodes, TDot>>(request, buffers, ActivationScheme.Block256),
+            Operation.Panel => Run<NeonPanelProduct<NeonPanel<TCodes, TDot>>>(request, buffers, ActivationScheme.Block256),
             _ => -1,
         };
 

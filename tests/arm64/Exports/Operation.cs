@@ -3,7 +3,7 @@ namespace KQuant.Arm64.Exports;
 /// <summary>What can be run.</summary>
 internal enum Operation
 {
-    /// <summary>Says which tiers the processor has: bit 0 AdvSimd, bit 1 AdvSimdDp. It is the status of the answer.</summary>
+    /// <summary>Says which tiers the processor has: bit 0 Neon, bit 1 NeonDot. It is the status of the answer.</summary>
     Capabilities,
 
     /// <summary>Decodes. Number 0: blocks. Buffers: blocks, floats.</summary>

@@ -29,9 +29,9 @@ internal sealed unsafe class InstructionChain(KernelTier tier, string name, int 
         new(KernelTier.Avx2, "int8, 2 sums in 16 bits", Avx2Chains.Operations, &Avx2Chains.Bytes<Steps2>),
         new(KernelTier.Avx2, "int8, 1 sum in 16 bits", Avx2Chains.Operations, &Avx2Chains.Bytes<Steps1>),
         new(KernelTier.Avx2, "float32", Avx2Chains.FloatOperations, &Avx2Chains.Floats),
-        new(KernelTier.AdvSimdDp, "int8 dot product", AdvSimdChains.DotProductOperations, &AdvSimdChains.DotProducts),
-        new(KernelTier.AdvSimd, "int8, 1 sum in 16 bits", AdvSimdChains.Operations, &AdvSimdChains.Bytes),
-        new(KernelTier.AdvSimd, "float32", AdvSimdChains.FloatOperations, &AdvSimdChains.Floats),
+        new(KernelTier.NeonDot, "int8 dot product", NeonChains.DotProductOperations, &NeonChains.DotProducts),
+        new(KernelTier.Neon, "int8, 1 sum in 16 bits", NeonChains.Operations, &NeonChains.Bytes),
+        new(KernelTier.Neon, "float32", NeonChains.FloatOperations, &NeonChains.Floats),
     ];
 
     /// <summary>The instruction set.</summary>
@@ -53,8 +53,8 @@ internal sealed unsafe class InstructionChain(KernelTier tier, string name, int 
     /// <returns>The chain, or null for kernels that are not measured by instructions.</returns>
     public static InstructionChain? For(QuantFormat format, KernelTier tier, bool isInteger)
     {
-        string name = !isInteger ? "float32" : tier is KernelTier.AvxVnni or KernelTier.AdvSimdDp ? "int8 dot product" : NameOf(format);
-        if (isInteger && tier == KernelTier.AdvSimd)
+        string name = !isInteger ? "float32" : tier is KernelTier.AvxVnni or KernelTier.NeonDot ? "int8 dot product" : NameOf(format);
+        if (isInteger && tier == KernelTier.Neon)
         {
             name = "int8, 1 sum in 16 bits";
         }
@@ -66,7 +66,7 @@ internal sealed unsafe class InstructionChain(KernelTier tier, string name, int 
         }
 
         // The float tiers between have the instructions of the one below.
-        tier = isInteger ? tier : tier switch { KernelTier.AvxVnni => KernelTier.Avx2, KernelTier.AdvSimdDp => KernelTier.AdvSimd, _ => tier };
+        tier = isInteger ? tier : tier switch { KernelTier.AvxVnni => KernelTier.Avx2, KernelTier.NeonDot => KernelTier.Neon, _ => tier };
         return All.FirstOrDefault(chain => chain.Tier == tier && chain.Name == name && chain.IsSupported);
     }
 

@@ -1,0 +1,24 @@
+using KQuant.Codecs;
+using KQuant.Matmul.Floats;
+
+namespace KQuant.Matmul.Products;
+
+/// <summary>Every float kernel there is, best first for each format. Tests, benchmarks and the command line walk the table.</summary>
+internal static class FloatKernels
+{
+    public static IReadOnlyList<FloatKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Floats)];
+
+    /// <summary>The best kernel of a float format that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
+    public static FloatKernel Select(QuantFormat format, KernelTier maxTier)
+    {
+        for (int i = 0; i < All.Count; i++)
+        {
+            if (All[i].Format == format && All[i].Tier <= maxTier && All[i].IsSupported)
+            {
+                return All[i];
+            }
+        }
+
+        throw new NotSupportedException($"{format} has no float kernel.");
+    }
+}
