@@ -4,119 +4,144 @@ using KQuant.Codecs.Files;
 
 namespace KQuant.Models.Configuration;
 
-/// <summary>Reads the <c>config.json</c> of a checkpoint folder, with the defaults of Hugging Face's classes.</summary>
-internal static class CheckpointConfigReader
+/// <summary>
+/// Reads the <c>config.json</c> of a checkpoint folder, with the defaults of Hugging Face's classes. What is absent is the family's default,
+/// what is of another kind than it should be is an error; running and exporting see the same.
+/// </summary>
+internal sealed class CheckpointConfigReader
 {
-    public static ModelConfig Read(ModelFolder folder, ModelConventions conventions)
+    private readonly ModelFolder _folder;
+
+    private CheckpointConfigReader(ModelFolder folder, ConfigValues values, ModelFamily family)
+    {
+        (_folder, Values, Family) = (folder, values, family);
+        HeadSize = ReadHeadSize();
+        Ropes = new RopeReader(values, family, HeadSize);
+    }
+
+    public ConfigValues Values { get; }
+
+    public ModelFamily Family { get; }
+
+    public RopeReader Ropes { get; }
+
+    public int HeadSize { get; }
+
+    /// <summary>Whether the configuration or its class names the size of heads; otherwise it is hidden size divided by heads.</summary>
+    public bool NamesHeadSize => Family.HeadSize > 0 || (Family.ReadsHeadSize && Values.GetCount("head_dim") is not null);
+
+    private int HeadCount => Values.GetCount("num_attention_heads", Family.HeadCount);
+
+    /// <summary>Finds the family of a checkpoint.</summary>
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="support">What is to be done with it.</param>
+    /// <exception cref="ModelFormatException">It has no model type, or one that is not computed here.</exception>
+    /// <exception cref="NotSupportedException">It does not become a GGUF.</exception>
+    public static CheckpointConfigReader Open(ModelFolder folder, FamilySupport support)
     {
         string path = System.IO.Path.Combine(folder.Path, "config.json");
         var values = new ConfigValues(path, folder.Config);
-        string? modelType = values.GetText("model_type")
-            ?? throw new ModelFormatException(path, "the required key 'model_type' is missing");
-        if (!ModelFamily.TryGet(modelType, out ModelFamily? family))
+        string modelType = values.GetText("model_type") ?? throw new ModelFormatException(path, "the required key 'model_type' is missing");
+        if (ModelFamily.TryGet(modelType, support, out ModelFamily? family))
         {
-            throw values.Unsupported("model_type", modelType, string.Join(", ", ModelFamily.All.Select(known => known.ModelType)));
+            return new CheckpointConfigReader(folder, values, family);
         }
 
+        string known = string.Join(", ", ModelFamily.With(support).Select(other => other.ModelType));
+        throw support == FamilySupport.Export
+            ? new NotSupportedException(
+                $"{folder.Path}: model type '{Printable.Shorten(modelType)}' cannot become a GGUF here; the types are {known}.")
+            : values.Unsupported("model_type", modelType, known);
+    }
+
+    /// <summary>Reads everything.</summary>
+    /// <param name="conventions">Whose behaviour to follow; Hugging Face's if the file decides.</param>
+    public ModelConfig Read(ModelConventions conventions)
+    {
         bool isLlamaCpp = conventions == ModelConventions.LlamaCpp;
-        int hiddenSize = values.Require("hidden_size");
-        int heads = values.Require("num_attention_heads");
-        int layers = ConfigLimits.CheckLayers(values.Path, "num_hidden_layers", values.Require("num_hidden_layers"));
-        int headSize = GetHeadSize(values, family, hiddenSize, heads);
-        int keyValueHeads = GetKeyValueHeads(values, family, heads);
-        bool biases = family.ReadsBias && values.GetFlag("attention_bias", false);
-        ExpertConfig? experts = family.Experts == ExpertStyle.None ? null : ReadExperts(values, family, layers, isLlamaCpp);
-        if (values.GetFlag("use_bidirectional_attention", false))
+        int hiddenSize = Values.Require("hidden_size"), heads = HeadCount;
+        int layers = ConfigLimits.CheckLayers(Values.Path, "num_hidden_layers", Values.Require("num_hidden_layers"));
+        bool biases = Family.ReadsBias && Values.GetFlag("attention_bias", false);
+        ExpertConfig? experts = Family.Experts == ExpertStyle.None ? null : ReadExperts(layers, isLlamaCpp);
+        if (Values.GetFlag("use_bidirectional_attention", false))
         {
-            throw values.Unsupported("use_bidirectional_attention", "true", "false");
+            throw Values.Unsupported("use_bidirectional_attention", "true", "false");
         }
 
-        var ropes = new RopeReader(values, family, RotaryDimensions(values, headSize), isLlamaCpp);
-        return new ModelConfig
+        var config = new ModelConfig
         {
-            Architecture = family.Architecture,
+            Architecture = Family.Architecture,
             HiddenSize = hiddenSize,
             LayerCount = layers,
             HeadCount = heads,
-            KeyValueHeadCount = keyValueHeads,
-            HeadSize = headSize,
-            IntermediateSize = experts is { Layers.IsEmpty: true } ? experts.IntermediateSize : values.Require("intermediate_size"),
-            VocabularySize = values.Require("vocab_size"),
-            ContextLength = values.GetCount("max_position_embeddings") ?? family.ContextLength,
-            NormEpsilon = values.GetNumber("rms_norm_eps", family.NormEpsilon),
-            Rope = ropes.Read(),
-            LocalRope = ropes.ReadLocal(),
-            Activation = ReadActivation(values, family, isLlamaCpp),
-            EmbeddingScale = family.IsGemma ? ScaleOfEmbedding(folder, hiddenSize, isLlamaCpp) : 1,
-            AttentionScale = 1 / MathF.Sqrt(family.IsGemma ? values.GetNumber("query_pre_attn_scalar", 256) : headSize),
-            AttentionSoftCap = SoftCap(values, "attn_logit_softcapping", family.Architecture == "gemma2" ? 50 : 0),
-            LogitSoftCap = SoftCap(values, "final_logit_softcapping", family.Architecture == "gemma2" ? 30 : 0),
-            Windows = ReadWindows(values, family, layers, isLlamaCpp),
-            HasProjectionBias = family.AlwaysBiased || biases,
+            KeyValueHeadCount = ReadKeyValueHeads(heads),
+            HeadSize = HeadSize,
+            IntermediateSize = Values.GetCount("intermediate_size", experts is { Layers.IsEmpty: true } ? experts.IntermediateSize : 0),
+            VocabularySize = Values.GetCount("vocab_size", Family.VocabularySize),
+            ContextLength = Values.GetCount("max_position_embeddings", Family.ContextLength),
+            NormEpsilon = Values.GetNumber("rms_norm_eps", Family.NormEpsilon),
+            Rope = Ropes.Read(isLlamaCpp),
+            LocalRope = Ropes.ReadLocal(isLlamaCpp),
+            Activation = ReadActivation(isLlamaCpp),
+            EmbeddingScale = Family.IsGemma ? ScaleOfEmbedding(hiddenSize, isLlamaCpp) : 1,
+            AttentionScale = 1 / MathF.Sqrt(Family.IsGemma ? Values.GetNumber("query_pre_attn_scalar", 256) : HeadSize),
+            AttentionSoftCap = ReadSoftCap("attn_logit_softcapping", Family.AttentionSoftCap),
+            LogitSoftCap = ReadSoftCap("final_logit_softcapping", Family.LogitSoftCap),
+            Windows = ReadWindows(layers, isLlamaCpp),
+            HasProjectionBias = Family.AlwaysBiased || biases,
             HasOutputBias = biases,
-            HasFeedForwardBias = family.ReadsBias && values.GetFlag("mlp_bias", false),
-            HasHeadNorms = family.HasHeadNorms,
-            HasPostNorms = family.IsGemma,
-            NormsAddOne = family.IsGemma,
-            TiesEmbedding = values.GetFlag("tie_word_embeddings", family.TiesEmbedding),
+            HasFeedForwardBias = Family.ReadsBias && Values.GetFlag("mlp_bias", false),
+            HasHeadNorms = Family.HasHeadNorms,
+            HasPostNorms = Family.IsGemma,
+            NormsAddOne = Family.IsGemma,
+            TiesEmbedding = Values.GetFlag("tie_word_embeddings", Family.TiesEmbedding),
             Experts = experts,
-            BosId = values.GetIds("bos_token_id") is { IsEmpty: false } bos ? bos[0] : null,
-            EosIds = values.GetIds("eos_token_id"),
+            BosId = Values.GetIds("bos_token_id") is { IsEmpty: false } bos ? bos[0] : null,
+            EosIds = Values.GetIds("eos_token_id"),
         };
+        ConfigLimits.Check(_folder.Path, config);
+        return config;
     }
 
-    private static int GetHeadSize(ConfigValues values, ModelFamily family, int hiddenSize, int heads)
+    private int ReadHeadSize()
     {
-        if (family.ReadsHeadSize && values.GetCount("head_dim") is int given)
+        if (Family.ReadsHeadSize && Values.GetCount("head_dim") is int given)
         {
             return given;
         }
 
-        if (family.HeadSize > 0)
+        if (Family.HeadSize > 0)
         {
-            return family.HeadSize;
+            return Family.HeadSize;
         }
 
+        int hiddenSize = Values.Require("hidden_size"), heads = HeadCount;
         return hiddenSize % heads == 0
             ? hiddenSize / heads
             : throw new ModelFormatException(
-                values.Path, $"'hidden_size' {hiddenSize} is no multiple of 'num_attention_heads' {heads}, and there is no 'head_dim'");
+                Values.Path, $"'hidden_size' {hiddenSize} is no multiple of 'num_attention_heads' {heads}, and there is no 'head_dim'");
     }
 
-    private static int GetKeyValueHeads(ConfigValues values, ModelFamily family, int heads)
+    /// <summary>A null means as many as there are query heads, an absent key what the class has.</summary>
+    private int ReadKeyValueHeads(int heads)
     {
-        int fallback = values.Contains("num_key_value_heads") || family.KeyValueHeads == 0 ? heads : family.KeyValueHeads;
-        int count = values.GetCount("num_key_value_heads") ?? fallback;
+        int fallback = Values.Contains("num_key_value_heads") || Family.KeyValueHeads == 0 ? heads : Family.KeyValueHeads;
+        int count = Values.GetCount("num_key_value_heads", fallback);
         return heads % count == 0
             ? count
             : throw new ModelFormatException(
-                values.Path, $"'num_attention_heads' {heads} is no multiple of 'num_key_value_heads' {count}");
+                Values.Path, $"'num_attention_heads' {heads} is no multiple of 'num_key_value_heads' {count}");
     }
 
-    private static int RotaryDimensions(ConfigValues values, int headSize)
+    private ExpertConfig ReadExperts(int layers, bool isLlamaCpp)
     {
-        float part = values.GetNumber("partial_rotary_factor", 1);
-        if (values.GetObject("rope_parameters") is { } rope && rope["partial_rotary_factor"] is { } given)
-        {
-            part = values.ToNumber("partial_rotary_factor", given) ?? part;
-        }
-
-        int dimensions = (int)(headSize * part);
-        return dimensions > 0 && dimensions <= headSize && dimensions % 2 == 0
-            ? dimensions
-            : throw new ModelFormatException(
-                values.Path, $"'partial_rotary_factor' {part} makes {dimensions} of {headSize} values rotate, which is no even number of them");
-    }
-
-    private static ExpertConfig ReadExperts(ConfigValues values, ModelFamily family, int layers, bool isLlamaCpp)
-    {
-        bool isMixtral = family.Experts == ExpertStyle.Mixtral;
-        int count = values.GetCount(isMixtral ? "num_local_experts" : "num_experts")
-            ?? values.GetCount("num_experts") ?? (isMixtral ? 8 : family.Experts == ExpertStyle.Qwen2 ? 60 : 128);
-        int perToken = values.GetCount("num_experts_per_tok") ?? (isMixtral ? 2 : family.Experts == ExpertStyle.Qwen2 ? 4 : 8);
+        bool isMixtral = Family.Experts == ExpertStyle.Mixtral;
+        int count = Values.GetCount(isMixtral ? "num_local_experts" : "num_experts")
+            ?? Values.GetCount("num_experts") ?? (isMixtral ? 8 : Family.Experts == ExpertStyle.Qwen2 ? 60 : 128);
+        int perToken = Values.GetCount("num_experts_per_tok", isMixtral ? 2 : Family.Experts == ExpertStyle.Qwen2 ? 4 : 8);
         if (perToken > count)
         {
-            throw new ModelFormatException(values.Path, $"'num_experts_per_tok' is {perToken}, but there are {count} experts");
+            throw new ModelFormatException(Values.Path, $"'num_experts_per_tok' is {perToken}, but there are {count} experts");
         }
 
         return new ExpertConfig
@@ -124,39 +149,40 @@ internal static class CheckpointConfigReader
             Count = count,
             PerToken = perToken,
             IntermediateSize = isMixtral
-                ? values.Require("intermediate_size")
-                : values.GetCount("moe_intermediate_size") ?? (family.Experts == ExpertStyle.Qwen2 ? 1408 : 768),
-            Normalizes = isMixtral || (isLlamaCpp ? family.Experts == ExpertStyle.Qwen3 : values.GetFlag("norm_topk_prob", false)),
-            SharedIntermediateSize = family.Experts == ExpertStyle.Qwen2 ? values.GetCount("shared_expert_intermediate_size") ?? 5632 : 0,
-            Layers = isMixtral ? [] : ReadSparseLayers(values, layers),
+                ? Values.Require("intermediate_size")
+                : Values.GetCount("moe_intermediate_size", Family.Experts == ExpertStyle.Qwen2 ? 1408 : 768),
+            Normalizes = isMixtral || (isLlamaCpp ? Family.Experts == ExpertStyle.Qwen3 : Values.GetFlag("norm_topk_prob", false)),
+            LeastSum = isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
+            SharedIntermediateSize = Family.Experts == ExpertStyle.Qwen2 ? Values.GetCount("shared_expert_intermediate_size", 5632) : 0,
+            Layers = isMixtral ? [] : ReadSparseLayers(layers),
         };
     }
 
-    private static ImmutableArray<bool> ReadSparseLayers(ConfigValues values, int layers)
+    private ImmutableArray<bool> ReadSparseLayers(int layers)
     {
-        int step = values.GetCount("decoder_sparse_step") ?? 1;
-        ImmutableArray<int> dense = values.GetIds("mlp_only_layers");
+        int step = Values.GetCount("decoder_sparse_step", 1);
+        ImmutableArray<int> dense = Values.GetIds("mlp_only_layers");
         bool[] sparse = [.. Enumerable.Range(0, layers).Select(layer => !dense.Contains(layer) && (layer + 1) % step == 0)];
         return sparse.All(has => has) ? [] : [.. sparse];
     }
 
-    private static GateActivation ReadActivation(ConfigValues values, ModelFamily family, bool isLlamaCpp)
+    private GateActivation ReadActivation(bool isLlamaCpp)
     {
-        string key = family.IsGemma && values.Get("hidden_activation") is not null ? "hidden_activation" : "hidden_act";
-        string? name = values.GetText(key);
-        if (!family.IsGemma)
+        string key = Family.IsGemma && Values.Get("hidden_activation") is not null ? "hidden_activation" : "hidden_act";
+        string? name = Values.GetText(key);
+        if (!Family.IsGemma)
         {
-            return name is null or "silu" or "swish" ? GateActivation.Silu : throw values.Unsupported(key, name, "silu");
+            return name is null or "silu" or "swish" ? GateActivation.Silu : throw Values.Unsupported(key, name, "silu");
         }
 
         // Gemma 2 checkpoints say "gelu" under the old key and mean the other.
         return name is null or "gelu_pytorch_tanh" || (key == "hidden_act" && name == "gelu")
             ? isLlamaCpp ? GateActivation.GeluTanhHalf : GateActivation.GeluTanh
-            : throw values.Unsupported(key, name, "gelu_pytorch_tanh");
+            : throw Values.Unsupported(key, name, "gelu_pytorch_tanh");
     }
 
     /// <summary>Hugging Face rounds the scale to the type of the weights.</summary>
-    private static float ScaleOfEmbedding(ModelFolder folder, int hiddenSize, bool isLlamaCpp)
+    private float ScaleOfEmbedding(int hiddenSize, bool isLlamaCpp)
     {
         float scale = MathF.Sqrt(hiddenSize);
         if (isLlamaCpp)
@@ -164,7 +190,7 @@ internal static class CheckpointConfigReader
             return scale;
         }
 
-        QuantFormat? format = folder.Tensors.FirstOrDefault(tensor => tensor.Name.EndsWith("norm.weight", StringComparison.Ordinal))?.Codec?.Format;
+        QuantFormat? format = _folder.Tensors.FirstOrDefault(tensor => tensor.Name.EndsWith("norm.weight", StringComparison.Ordinal))?.Codec?.Format;
         return format switch
         {
             QuantFormat.BF16 => (float)(BFloat16)scale,
@@ -173,32 +199,39 @@ internal static class CheckpointConfigReader
         };
     }
 
-    private static float SoftCap(ConfigValues values, string key, float fallback) =>
-        values.Contains(key) ? values.GetNumber(key, 0) : fallback;
+    private float ReadSoftCap(string key, float fallback) =>
+        !Family.IsGemma ? 0 : Values.Contains(key) ? Values.GetNumber(key, 0) : fallback;
 
-    private static ImmutableArray<int> ReadWindows(ConfigValues values, ModelFamily family, int layers, bool isLlamaCpp)
+    private ImmutableArray<int> ReadWindows(int layers, bool isLlamaCpp)
     {
-        int window = values.Contains("sliding_window") ? values.GetCount("sliding_window") ?? 0 : family.HasOptionalWindow ? 4096 : family.Window;
-        if (window == 0 || (isLlamaCpp && !family.WindowedInGguf)
-            || (family.HasOptionalWindow && !values.GetFlag("use_sliding_window", false)))
+        int window = Values.Contains("sliding_window") ? Values.GetCount("sliding_window") ?? 0 : Family.HasOptionalWindow ? 4096 : Family.Window;
+        if (window == 0 || (isLlamaCpp && !Family.WindowedInGguf)
+            || (Family.HasOptionalWindow && !Values.GetFlag("use_sliding_window", false)))
         {
             return [];
         }
 
-        if (values.GetTexts("layer_types") is { } types)
+        ImmutableArray<int> windows = ReadWindows(layers, window);
+        return windows.All(width => width == 0) ? [] : windows;
+    }
+
+    private ImmutableArray<int> ReadWindows(int layers, int window)
+    {
+        if (Values.GetTexts("layer_types") is { } types)
         {
             return types.Length == layers
                 ? [.. types.Select(type => type switch
                 {
                     "sliding_attention" => window,
                     "full_attention" => 0,
-                    _ => throw values.Unsupported("layer_types", type, "sliding_attention, full_attention"),
+                    _ => throw Values.Unsupported("layer_types", type, "sliding_attention, full_attention"),
                 })]
-                : throw new ModelFormatException(values.Path, $"'layer_types' has {types.Length} entries for {layers} layers");
+                : throw new ModelFormatException(Values.Path, $"'layer_types' has {types.Length} entries for {layers} layers");
         }
 
-        int period = family.WindowPeriod == 0 ? 0 : values.GetCount("sliding_window_pattern") ?? family.WindowPeriod;
-        int first = family.HasOptionalWindow ? values.GetCount("max_window_layers") ?? 28 : 0;
-        return [.. Enumerable.Range(0, layers).Select(layer => layer < first || (period > 0 && (layer + 1) % period == 0) ? 0 : window)];
+        int period = Family.WindowPeriod == 0 ? 0 : Values.GetCount("sliding_window_pattern", Family.WindowPeriod);
+        int first = Family.HasOptionalWindow ? Values.GetCount("max_window_layers", 28) : 0;
+        ImmutableArray<int> windows = ModelFamily.SpreadWindow(window, layers, period);
+        return first == 0 ? windows : [.. windows.Select((width, layer) => layer < first ? 0 : width)];
     }
 }

@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Models.Configuration;
 
@@ -22,15 +23,14 @@ internal sealed class ConfigValues(string path, JsonObject root)
     public JsonNode? Get(string key) => _text is not null && _text.TryGetPropertyValue(key, out JsonNode? value) ? value : root[key];
 
     /// <summary>An object, or null.</summary>
-    public JsonObject? GetObject(string key) => Get(key) switch
-    {
-        null => null,
-        JsonObject value => value,
-        JsonNode other => throw Wrong(key, other, "an object"),
-    };
+    public JsonObject? GetObject(string key) => ToObject(key, Get(key));
 
     /// <summary>A positive whole number that must be there.</summary>
-    public int Require(string key) => GetCount(key) ?? throw new ModelFormatException(path, $"the required key '{key}' is missing");
+    public int Require(string key) => GetCount(key, 0);
+
+    /// <summary>A positive whole number, or the fallback when it is absent or null; it must be there when that is 0.</summary>
+    public int GetCount(string key, int fallback) => GetCount(key)
+        ?? (fallback > 0 ? fallback : throw new ModelFormatException(path, $"the required key '{key}' is missing"));
 
     /// <summary>A positive whole number, or null when it is absent or null.</summary>
     public int? GetCount(string key) => ToCount(key, Get(key));
@@ -39,20 +39,10 @@ internal sealed class ConfigValues(string path, JsonObject root)
     public float GetNumber(string key, float fallback) => ToNumber(key, Get(key)) ?? fallback;
 
     /// <summary>A boolean, or the fallback when it is absent or null.</summary>
-    public bool GetFlag(string key, bool fallback) => Get(key) switch
-    {
-        null => fallback,
-        JsonValue value when value.GetValueKind() is JsonValueKind.True or JsonValueKind.False => value.GetValue<bool>(),
-        JsonNode other => throw Wrong(key, other, "true or false"),
-    };
+    public bool GetFlag(string key, bool fallback) => ToFlag(key, Get(key)) ?? fallback;
 
     /// <summary>A string, or null.</summary>
-    public string? GetText(string key) => Get(key) switch
-    {
-        null => null,
-        JsonValue value when value.TryGetValue(out string? text) => text,
-        JsonNode other => throw Wrong(key, other, "a string"),
-    };
+    public string? GetText(string key) => ToText(key, Get(key));
 
     /// <summary>One id or several; empty when absent.</summary>
     public ImmutableArray<int> GetIds(string key) => Get(key) switch
@@ -70,6 +60,27 @@ internal sealed class ConfigValues(string path, JsonObject root)
             ? text
             : throw Wrong(key, item, "a list of strings"))],
         JsonNode other => throw Wrong(key, other, "a list"),
+    };
+
+    public JsonObject? ToObject(string key, JsonNode? node) => node switch
+    {
+        null => null,
+        JsonObject value => value,
+        _ => throw Wrong(key, node, "an object"),
+    };
+
+    public string? ToText(string key, JsonNode? node) => node switch
+    {
+        null => null,
+        JsonValue value when value.TryGetValue(out string? text) => text,
+        _ => throw Wrong(key, node, "a string"),
+    };
+
+    public bool? ToFlag(string key, JsonNode? node) => node switch
+    {
+        null => null,
+        JsonValue value when value.GetValueKind() is JsonValueKind.True or JsonValueKind.False => value.GetValue<bool>(),
+        _ => throw Wrong(key, node, "true or false"),
     };
 
     public int? ToCount(string key, JsonNode? node)
@@ -99,12 +110,10 @@ internal sealed class ConfigValues(string path, JsonObject root)
         : throw Wrong(key, node, "a list of numbers");
 
     public ModelFormatException Wrong(string key, JsonNode? value, string expected) =>
-        new(path, $"'{key}' is {Shorten(value?.ToJsonString() ?? "null")} and should be {expected}");
+        new(path, $"'{key}' is {Printable.Shorten(value?.ToJsonString() ?? "null")} and should be {expected}");
 
     public ModelFormatException Unsupported(string key, string? value, string known) =>
-        new(path, $"'{key}' is '{Shorten(value ?? "null")}', which is not supported; known are {known}");
-
-    private static string Shorten(string text) => text.Length <= 60 ? text : string.Concat(text.AsSpan(0, 57), "...");
+        new(path, $"'{key}' is '{Printable.Shorten(value ?? "null")}', which is not supported; known are {known}");
 
     private static bool TryGetNumber([NotNullWhen(true)] JsonNode? node, out double value)
     {

@@ -5,6 +5,9 @@ namespace KQuant.Models;
 /// <summary>The mixture of experts of a model.</summary>
 public sealed record ExpertConfig
 {
+    /// <summary>The smallest normal binary16 number, below which llama.cpp takes no sum of probabilities for one.</summary>
+    internal const float LlamaCppLeastSum = 6.103515625e-5f;
+
     /// <summary>Experts of a layer.</summary>
     public required int Count { get; init; }
 

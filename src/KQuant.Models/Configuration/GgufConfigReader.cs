@@ -12,15 +12,18 @@ internal sealed class GgufConfigReader
     private readonly ModelFamily _family;
     private readonly bool _isLlamaCpp;
 
-    private GgufConfigReader(GgufModel model, ModelFamily family, bool isLlamaCpp)
+    private GgufConfigReader(IModelSource model, ModelFamily family, bool isLlamaCpp)
     {
         _path = model.Path;
-        _metadata = model.File.Metadata;
+        _metadata = ((IGgufSource)model).Metadata;
         _family = family;
         _isLlamaCpp = isLlamaCpp;
     }
 
-    public static ModelConfig Read(GgufModel model, ModelConventions conventions)
+    /// <summary>Reads everything.</summary>
+    /// <param name="model">A model that is an <see cref="IGgufSource"/> too.</param>
+    /// <param name="conventions">Whose behaviour to follow; llama.cpp's if the file decides.</param>
+    public static ModelConfig Read(IModelSource model, ModelConventions conventions)
     {
         string? architecture = model.Architecture
             ?? throw new ModelFormatException(model.Path, "the required key 'general.architecture' is missing");
@@ -29,10 +32,10 @@ internal sealed class GgufConfigReader
             : throw new ModelFormatException(
                 model.Path,
                 $"architecture '{architecture}' is not supported; known are "
-                + string.Join(", ", ModelFamily.All.Select(known => known.Architecture).Distinct()));
+                + string.Join(", ", ModelFamily.With(FamilySupport.Run).Select(known => known.Architecture).Distinct()));
     }
 
-    private ModelConfig Read(GgufModel model)
+    private ModelConfig Read(IModelSource model)
     {
         int hiddenSize = Require("embedding_length");
         int layers = ConfigLimits.CheckLayers(_path, Key("block_count"), Require("block_count"));
@@ -58,7 +61,7 @@ internal sealed class GgufConfigReader
         int? experts = Count("expert_count");
         RopeConfig rope = ReadRope(model, rotated);
         ImmutableArray<int> windows = ReadWindows(layers);
-        return new ModelConfig
+        var config = new ModelConfig
         {
             Architecture = _family.Architecture,
             HiddenSize = hiddenSize,
@@ -78,9 +81,9 @@ internal sealed class GgufConfigReader
             InterleavedRope = _family.InterleavedInGguf,
             Activation = !_family.IsGemma ? GateActivation.Silu : _isLlamaCpp ? GateActivation.GeluTanhHalf : GateActivation.GeluTanh,
             EmbeddingScale = _family.IsGemma ? MathF.Sqrt(hiddenSize) : 1,
-            AttentionScale = 1 / MathF.Sqrt(ScaleSize(hiddenSize, layers, heads, headSize)),
-            AttentionSoftCap = _family.Architecture == "gemma2" ? Number("attn_logit_softcapping") ?? 50 : 0,
-            LogitSoftCap = Number("final_logit_softcapping") ?? (_family.Architecture == "gemma2" ? 30 : 0),
+            AttentionScale = 1 / MathF.Sqrt(_family.ScaleSizeInGguf(hiddenSize, layers, heads, headSize)),
+            AttentionSoftCap = _family.AttentionSoftCap == 0 ? 0 : Number("attn_logit_softcapping") ?? _family.AttentionSoftCap,
+            LogitSoftCap = _family.IsGemma ? Number("final_logit_softcapping") ?? _family.LogitSoftCap : 0,
             Windows = windows,
             HasProjectionBias = HasTensor(model, "blk.0.attn_q.bias") || HasTensor(model, "blk.0.attn_qkv.bias"),
             HasOutputBias = HasTensor(model, "blk.0.attn_output.bias"),
@@ -92,11 +95,9 @@ internal sealed class GgufConfigReader
             BosId = TokenId("bos"),
             EosIds = [.. new[] { TokenId("eos"), TokenId("eot"), TokenId("eom") }.OfType<int>().Distinct()],
         };
+        ConfigLimits.Check(_path, config);
+        return config;
     }
-
-    // query_pre_attn_scalar is not stored; llama.cpp knows the two models where it is not the head size by their layer counts.
-    private int ScaleSize(int hiddenSize, int layers, int heads, int headSize) =>
-        (_family.Architecture, layers) is ("gemma2", 46) or ("gemma3", 62) ? hiddenSize / heads : headSize;
 
     private ExpertConfig ReadExperts(int count)
     {
@@ -114,50 +115,54 @@ internal sealed class GgufConfigReader
             PerToken = perToken,
             IntermediateSize = isLlama ? intermediate : Count("expert_feed_forward_length") ?? (intermediate / perToken),
             Normalizes = _family.Architecture != "qwen2moe",
-            LeastSum = _isLlamaCpp ? 6.103515625e-5f : 0,
+            LeastSum = _isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
             SharedIntermediateSize = _family.Architecture == "qwen2moe" ? Count("expert_shared_feed_forward_length") ?? intermediate : 0,
         };
     }
 
-    private RopeConfig ReadRope(GgufModel model, int rotated)
+    private RopeConfig ReadRope(IModelSource model, int rotated)
     {
-        var rope = new RopeConfig
+        int context = Require("context_length"), original = Count("rope.scaling.original_context_length") ?? context;
+        float factor = Number("rope.scaling.factor") is float given and > 0 ? given : 1;
+        var plain = new RopeConfig
         {
             Theta = Number("rope.freq_base") ?? 10_000,
             Dimensions = rotated,
-            Factor = Number("rope.scaling.factor") is float factor and > 0 ? factor : 1,
-            OriginalContext = Count("rope.scaling.original_context_length") ?? Require("context_length"),
             AttentionFactor = Number("rope.scaling.attn_factor") ?? 1,
         };
         if (ReadDivisors(model, "rope_factors_long.weight", rotated) is { IsEmpty: false } longer)
         {
-            return rope with
+            return plain with
             {
                 Kind = RopeKind.LongRope,
+                Factor = (float)(context / (double)original),
+                OriginalContext = original,
                 LongDivisors = longer,
                 ShortDivisors = ReadDivisors(model, "rope_factors_short.weight", rotated) is { IsEmpty: false } shorter ? shorter : longer,
                 SwitchesByContext = _isLlamaCpp,
             };
         }
 
-        string kind = Text("rope.scaling.type") ?? (rope.Factor == 1 ? "none" : "linear");
+        string kind = Text("rope.scaling.type") ?? (factor == 1 ? "none" : "linear");
         ImmutableArray<float> divisors = ReadDivisors(model, "rope_freqs.weight", rotated);
         return kind switch
         {
-            "none" or "longrope" when divisors.IsEmpty => rope,
-            "none" => rope with { Kind = RopeKind.Divisors, ShortDivisors = divisors, Factor = 1 },
-            "linear" => rope with { Kind = divisors.IsEmpty ? RopeKind.Linear : RopeKind.Divisors, ShortDivisors = divisors },
-            "yarn" => rope with
+            "none" or "longrope" when divisors.IsEmpty => plain,
+            "none" => plain with { Kind = RopeKind.Divisors, ShortDivisors = divisors },
+            "linear" => plain with { Kind = divisors.IsEmpty ? RopeKind.Linear : RopeKind.Divisors, ShortDivisors = divisors, Factor = factor },
+            "yarn" => plain with
             {
                 Kind = RopeKind.Yarn,
-                AttentionFactor = rope.AttentionFactor * (rope.Factor <= 1 ? 1 : (0.1f * MathF.Log(rope.Factor)) + 1),
+                Factor = factor,
+                OriginalContext = original,
+                AttentionFactor = plain.AttentionFactor * (factor <= 1 ? 1 : (0.1f * MathF.Log(factor)) + 1),
             },
             _ => throw new ModelFormatException(
                 _path, $"'{Key("rope.scaling.type")}' is '{kind}', which is not supported; known are none, linear, yarn, longrope"),
         };
     }
 
-    private ImmutableArray<float> ReadDivisors(GgufModel model, string name, int rotated)
+    private ImmutableArray<float> ReadDivisors(IModelSource model, string name, int rotated)
     {
         if (!model.TryGetTensor(name, out IModelTensorSource? tensor))
         {
@@ -177,7 +182,7 @@ internal sealed class GgufConfigReader
 
     private ImmutableArray<int> ReadWindows(int layers)
     {
-        int window = Count("attention.sliding_window") ?? (_family.Architecture == "gemma2" ? 4096 : 0);
+        int window = Count("attention.sliding_window") ?? (_family.Architecture == "gemma2" ? _family.Window : 0);
         if (window == 0 || (_isLlamaCpp && !_family.WindowedInGguf))
         {
             return [];
@@ -192,15 +197,15 @@ internal sealed class GgufConfigReader
         }
 
         int period = Count("attention.sliding_window_pattern") ?? _family.WindowPeriod;
-        return [.. Enumerable.Range(0, layers).Select(layer => period > 0 && layer % period == period - 1 ? 0 : window)];
+        return period == 1 ? [] : ModelFamily.SpreadWindow(window, layers, period);
     }
 
-    private int CountVocabulary(GgufModel model) => model.TryGetTensor("token_embd.weight", out IModelTensorSource? tensor)
+    private int CountVocabulary(IModelSource model) => model.TryGetTensor("token_embd.weight", out IModelTensorSource? tensor)
         && tensor.Shape.Length == 2 && tensor.Shape[0] is > 0 and <= int.MaxValue
             ? (int)tensor.Shape[0]
             : throw new ModelFormatException(_path, "there is no matrix 'token_embd.weight'");
 
-    private static bool HasTensor(GgufModel model, string name) => model.TryGetTensor(name, out _);
+    private static bool HasTensor(IModelSource model, string name) => model.TryGetTensor(name, out _);
 
     private string Key(string name) => $"{_family.Architecture}.{name}";
 

@@ -116,7 +116,7 @@ public sealed record ModelConfig
         }
     }
 
-    /// <summary>The config of a checkpoint folder or a GGUF file.</summary>
+    /// <summary>The config of a checkpoint folder, or of a GGUF file or what will become one.</summary>
     /// <param name="source">The opened model.</param>
     /// <param name="conventions">Whose behaviour to follow where implementations disagree.</param>
     /// <returns>The config.</returns>
@@ -125,14 +125,12 @@ public sealed record ModelConfig
     public static ModelConfig Read(IModelSource source, ModelConventions conventions = ModelConventions.FromFile)
     {
         ArgumentNullException.ThrowIfNull(source);
-        ModelConfig config = source switch
+        return source switch
         {
-            ModelFolder folder => CheckpointConfigReader.Read(folder, conventions),
-            GgufModel gguf => GgufConfigReader.Read(gguf, conventions),
+            ModelFolder folder => CheckpointConfigReader.Open(folder, FamilySupport.Run).Read(conventions),
+            IGgufSource => GgufConfigReader.Read(source, conventions),
             _ => throw new NotSupportedException($"{source.Path} is neither a checkpoint folder with a config.json nor a GGUF file."),
         };
-        ConfigLimits.Check(source.Path, config);
-        return config;
     }
 
     /// <summary>Positions that a layer sees, the own one included; 0 for all.</summary>

@@ -1,14 +1,28 @@
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 
 namespace KQuant.Models.Configuration;
 
 /// <summary>
-/// What a family of models leaves unsaid in its configs: Hugging Face's class defaults and fixed choices of the architecture.
+/// The one table of architectures: what a family leaves unsaid in its configs (Hugging Face's class defaults and fixed choices of the
+/// architecture), and what is done with it here.
 /// </summary>
 /// <param name="Architecture">The name in GGUF files.</param>
 /// <param name="ModelType">The <c>model_type</c> in checkpoints.</param>
 internal sealed record ModelFamily(string Architecture, string ModelType)
 {
+    /// <summary>What is done with it.</summary>
+    public FamilySupport Support { get; init; } = FamilySupport.Run | FamilySupport.Export;
+
+    /// <summary>Query heads when the config does not say; 0 where it must.</summary>
+    public int HeadCount { get; init; }
+
+    /// <summary>Tokens when the config does not say; 0 where it must.</summary>
+    public int VocabularySize { get; init; }
+
+    /// <summary>Tokens before stretching when the config does not say; 0 for the context length.</summary>
+    public int OriginalContext { get; init; }
+
     /// <summary>Key and value heads when the config does not say; 0 for as many as there are query heads.</summary>
     public int KeyValueHeads { get; init; }
 
@@ -48,24 +62,34 @@ internal sealed record ModelFamily(string Architecture, string ModelType)
 
     public ExpertStyle Experts { get; init; }
 
+    /// <summary>The bound of attention scores when <c>attn_logit_softcapping</c> is absent; 0 for none. A null is none.</summary>
+    public float AttentionSoftCap { get; init; }
+
+    /// <summary>The bound of logits when <c>final_logit_softcapping</c> is absent; 0 for none. A null is none.</summary>
+    public float LogitSoftCap { get; init; }
+
+    /// <summary>One of the kinds that share GGUF architecture <c>llama</c>.</summary>
+    public bool IsLlama => Architecture == "llama";
+
     /// <summary>GGUF files of the family have q and k rows ordered for rotating neighbours.</summary>
-    public bool InterleavedInGguf { get; init; }
+    public bool InterleavedInGguf => IsLlama;
 
     /// <summary>llama.cpp applies windows to the family.</summary>
     public bool WindowedInGguf { get; init; }
 
     public static ModelFamily[] All { get; } =
     [
-        new("llama", "llama") { ContextLength = 2048, ReadsBias = true, InterleavedInGguf = true },
-        new("llama", "mistral") { KeyValueHeads = 8, Window = 4096, ContextLength = 131072, InterleavedInGguf = true },
+        new("llama", "llama") { ContextLength = 2048, ReadsBias = true },
+        new("llama", "mistral") { KeyValueHeads = 8, Window = 4096, ContextLength = 131072 },
         new("llama", "mixtral")
         {
-            KeyValueHeads = 8, NormEpsilon = 1e-5f, Theta = 1e6f, ContextLength = 131072, Experts = ExpertStyle.Mixtral, InterleavedInGguf = true,
+            KeyValueHeads = 8, NormEpsilon = 1e-5f, Theta = 1e6f, ContextLength = 131072, Experts = ExpertStyle.Mixtral,
         },
         new("qwen2", "qwen2") { KeyValueHeads = 32, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true },
         new("qwen2moe", "qwen2_moe")
         {
             KeyValueHeads = 16, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true, Experts = ExpertStyle.Qwen2,
+            Support = FamilySupport.Run,
         },
         new("qwen3", "qwen3") { KeyValueHeads = 32, HeadSize = 128, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true },
         new("qwen3moe", "qwen3_moe")
@@ -74,29 +98,43 @@ internal sealed record ModelFamily(string Architecture, string ModelType)
         },
         new("gemma2", "gemma2")
         {
-            KeyValueHeads = 4, HeadSize = 256, TiesEmbedding = true, ReadsBias = true, IsGemma = true, Window = 4096, WindowPeriod = 2,
-            WindowedInGguf = true, ContextLength = 8192,
+            HeadCount = 8, KeyValueHeads = 4, HeadSize = 256, VocabularySize = 256000, TiesEmbedding = true, ReadsBias = true, IsGemma = true,
+            Window = 4096, WindowPeriod = 2, WindowedInGguf = true, ContextLength = 8192, AttentionSoftCap = 50, LogitSoftCap = 30,
         },
         new("gemma3", "gemma3_text")
         {
-            KeyValueHeads = 4, HeadSize = 256, TiesEmbedding = true, ReadsBias = true, IsGemma = true, HasHeadNorms = true, Window = 4096,
-            WindowPeriod = 6, Theta = 1e6f, WindowedInGguf = true, ContextLength = 131072,
+            HeadCount = 8, KeyValueHeads = 4, HeadSize = 256, VocabularySize = 262208, TiesEmbedding = true, ReadsBias = true, IsGemma = true,
+            HasHeadNorms = true, Window = 4096, WindowPeriod = 6, Theta = 1e6f, WindowedInGguf = true, ContextLength = 131072,
         },
-        new("phi3", "phi3") { ReadsHeadSize = false, NormEpsilon = 1e-5f, ContextLength = 4096 },
+        new("phi3", "phi3") { ReadsHeadSize = false, NormEpsilon = 1e-5f, ContextLength = 4096, OriginalContext = 4096 },
     ];
 
     /// <summary>The family of a checkpoint; <c>gemma3</c> is the multimodal wrapping of <c>gemma3_text</c>.</summary>
-    public static bool TryGet(string? modelType, [NotNullWhen(true)] out ModelFamily? family)
+    public static bool TryGet(string? modelType, FamilySupport support, [NotNullWhen(true)] out ModelFamily? family)
     {
         string? name = modelType == "gemma3" ? "gemma3_text" : modelType;
-        family = All.FirstOrDefault(candidate => candidate.ModelType == name);
+        family = With(support).FirstOrDefault(candidate => candidate.ModelType == name);
         return family is not null;
     }
 
     /// <summary>The family of a GGUF file.</summary>
     public static bool TryGetGguf(string? architecture, [NotNullWhen(true)] out ModelFamily? family)
     {
-        family = All.FirstOrDefault(candidate => candidate.Architecture == architecture);
+        family = With(FamilySupport.Run).FirstOrDefault(candidate => candidate.Architecture == architecture);
         return family is not null;
     }
+
+    /// <summary>The families with which something is done.</summary>
+    public static IEnumerable<ModelFamily> With(FamilySupport support) => All.Where(family => family.Support.HasFlag(support));
+
+    /// <summary>
+    /// What llama.cpp scales attention scores by the root of. <c>query_pre_attn_scalar</c> is not stored: it knows the two models where that
+    /// is not the size of a head by the number of their layers.
+    /// </summary>
+    public int ScaleSizeInGguf(int hiddenSize, int layers, int heads, int headSize) =>
+        (Architecture, layers) is ("gemma2", 46) or ("gemma3", 62) ? hiddenSize / heads : headSize;
+
+    /// <summary>The window of each layer where one layer of so many sees everything, or none.</summary>
+    public static ImmutableArray<int> SpreadWindow(int window, int layers, int period) =>
+        [.. Enumerable.Range(0, layers).Select(layer => period > 0 && (layer + 1) % period == 0 ? 0 : window)];
 }

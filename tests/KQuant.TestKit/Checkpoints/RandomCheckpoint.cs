@@ -17,7 +17,7 @@ public sealed class RandomCheckpoint
     private const int Inner = 512;
     private static readonly ConcurrentDictionary<string, OrderedDictionary<string, (int[] Shape, float[] Values)>> Made = [];
 
-    private readonly OrderedDictionary<string, (int[] Shape, float[] Values)> _tensors;
+    private OrderedDictionary<string, (int[] Shape, float[] Values)> _tensors;
     private readonly Random _random;
     private OrderedDictionary<string, (int[] Shape, float[] Values)> _making = [];
 
@@ -88,6 +88,20 @@ public sealed class RandomCheckpoint
         writer.Write(Path.Combine(path, "model.safetensors"));
         TinyTokenizer.Write(path, Tokenizer, Vocabulary);
         return path;
+    }
+
+    /// <summary>The same model with a key and value head for each query head: those there are, repeated.</summary>
+    public RandomCheckpoint RepeatKeyHeads()
+    {
+        var tensors = new OrderedDictionary<string, (int[] Shape, float[] Values)>();
+        foreach ((string name, (int[] shape, float[] values)) in _tensors)
+        {
+            bool isKey = name.Contains("k_proj", StringComparison.Ordinal) || name.Contains("v_proj", StringComparison.Ordinal);
+            tensors.Add(name, isKey ? ([2 * shape[0], .. shape[1..]], [.. values, .. values]) : (shape, values));
+        }
+
+        _tensors = tensors;
+        return this;
     }
 
     private static IEnumerable<(string Name, JsonObject Config, TokenizerKind Tokenizer)> Recipes()

@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
 
@@ -71,15 +73,16 @@ public sealed class GgufExport : IModelSource, IGgufSource
             throw new NotSupportedException($"{folder.Path} is quantized with mode '{mode}', which is not read here.");
         }
 
-        GgufFamily family = GgufFamily.Of(folder);
-        var model = ModelDimensions.Read(folder, family.ModelType);
-        var export = new GgufExport(folder, family.Architecture);
-        GgufChecks.Check(folder, family, model, export._notes);
-        export.AddTensors(family, model);
-        GgufParameters.Write(export, family, model, options.Name);
+        var reader = CheckpointConfigReader.Open(folder, FamilySupport.Export);
+        ModelConfig config = reader.Read(ModelConventions.LlamaCpp);
+        var export = new GgufExport(folder, config.Architecture);
+        GgufChecks.Check(folder.Path, reader, config, export._notes);
+        export.AddTensors(reader.Family, config);
+        GgufParameters.Write(export, reader, config, options.Name);
+        GgufChecks.CheckReadBack(export, reader.Family, config);
         if (options.IncludeTokenizer)
         {
-            new TokenizerExport(folder, family, export._byName["token_embd.weight"].Shape[0], options.PreTokenizer).Write(export.Metadata);
+            new TokenizerExport(folder, reader, config.VocabularySize, options.PreTokenizer).Write(export.Metadata);
         }
 
         return export;
@@ -119,17 +122,21 @@ public sealed class GgufExport : IModelSource, IGgufSource
         return permuted;
     }
 
-    private void AddTensors(GgufFamily family, ModelDimensions model)
+    private void AddTensors(ModelFamily family, ModelConfig config)
     {
         var names = TensorNames.For(Architecture);
-        var layout = GgufLayout.Create(Architecture, model);
+        var layout = GgufLayout.Create(family, config);
         foreach (IModelTensorSource source in Folder.Tensors)
         {
             if (!names.TryToGguf(source.Name, out string? name) || layout.Find(name) is not long[] shape)
             {
-                throw new NotSupportedException(
-                    $"{Path}: tensor '{Printable.Shorten(source.Name)}' has no place in a GGUF of architecture '{Architecture}' with "
-                    + $"{model.Layers} layers; llama.cpp would refuse the file.");
+                throw source.Name.EndsWith(".bias", StringComparison.Ordinal)
+                    ? new NotSupportedException(
+                        $"{Path}: tensor '{Printable.Shorten(source.Name)}' is a bias that config.json does not ask for, or that architecture "
+                        + $"'{Architecture}' has no place for.")
+                    : new NotSupportedException(
+                        $"{Path}: tensor '{Printable.Shorten(source.Name)}' has no place in a GGUF of architecture '{Architecture}' with "
+                    + $"{config.LayerCount} layers; llama.cpp would refuse the file.");
             }
 
             // A single row may be stored as a vector or as a matrix.
@@ -144,7 +151,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
                 throw new NotSupportedException($"{Path}: tensor '{source.Name}' is {source.FormatName}, which is not decoded here.");
             }
 
-            Add(Derive(family, model, name, source));
+            Add(Derive(family, config.HeadSize, name, source));
         }
 
         if (layout.FindMissing(_byName.Keys.ToHashSet()) is string missing)
@@ -154,20 +161,19 @@ public sealed class GgufExport : IModelSource, IGgufSource
                 + (names.TryToCheckpoint(missing, out string? wanted) ? $" ({wanted})" : ""));
         }
 
-        AddRopeFactors(family, model);
+        AddRopeFactors(config.Rope);
     }
 
     /// <summary>What becomes of a tensor on its way into a GGUF.</summary>
-    private static IModelTensorSource Derive(GgufFamily family, ModelDimensions model, string name, IModelTensorSource source)
+    private static IModelTensorSource Derive(ModelFamily family, int headSize, string name, IModelTensorSource source)
     {
-        int headDimension = (int)model.HeadDimension;
-        bool rotates = family.PermutesRows && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
+        bool rotates = family.InterleavedInGguf && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
         if (source.Shape.Length == 1)
         {
-            return family.AddsOneToNorms && name.EndsWith("norm.weight", StringComparison.Ordinal)
+            return family.IsGemma && name.EndsWith("norm.weight", StringComparison.Ordinal)
                 ? new ComputedTensor(name, source.Shape, () => AddOne(ReadAll(source)))
                 : rotates
-                    ? new ComputedTensor(name, source.Shape, () => Permute(ReadAll(source), headDimension))
+                    ? new ComputedTensor(name, source.Shape, () => Permute(ReadAll(source), headSize))
                     : new ComputedTensor(name, source.Shape, () => ReadAll(source));
         }
 
@@ -176,24 +182,22 @@ public sealed class GgufExport : IModelSource, IGgufSource
             return new ComputedTensor(name, source.Shape, () => ReadAll(source));
         }
 
-        return rotates ? new PermutedTensor(name, source, headDimension) : new RenamedTensor(name, source);
+        return rotates ? new PermutedTensor(name, source, headSize) : new RenamedTensor(name, source);
     }
 
-    private void AddRopeFactors(GgufFamily family, ModelDimensions model)
+    private void AddRopeFactors(RopeConfig rope)
     {
-        RopeParameters rope = model.Rope;
-        int pairs = (int)(family.RotaryDimensions(model) / 2);
-        if (rope.Kind == "llama3")
+        if (rope.Kind == RopeKind.Divisors)
         {
-            Add("rope_freqs.weight", rope.ComputeLlama3Factors((int)model.HeadDimension));
+            Add("rope_freqs.weight", rope.ShortDivisors);
         }
-        else if (rope.Kind == "longrope")
+        else if (rope.Kind == RopeKind.LongRope)
         {
-            Add("rope_factors_long.weight", rope.RequireFactors("long_factor", pairs));
-            Add("rope_factors_short.weight", rope.RequireFactors("short_factor", pairs));
+            Add("rope_factors_long.weight", rope.LongDivisors);
+            Add("rope_factors_short.weight", rope.ShortDivisors);
         }
 
-        void Add(string name, float[] values) => this.Add(new ComputedTensor(name, [values.Length], () => values));
+        void Add(string name, ImmutableArray<float> values) => this.Add(new ComputedTensor(name, [values.Length], () => [.. values]));
     }
 
     private void Add(IModelTensorSource tensor)

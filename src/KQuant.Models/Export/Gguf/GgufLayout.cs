@@ -1,3 +1,5 @@
+using KQuant.Models.Configuration;
+
 namespace KQuant.Models.Export;
 
 /// <summary>
@@ -6,57 +8,46 @@ namespace KQuant.Models.Export;
 /// </summary>
 internal sealed class GgufLayout
 {
-    private readonly Dictionary<string, Slot> _slots = [];
+    private readonly Dictionary<string, long[]> _shapes = [];
 
     private GgufLayout()
     {
     }
 
     /// <summary>The tensors of a model.</summary>
-    /// <param name="architecture">The GGUF architecture.</param>
-    /// <param name="model">Its dimensions.</param>
-    public static GgufLayout Create(string architecture, ModelDimensions model)
+    /// <param name="family">Its family.</param>
+    /// <param name="config">Its configuration.</param>
+    public static GgufLayout Create(ModelFamily family, ModelConfig config)
     {
         var layout = new GgufLayout();
-        long hidden = model.HiddenSize;
-        layout.Require("token_embd.weight", model.Vocabulary, hidden);
+        long hidden = config.HiddenSize;
+        layout.Require("token_embd.weight", config.VocabularySize, hidden);
         layout.Require("output_norm.weight", hidden);
-        if (architecture != "gemma2")
+        if (!config.TiesEmbedding && family.Architecture != "gemma2")
         {
-            layout.Allow("output.weight", model.Vocabulary, hidden);
+            layout.Require("output.weight", config.VocabularySize, hidden);
         }
 
-        for (long i = 0; i < model.Layers; i++)
+        for (int i = 0; i < config.LayerCount; i++)
         {
-            layout.AddAttention(architecture, model, $"blk.{i}.");
-            layout.AddFeedForward(architecture, model, $"blk.{i}.");
+            layout.AddAttention(family, config, $"blk.{i}.");
+            layout.AddFeedForward(family, config, $"blk.{i}.");
         }
 
         return layout;
     }
 
     /// <summary>The dimensions of a tensor, outermost first; null when llama.cpp does not look for it.</summary>
-    public long[]? Find(string name) => _slots.TryGetValue(name, out Slot slot) ? slot.Shape : null;
+    public long[]? Find(string name) => _shapes.GetValueOrDefault(name);
 
     /// <summary>The first tensor that must be there and is not; null when all are.</summary>
-    public string? FindMissing(IReadOnlySet<string> names)
-    {
-        foreach ((string name, Slot slot) in _slots)
-        {
-            if (slot.IsRequired && !names.Contains(name))
-            {
-                return name;
-            }
-        }
+    public string? FindMissing(IReadOnlySet<string> names) => _shapes.Keys.FirstOrDefault(name => !names.Contains(name));
 
-        return null;
-    }
-
-    private void AddAttention(string architecture, ModelDimensions model, string layer)
+    private void AddAttention(ModelFamily family, ModelConfig config, string layer)
     {
-        long hidden = model.HiddenSize, q = model.Heads * model.HeadDimension, kv = model.KeyValueHeads * model.HeadDimension;
+        long hidden = config.HiddenSize, size = config.HeadSize, q = config.HeadCount * size, kv = config.KeyValueHeadCount * size;
         Require(layer + "attn_norm.weight", hidden);
-        if (architecture == "phi3")
+        if (family.Architecture == "phi3")
         {
             Require(layer + "attn_qkv.weight", q + kv + kv, hidden);
         }
@@ -65,47 +56,43 @@ internal sealed class GgufLayout
             foreach ((string name, long rows) in ((string, long)[])[("attn_q", q), ("attn_k", kv), ("attn_v", kv)])
             {
                 Require($"{layer}{name}.weight", rows, hidden);
-                Add($"{layer}{name}.bias", isRequired: architecture == "qwen2", rows);
+                RequireBias($"{layer}{name}.bias", config.HasProjectionBias, rows);
             }
         }
 
         Require(layer + "attn_output.weight", hidden, q);
-        if (architecture == "llama")
+        RequireBias(layer + "attn_output.bias", family.IsLlama && config.HasOutputBias, hidden);
+        if (config.HasHeadNorms)
         {
-            Allow(layer + "attn_output.bias", hidden);
+            Require(layer + "attn_q_norm.weight", size);
+            Require(layer + "attn_k_norm.weight", size);
         }
 
-        if (architecture is "qwen3" or "qwen3moe" or "gemma3")
-        {
-            Require(layer + "attn_q_norm.weight", model.HeadDimension);
-            Require(layer + "attn_k_norm.weight", model.HeadDimension);
-        }
-
-        if (architecture is "gemma2" or "gemma3")
+        if (config.HasPostNorms)
         {
             Require(layer + "post_attention_norm.weight", hidden);
         }
     }
 
-    private void AddFeedForward(string architecture, ModelDimensions model, string layer)
+    private void AddFeedForward(ModelFamily family, ModelConfig config, string layer)
     {
-        long hidden = model.HiddenSize, inner = model.IntermediateSize;
+        long hidden = config.HiddenSize, inner = config.IntermediateSize;
         Require(layer + "ffn_norm.weight", hidden);
-        if (architecture is "gemma2" or "gemma3")
+        if (config.HasPostNorms)
         {
             Require(layer + "post_ffw_norm.weight", hidden);
         }
 
-        if (model.Experts > 0)
+        if (config.Experts is ExpertConfig experts)
         {
-            Require(layer + "ffn_gate_inp.weight", model.Experts, hidden);
-            Require(layer + "ffn_gate_exps.weight", model.Experts, model.ExpertSize, hidden);
-            Require(layer + "ffn_up_exps.weight", model.Experts, model.ExpertSize, hidden);
-            Require(layer + "ffn_down_exps.weight", model.Experts, hidden, model.ExpertSize);
+            Require(layer + "ffn_gate_inp.weight", experts.Count, hidden);
+            Require(layer + "ffn_gate_exps.weight", experts.Count, experts.IntermediateSize, hidden);
+            Require(layer + "ffn_up_exps.weight", experts.Count, experts.IntermediateSize, hidden);
+            Require(layer + "ffn_down_exps.weight", experts.Count, hidden, experts.IntermediateSize);
             return;
         }
 
-        if (architecture == "phi3")
+        if (family.Architecture == "phi3")
         {
             Require(layer + "ffn_up.weight", 2 * inner, hidden);
         }
@@ -116,19 +103,19 @@ internal sealed class GgufLayout
         }
 
         Require(layer + "ffn_down.weight", hidden, inner);
-        if (architecture == "llama")
+        bool hasBias = family.IsLlama && config.HasFeedForwardBias;
+        RequireBias(layer + "ffn_gate.bias", hasBias, inner);
+        RequireBias(layer + "ffn_up.bias", hasBias, inner);
+        RequireBias(layer + "ffn_down.bias", hasBias, hidden);
+    }
+
+    private void RequireBias(string name, bool isThere, long size)
+    {
+        if (isThere)
         {
-            Allow(layer + "ffn_gate.bias", inner);
-            Allow(layer + "ffn_up.bias", inner);
-            Allow(layer + "ffn_down.bias", hidden);
+            Require(name, size);
         }
     }
 
-    private void Require(string name, params long[] shape) => Add(name, isRequired: true, shape);
-
-    private void Allow(string name, params long[] shape) => Add(name, isRequired: false, shape);
-
-    private void Add(string name, bool isRequired, params long[] shape) => _slots.Add(name, new Slot(shape, isRequired));
-
-    private readonly record struct Slot(long[] Shape, bool IsRequired);
+    private void Require(string name, params long[] shape) => _shapes.Add(name, shape);
 }

@@ -1,163 +1,184 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
+using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
 
-/// <summary>The metadata of a model's dimensions, in the types, names and order of llama.cpp's converter.</summary>
-internal static class GgufParameters
+/// <summary>
+/// A model's configuration written as metadata, in the types, names and order of llama.cpp's converter: the other direction of
+/// <see cref="GgufConfigReader"/>.
+/// </summary>
+internal sealed class GgufParameters
 {
-    private const double DefaultTheta = 1e4;
+    private const float DefaultTheta = 1e4f;
     private const string GenerationConfig = "generation_config.json";
 
-    public static void Write(GgufExport export, GgufFamily family, ModelDimensions model, string? name)
-    {
-        GgufMetadata metadata = export.Metadata;
-        var config = new CheckpointConfig(export.Folder.Config);
-        metadata.Set("general.architecture", family.Architecture);
-        metadata.Set("general.type", "model");
-        WriteSampling(export);
-        metadata.Set("general.name", name ?? FindName(export.Folder.Path));
-        metadata.Set("general.size_label", SizeLabel(export));
-        WriteShape(metadata, family.Architecture, model);
-        WriteRope(metadata, family, model);
-        metadata.Set($"{family.Architecture}.attention.layer_norm_rms_epsilon", (float)model.RmsNormEpsilon);
-        WriteExperts(metadata, family.Architecture, model);
-        if (model.StoredHeadDimension is long dimension)
-        {
-            metadata.Set($"{family.Architecture}.attention.key_length", (uint)dimension);
-            metadata.Set($"{family.Architecture}.attention.value_length", (uint)dimension);
-        }
+    private readonly GgufExport _export;
+    private readonly GgufMetadata _metadata;
+    private readonly CheckpointConfigReader _reader;
+    private readonly ModelFamily _family;
+    private readonly ModelConfig _config;
 
-        WriteFamily(metadata, family, model, config);
+    private GgufParameters(GgufExport export, CheckpointConfigReader reader, ModelConfig config)
+    {
+        (_export, _metadata, _reader, _family, _config) = (export, export.Metadata, reader, reader.Family, config);
     }
 
-    private static void WriteShape(GgufMetadata metadata, string architecture, ModelDimensions model)
+    /// <summary>Writes all keys but the tokenizer's.</summary>
+    /// <param name="export">The model; takes the metadata.</param>
+    /// <param name="reader">Where the configuration comes from.</param>
+    /// <param name="config">The configuration as llama.cpp understands it.</param>
+    /// <param name="name">The name of the model, if it is not that of the folder.</param>
+    public static void Write(GgufExport export, CheckpointConfigReader reader, ModelConfig config, string? name)
     {
-        metadata.Set($"{architecture}.block_count", (uint)model.Layers);
-        metadata.Set($"{architecture}.context_length", (uint)model.ContextLength);
-        metadata.Set($"{architecture}.embedding_length", (uint)model.HiddenSize);
-        metadata.Set($"{architecture}.feed_forward_length", (uint)model.IntermediateSize);
-        metadata.Set($"{architecture}.attention.head_count", (uint)model.Heads);
-        metadata.Set($"{architecture}.attention.head_count_kv", (uint)model.KeyValueHeads);
-    }
-
-    private static void WriteRope(GgufMetadata metadata, GgufFamily family, ModelDimensions model)
-    {
-        string architecture = family.Architecture;
-        RopeParameters rope = model.Rope;
-        if (rope.Kind is "linear" or "yarn")
+        var parameters = new GgufParameters(export, reader, config);
+        export.Metadata.Set("general.architecture", config.Architecture);
+        export.Metadata.Set("general.type", "model");
+        parameters.WriteSampling();
+        export.Metadata.Set("general.name", name ?? FindName(export.Folder.Path));
+        export.Metadata.Set("general.size_label", parameters.SizeLabel());
+        parameters.WriteShape();
+        parameters.WriteRope();
+        parameters.Set("attention.layer_norm_rms_epsilon", config.NormEpsilon);
+        parameters.WriteExperts();
+        if (reader.NamesHeadSize)
         {
-            metadata.Set($"{architecture}.rope.scaling.type", rope.Kind);
-            metadata.Set($"{architecture}.rope.scaling.factor", (float)rope.Require("factor"));
+            parameters.Set("attention.key_length", config.HeadSize);
+            parameters.Set("attention.value_length", config.HeadSize);
         }
 
-        if (rope.Kind == "yarn")
+        parameters.WriteFamily();
+    }
+
+    private void Set(string key, int value) => _metadata.Set($"{_config.Architecture}.{key}", (uint)value);
+
+    private void Set(string key, float value) => _metadata.Set($"{_config.Architecture}.{key}", value);
+
+    private void WriteShape()
+    {
+        Set("block_count", _config.LayerCount);
+        Set("context_length", _config.ContextLength);
+        Set("embedding_length", _config.HiddenSize);
+        Set("feed_forward_length", _config.IntermediateSize);
+        Set("attention.head_count", _config.HeadCount);
+        Set("attention.head_count_kv", _config.KeyValueHeadCount);
+    }
+
+    private void WriteRope()
+    {
+        RopeConfig rope = _config.Rope;
+        if (rope.Kind is RopeKind.Linear or RopeKind.Yarn)
         {
-            metadata.Set($"{architecture}.rope.scaling.original_context_length", (uint)(rope.OriginalContext ?? model.ContextLength));
-            SetIfThere("ext_factor", rope.Find("extrapolation_factor"));
-            SetIfThere("attn_factor", rope.Find("attention_factor", "attn_factor"));
-            SetIfThere("beta_fast", rope.Find("beta_fast"));
-            SetIfThere("beta_slow", rope.Find("beta_slow"));
+            _metadata.Set($"{_config.Architecture}.rope.scaling.type", rope.Kind == RopeKind.Linear ? "linear" : "yarn");
+            Set("rope.scaling.factor", rope.Factor);
+        }
+
+        if (rope.Kind == RopeKind.Yarn)
+        {
+            Set("rope.scaling.original_context_length", rope.OriginalContext);
+            SetIfThere("ext_factor", "extrapolation_factor");
+            SetIfThere("attn_factor", "attention_factor", "attn_factor");
+            SetIfThere("beta_fast", "beta_fast");
+            SetIfThere("beta_slow", "beta_slow");
         }
 
         // llama.cpp's converter leaves out the base of Gemma 2, which is what is assumed without one.
-        if (architecture != "gemma2" || rope.Theta != DefaultTheta)
+        if (_family.Architecture != "gemma2" || rope.Theta != DefaultTheta)
         {
-            metadata.Set($"{architecture}.rope.freq_base", (float)rope.Theta);
+            Set("rope.freq_base", rope.Theta);
         }
 
-        if (architecture == "gemma3")
+        if (_config.LocalRope is RopeConfig local)
         {
-            metadata.Set($"{architecture}.rope.freq_base_swa", (float)(rope.LocalTheta ?? DefaultTheta));
+            Set("rope.freq_base_swa", local.Theta);
         }
 
-        void SetIfThere(string key, double? value)
+        void SetIfThere(string key, params ReadOnlySpan<string> names)
         {
-            if (value is double number)
+            if (_reader.Ropes.FindNumber(names) is float value)
             {
-                metadata.Set($"{architecture}.rope.scaling.yarn_{key}", (float)number);
+                Set($"rope.scaling.yarn_{key}", value);
             }
         }
     }
 
-    private static void WriteExperts(GgufMetadata metadata, string architecture, ModelDimensions model)
+    private void WriteExperts()
     {
-        if (model.Experts == 0)
+        if (_config.Experts is not ExpertConfig experts)
         {
             return;
         }
 
-        metadata.Set($"{architecture}.expert_count", (uint)model.Experts);
-        metadata.Set($"{architecture}.expert_used_count", (uint)model.ExpertsUsed);
-        if (architecture != "llama")
+        Set("expert_count", experts.Count);
+        Set("expert_used_count", experts.PerToken);
+        if (!_family.IsLlama)
         {
-            metadata.Set($"{architecture}.expert_feed_forward_length", (uint)model.ExpertSize);
+            Set("expert_feed_forward_length", experts.IntermediateSize);
         }
     }
 
-    private static void WriteFamily(GgufMetadata metadata, GgufFamily family, ModelDimensions model, CheckpointConfig config)
+    private void WriteFamily()
     {
-        switch (family.Architecture)
+        switch (_family.Architecture)
         {
             case "llama":
-                metadata.Set("llama.vocab_size", (uint)model.Vocabulary);
-                metadata.Set("llama.rope.dimension_count", (uint)model.HeadDimension);
-                break;
-            case "gemma2":
-                metadata.Set("gemma2.attn_logit_softcapping", (float)(config.GetNumber("attn_logit_softcapping") ?? 50));
-                metadata.Set("gemma2.final_logit_softcapping", (float)(config.GetNumber("final_logit_softcapping") ?? 30));
-                metadata.Set("gemma2.attention.sliding_window", (uint)(config.GetInteger("sliding_window") ?? 4096));
-                break;
-            case "gemma3":
-                if (config.GetNumber("final_logit_softcapping") is double cap)
-                {
-                    metadata.Set("gemma3.final_logit_softcapping", (float)cap);
-                }
-
-                if (config.GetInteger("sliding_window_pattern") != 1)
-                {
-                    metadata.Set("gemma3.attention.sliding_window", (uint)(config.GetInteger("sliding_window") ?? 4096));
-                }
-
+                Set("vocab_size", _config.VocabularySize);
+                Set("rope.dimension_count", _config.Rope.Dimensions);
                 break;
             case "phi3":
-                WritePhi3(metadata, family, model);
+                WritePhi3();
                 break;
             default:
+                if (_config.Rope.Dimensions != _config.HeadSize)
+                {
+                    Set("rope.dimension_count", _config.Rope.Dimensions);
+                }
+
                 break;
+        }
+
+        if (_config.AttentionSoftCap > 0)
+        {
+            Set("attn_logit_softcapping", _config.AttentionSoftCap);
+        }
+
+        if (_config.LogitSoftCap > 0)
+        {
+            Set("final_logit_softcapping", _config.LogitSoftCap);
+        }
+
+        if (_family.WindowedInGguf && !_config.Windows.IsEmpty)
+        {
+            Set("attention.sliding_window", _config.Windows.Max());
         }
     }
 
-    private static void WritePhi3(GgufMetadata metadata, GgufFamily family, ModelDimensions model)
+    private void WritePhi3()
     {
-        double original = model.Rope.OriginalContext ?? 4096;
-        metadata.Set("phi3.rope.scaling.original_context_length", (uint)original);
-        metadata.Set("phi3.rope.dimension_count", (uint)family.RotaryDimensions(model));
+        Set("rope.scaling.original_context_length", _reader.Ropes.OriginalContext);
+        Set("rope.dimension_count", _config.Rope.Dimensions);
 
-        // 0 tells Phi-4, which has no window, from the others.
-        metadata.Set("phi3.attention.sliding_window", (uint)model.SlidingWindow);
-        if (model.Rope.Kind == "longrope")
+        // 0 tells Phi-4, which has no window, from the others. llama.cpp applies none to either.
+        Set("attention.sliding_window", _reader.Read(ModelConventions.HuggingFace).Windows is { IsEmpty: false } windows ? windows.Max() : 0);
+        if (_config.Rope.Kind == RopeKind.LongRope)
         {
-            double scale = model.ContextLength / original;
-            double factor = scale > 1 ? Math.Sqrt(1 + (Math.Log(scale) / Math.Log(original))) : 1;
-            metadata.Set("phi3.rope.scaling.attn_factor", (float)factor);
+            Set("rope.scaling.attn_factor", _config.Rope.AttentionFactor);
         }
     }
 
     /// <summary>What the model's makers recommend for sampling, which llama.cpp takes as its defaults.</summary>
-    private static void WriteSampling(GgufExport export)
+    private void WriteSampling()
     {
-        if (!AuxiliaryFiles.Find(export.Path).TryFind(GenerationConfig, out string? path))
+        if (!AuxiliaryFiles.Find(_export.Path).TryFind(GenerationConfig, out string? path))
         {
             return;
         }
 
         JsonObject config = ConfigFile.Read(path);
-        GgufMetadata metadata = export.Metadata;
         if (config["top_k"].AsInteger() is long topK and >= 0 and <= int.MaxValue)
         {
-            metadata.Set("general.sampling.top_k", (int)topK);
+            _metadata.Set("general.sampling.top_k", (int)topK);
         }
 
         foreach ((string key, string[] sources) in ((string, string[])[])
@@ -168,7 +189,7 @@ internal static class GgufParameters
         {
             if (sources.Select(source => config[source].AsNumber()).FirstOrDefault(value => value is not null) is double number)
             {
-                metadata.Set("general.sampling." + key, (float)number);
+                _metadata.Set("general.sampling." + key, (float)number);
             }
         }
     }
@@ -189,10 +210,10 @@ internal static class GgufParameters
     }
 
     /// <summary>The number of parameters as llama.cpp rounds it: <c>1.7M</c>, <c>8x7B</c>.</summary>
-    private static string SizeLabel(GgufExport export)
+    private string SizeLabel()
     {
         long shared = 0, expert = 0, stacks = 0, experts = 0;
-        foreach (IModelTensorSource tensor in export.Tensors)
+        foreach (IModelTensorSource tensor in _export.Tensors)
         {
             if (tensor.Shape.Length == 3)
             {

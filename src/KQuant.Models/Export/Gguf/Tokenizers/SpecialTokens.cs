@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
+using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
 
@@ -24,7 +25,7 @@ internal sealed class SpecialTokens
     /// <param name="tokenizerConfig">Its configuration, if there is one.</param>
     /// <param name="config">The configuration of the model.</param>
     /// <param name="size">Ids from here on do not exist.</param>
-    public SpecialTokens(TokenizerJson? tokenizer, JsonObject? tokenizerConfig, CheckpointConfig config, int size)
+    public SpecialTokens(TokenizerJson? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, int size)
     {
         foreach ((string name, _) in Kinds)
         {
@@ -41,10 +42,10 @@ internal sealed class SpecialTokens
         foreach ((string name, string key) in (IEnumerable<(string, string)>)[.. Kinds, ("eot", "eot_token_id")])
         {
             int id = _texts.TryGetValue(name, out string? text) && tokenizer is not null ? FindId(tokenizer, text) : -1;
-            long found = id >= 0 ? id : config.GetInteger(name + "_token_id") ?? -1;
+            int found = id >= 0 ? id : IdIn(config, name + "_token_id");
             if (found >= 0 && found < size && (name != "eot" || id >= 0))
             {
-                _ids.Add(key, (int)found);
+                _ids.Add(key, found);
             }
         }
 
@@ -75,6 +76,10 @@ internal sealed class SpecialTokens
 
         return -1;
     }
+
+    /// <summary>The id in a configuration; llama.cpp's converter takes none of a list, and a negative one stands for none.</summary>
+    private static int IdIn(ConfigValues config, string key) =>
+        config.Get(key) is JsonNode value and not JsonArray && value.AsInteger() is not < 0 && config.GetIds(key) is [int id] ? id : -1;
 
     private void UseInstead(string missing, string other)
     {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
 
@@ -19,7 +20,8 @@ internal sealed class TokenizerExport
     private static readonly string[] Phi3Tokens = ["</s>", "<unk>", "<s>", "<|endoftext|>"];
 
     private readonly ModelFolder _folder;
-    private readonly GgufFamily _family;
+    private readonly ModelFamily _family;
+    private readonly ConfigValues _values;
     private readonly int _size;
     private readonly string? _preTokenizer;
     private readonly AuxiliaryFiles _files;
@@ -27,12 +29,12 @@ internal sealed class TokenizerExport
     private readonly JsonObject? _config;
 
     /// <param name="folder">The checkpoint.</param>
-    /// <param name="family">What it becomes.</param>
+    /// <param name="reader">Its configuration.</param>
     /// <param name="size">Rows of the token embedding: a GGUF has a token for each.</param>
     /// <param name="preTokenizer">The name of the pre-tokenizer if it is known; otherwise the pattern tells.</param>
-    public TokenizerExport(ModelFolder folder, GgufFamily family, long size, string? preTokenizer)
+    public TokenizerExport(ModelFolder folder, CheckpointConfigReader reader, int size, string? preTokenizer)
     {
-        (_folder, _family, _size, _preTokenizer) = (folder, family, checked((int)size), preTokenizer);
+        (_folder, _family, _values, _size, _preTokenizer) = (folder, reader.Family, reader.Values, size, preTokenizer);
         _files = AuxiliaryFiles.Find(folder.Path);
         _tokenizer = _files.TryFind(TokenizerJson.FileName, out string? path) ? TokenizerJson.Read(path) : null;
         _config = _files.TryFind("tokenizer_config.json", out path) ? ConfigFile.Read(path) : null;
@@ -223,7 +225,7 @@ internal sealed class TokenizerExport
 
     private void WriteSpecialTokens(GgufMetadata metadata)
     {
-        var special = new SpecialTokens(_tokenizer, _config, new CheckpointConfig(_folder.Config), _size);
+        var special = new SpecialTokens(_tokenizer, _config, _values, _size);
         foreach ((string key, int id) in special.Ids)
         {
             metadata.Set(Prefix + key, (uint)id);
