@@ -20,15 +20,9 @@ internal static class CheckpointConversion
         AuxiliaryFiles auxiliary = AuxiliaryFiles.Find(source.Path);
         AddNotes(source, auxiliary, job);
         var writer = new CheckpointWriter(ConfigOf(source, job), job.Options.MaxShardBytes);
-        TensorNames? names = null;
-        if (job.Options.SplitExperts)
-        {
-            TensorNames.TryFor(source.ModelType, out names);
-        }
-
         foreach (PlannedTensor planned in job.Plan.Tensors)
         {
-            if (names is not null && TryNameExperts(planned, names, out string[]? experts))
+            if (job.Options.ExpertNames is TensorNames names && TryNameExperts(planned, names, out string[]? experts))
             {
                 AddExperts(writer, planned, experts, job);
             }

@@ -29,8 +29,8 @@ public sealed record ConversionOptions
     public long MaxShardBytes { get; init; } = SafetensorsWriter.DefaultMaxShardBytes;
 
     /// <summary>
-    /// Whether a checkpoint stores experts one by one under their Hugging Face names instead of stacked as mlx-lm does. Only for float
-    /// weights of architectures whose names are known; others stay stacked.
+    /// The names under which a checkpoint stores experts one by one, as Hugging Face has them, instead of stacked as mlx-lm does. Only for
+    /// float weights; others stay stacked, and all do when this is null.
     /// </summary>
-    public bool SplitExperts { get; init; }
+    public TensorNames? ExpertNames { get; init; }
 }

@@ -30,16 +30,15 @@ public sealed class ImportanceMap
     /// <summary>Finds the entry of every weight that a plan quantizes, by its name in the model or by its GGUF or checkpoint name.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="matrix">The importance matrix; it must stay open as long as the map is used.</param>
-    /// <param name="architecture">What names the model's weights have; see <see cref="IModelSource.Architecture"/>.</param>
+    /// <param name="names">The names of the model's weights in both kinds of file; null if they are not known, and entries have the model's.</param>
     /// <returns>The map.</returns>
     /// <exception cref="ModelFormatException">
     /// An entry has another number of values than its weight takes, or no entry names any of the weights: it is that of another model.
     /// </exception>
-    public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, string? architecture)
+    public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, TensorNames? names = null)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(matrix);
-        TensorNames.TryFor(architecture, out TensorNames? names);
         var map = new ImportanceMap(matrix);
         foreach (PlannedTensor planned in plan.Tensors)
         {

@@ -9,7 +9,7 @@ public interface IModelSource : IDisposable
     string Path { get; }
 
     /// <summary>
-    /// What kind of model it is, for <see cref="TensorNames.TryFor"/>: a GGUF's <c>general.architecture</c>, a checkpoint's
+    /// What kind of model it is, for those who know architectures: a GGUF's <c>general.architecture</c>, a checkpoint's
     /// <c>model_type</c>; null when nothing tells.
     /// </summary>
     string? Architecture { get; }

@@ -7,8 +7,8 @@ namespace KQuant.Codecs.Recipes;
 /// <param name="Role">What it does in the model.</param>
 /// <param name="Codec">The codec to encode it with, or null: it keeps its bytes.</param>
 /// <param name="Reason">Why.</param>
-/// <param name="Requested">The codec that the plan was made for.</param>
-public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, QuantCodec? Codec, PlanReason Reason, QuantCodec Requested)
+/// <param name="Requested">The codec that the plan's rule has for it; null when it keeps its bytes by the rule.</param>
+public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, QuantCodec? Codec, PlanReason Reason, QuantCodec? Requested)
 {
     /// <summary>Bytes after the plan was carried out.</summary>
     public long ByteCount => Codec is null ? Source.ByteCount : Codec.GetByteCount(Source.GetWeightCount());
@@ -19,9 +19,9 @@ public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, Q
     /// <summary>The reason in words, for a table or a log.</summary>
     public string Explanation => Reason switch
     {
-        PlanReason.Requested => $"{Requested.Name} as asked for",
+        PlanReason.Requested => $"{Requested!.Name} as asked for",
         PlanReason.WidthFallback =>
-            $"width {Source.Shape[^1]} is no multiple of {Requested.WeightsPerBlock}: {Codec!.Name} instead of {Requested.Name}",
+            $"width {Source.Shape[^1]} is no multiple of {Requested!.WeightsPerBlock}: {Codec!.Name} instead of {Requested.Name}",
         PlanReason.NotAMatrix => $"{Source.Shape.Length} dimensions: no matrix and no stack of experts",
         PlanReason.NotAWeight => "no weight of a product",
         PlanReason.Role => $"{Role} stays {Source.FormatName}",

@@ -20,6 +20,27 @@ public sealed class QuantizationPlan
     public long TotalBytes => Tensors.Sum(tensor => tensor.ByteCount);
 
     /// <summary>
+    /// A plan by a rule, which is asked about every tensor that can be decoded. What it has for a tensor is a wish: a block codec is only for
+    /// matrices and stacks of experts, so norms, routers, convolutions, position embeddings, biases, vectors and the towers of multimodal
+    /// models stay as they are all the same; and rows that are no whole blocks fall back as llama.cpp does.
+    /// </summary>
+    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="rule">
+    /// The codec of a tensor with its role; null to keep its bytes, as does the float format that it has. A quantized weight that the rule
+    /// has a codec for is decoded and encoded again.
+    /// </param>
+    /// <param name="codec">The codec that the plan is made for; null for the one that most weights of matrices get.</param>
+    /// <returns>The plan.</returns>
+    public static QuantizationPlan Create(
+        IEnumerable<IModelTensorSource> tensors, Func<IModelTensorSource, TensorRole, QuantCodec?> rule, QuantCodec? codec = null)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        ArgumentNullException.ThrowIfNull(rule);
+        PlannedTensor[] planned = [.. tensors.Select(tensor => Plan(tensor, rule))];
+        return new QuantizationPlan(codec ?? FindMain(planned), planned);
+    }
+
+    /// <summary>
     /// One codec for every weight: all matrices and stacks of experts are quantized; norms, routers, convolutions, position embeddings,
     /// biases and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
     /// </summary>
@@ -29,23 +50,17 @@ public sealed class QuantizationPlan
     /// <returns>The plan.</returns>
     public static QuantizationPlan Uniform(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool requantize = false)
     {
-        ArgumentNullException.ThrowIfNull(tensors);
         ArgumentNullException.ThrowIfNull(codec);
-        return new QuantizationPlan(codec, [.. tensors.Select(tensor => PlanUniform(tensor, codec, requantize))]);
+        return Create(
+            tensors,
+            (tensor, role) => FindReasonToStay(tensor, role) is null && (requantize || !tensor.Codec!.IsQuantized) ? codec : null,
+            codec);
     }
 
     /// <summary>Everything stays in the format it has, as when a checkpoint only becomes another kind of file.</summary>
     /// <param name="tensors">The tensors of a model.</param>
     /// <returns>The plan; its codec is the one that most weights of matrices have.</returns>
-    public static QuantizationPlan Keep(IEnumerable<IModelTensorSource> tensors)
-    {
-        ArgumentNullException.ThrowIfNull(tensors);
-        IModelTensorSource[] all = [.. tensors];
-        QuantCodec codec = all.Where(tensor => tensor.Codec is not null && tensor.Shape.Length > 1)
-            .GroupBy(tensor => tensor.Codec!)
-            .MaxBy(group => group.Sum(tensor => tensor.GetWeightCount()))?.Key ?? QuantCodec.Get(QuantFormat.F32);
-        return new QuantizationPlan(codec, [.. all.Select(tensor => new PlannedTensor(tensor, TensorRoles.Classify(tensor.Name), null, KeptBecause(tensor), codec))]);
-    }
+    public static QuantizationPlan Keep(IEnumerable<IModelTensorSource> tensors) => Create(tensors, (tensor, _) => IfFloat(tensor.Codec));
 
     /// <summary>
     /// Floats again: every weight that is quantized is decoded into a float format. Tensors that are floats already keep theirs, or change
@@ -60,14 +75,10 @@ public sealed class QuantizationPlan
     /// <exception cref="ArgumentException"><paramref name="codec"/> is a block codec.</exception>
     public static QuantizationPlan Dequantize(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool allFloats = false)
     {
-        ArgumentNullException.ThrowIfNull(tensors);
         ArgumentNullException.ThrowIfNull(codec);
-        if (codec.IsQuantized)
-        {
-            throw new ArgumentException($"{codec.Name} is a block codec.", nameof(codec));
-        }
-
-        return new QuantizationPlan(codec, [.. tensors.Select(tensor => PlanFloats(tensor, codec, allFloats))]);
+        return codec.IsQuantized
+            ? throw new ArgumentException($"{codec.Name} is a block codec.", nameof(codec))
+            : Create(tensors, (tensor, _) => allFloats ? codec : IfFloat(tensor.Codec) ?? codec, codec);
     }
 
     /// <summary>
@@ -97,51 +108,48 @@ public sealed class QuantizationPlan
         return columns % fitting.WeightsPerBlock == 0 ? fitting : QuantCodec.Get(QuantFormat.F16);
     }
 
-    private static PlannedTensor PlanUniform(IModelTensorSource tensor, QuantCodec codec, bool requantize)
+    private static PlannedTensor Plan(IModelTensorSource tensor, Func<IModelTensorSource, TensorRole, QuantCodec?> rule)
     {
         TensorRole role = TensorRoles.Classify(tensor.Name);
-        PlanReason? stays = FindReasonToStay(tensor, role, requantize);
-        if (stays is PlanReason reason)
+        if (tensor.Codec is not QuantCodec stored)
         {
-            return new PlannedTensor(tensor, role, null, reason, codec);
+            return new PlannedTensor(tensor, role, null, PlanReason.NotFloat, null);
         }
 
-        if (!codec.IsQuantized && tensor.Codec == codec)
+        QuantCodec? wanted = rule(tensor, role);
+        if (wanted is { IsQuantized: false } && wanted == stored)
         {
-            return new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, codec);
+            return new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, wanted);
         }
 
-        QuantCodec fitting = FitWidth(codec, tensor.Shape[^1]);
-        return new PlannedTensor(tensor, role, fitting, fitting == codec ? PlanReason.Requested : PlanReason.WidthFallback, codec);
-    }
-
-    private static PlanReason KeptBecause(IModelTensorSource tensor) => tensor.Codec switch
-    {
-        null => PlanReason.NotFloat,
-        { IsQuantized: true } => PlanReason.AlreadyQuantized,
-        _ => PlanReason.AlreadyFloat,
-    };
-
-    private static PlannedTensor PlanFloats(IModelTensorSource tensor, QuantCodec codec, bool allFloats)
-    {
-        TensorRole role = TensorRoles.Classify(tensor.Name);
-        return tensor.Codec switch
+        if (wanted is null or { IsQuantized: true } && FindReasonToStay(tensor, role) is PlanReason reason)
         {
-            null => new PlannedTensor(tensor, role, null, PlanReason.NotFloat, codec),
-            { IsQuantized: true } => new PlannedTensor(tensor, role, codec, PlanReason.Requested, codec),
-            _ when allFloats && tensor.Codec != codec => new PlannedTensor(tensor, role, codec, PlanReason.Requested, codec),
-            _ => new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, codec),
-        };
+            return new PlannedTensor(tensor, role, null, reason, wanted);
+        }
+
+        if (wanted is null)
+        {
+            return new PlannedTensor(tensor, role, null, stored.IsQuantized ? PlanReason.AlreadyQuantized : PlanReason.AlreadyFloat, null);
+        }
+
+        QuantCodec fitting = wanted.IsQuantized ? FitWidth(wanted, tensor.Shape[^1]) : wanted;
+        return new PlannedTensor(tensor, role, fitting, fitting == wanted ? PlanReason.Requested : PlanReason.WidthFallback, wanted);
     }
 
-    private static PlanReason? FindReasonToStay(IModelTensorSource tensor, TensorRole role, bool requantize) => role switch
+    private static QuantCodec? IfFloat(QuantCodec? codec) => codec is { IsQuantized: false } ? codec : null;
+
+    private static QuantCodec FindMain(PlannedTensor[] tensors) => tensors
+        .Where(tensor => tensor.Source.Codec is not null && tensor.Source.Shape.Length > 1)
+        .GroupBy(tensor => tensor.Codec ?? tensor.Source.Codec!)
+        .MaxBy(group => group.Sum(tensor => tensor.Source.GetWeightCount()))?.Key ?? QuantCodec.Get(QuantFormat.F32);
+
+    /// <summary>Why a tensor is nothing to quantize, whatever format it has.</summary>
+    private static PlanReason? FindReasonToStay(IModelTensorSource tensor, TensorRole role) => role switch
     {
-        _ when tensor.Codec is null => PlanReason.NotFloat,
         _ when !tensor.Name.EndsWith(".weight", StringComparison.Ordinal) => PlanReason.NotAWeight,
         TensorRole.Norm or TensorRole.Router or TensorRole.Convolution => PlanReason.Role,
         TensorRole.PositionEmbedding or TensorRole.Tower => PlanReason.Role,
         _ when !IsMatrixOrStack(tensor.Shape.Length, role) => PlanReason.NotAMatrix,
-        _ when tensor.Codec.IsQuantized && !requantize => PlanReason.AlreadyQuantized,
         _ => null,
     };
 

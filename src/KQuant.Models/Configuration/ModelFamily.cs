@@ -9,7 +9,8 @@ namespace KQuant.Models.Configuration;
 /// </summary>
 /// <param name="Architecture">The name in GGUF files.</param>
 /// <param name="ModelType">The <c>model_type</c> in checkpoints.</param>
-internal sealed record ModelFamily(string Architecture, string ModelType)
+/// <param name="Tensors">The names of its tensors.</param>
+internal sealed record ModelFamily(string Architecture, string ModelType, FamilyTensors Tensors)
 {
     /// <summary>What is done with it.</summary>
     public FamilySupport Support { get; init; } = FamilySupport.Run | FamilySupport.Export;
@@ -79,34 +80,39 @@ internal sealed record ModelFamily(string Architecture, string ModelType)
 
     public static ModelFamily[] All { get; } =
     [
-        new("llama", "llama") { ContextLength = 2048, ReadsBias = true },
-        new("llama", "mistral") { KeyValueHeads = 8, Window = 4096, ContextLength = 131072 },
-        new("llama", "mixtral")
+        new("llama", "llama", FamilyTensors.Llama) { ContextLength = 2048, ReadsBias = true },
+        new("llama", "mistral", FamilyTensors.Llama) { KeyValueHeads = 8, Window = 4096, ContextLength = 131072 },
+        new("llama", "mixtral", FamilyTensors.Llama)
         {
             KeyValueHeads = 8, NormEpsilon = 1e-5f, Theta = 1e6f, ContextLength = 131072, Experts = ExpertStyle.Mixtral,
         },
-        new("qwen2", "qwen2") { KeyValueHeads = 32, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true },
-        new("qwen2moe", "qwen2_moe")
+        new("qwen2", "qwen2", FamilyTensors.Plain) { KeyValueHeads = 32, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true },
+        new("qwen2moe", "qwen2_moe", FamilyTensors.Qwen2Moe)
         {
             KeyValueHeads = 16, ReadsHeadSize = false, AlwaysBiased = true, HasOptionalWindow = true, Experts = ExpertStyle.Qwen2,
             Support = FamilySupport.Run,
         },
-        new("qwen3", "qwen3") { KeyValueHeads = 32, HeadSize = 128, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true },
-        new("qwen3moe", "qwen3_moe")
+        new("qwen3", "qwen3", FamilyTensors.Qwen3) { KeyValueHeads = 32, HeadSize = 128, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true },
+        new("qwen3moe", "qwen3_moe", FamilyTensors.Qwen3Moe)
         {
             KeyValueHeads = 4, ReadsBias = true, HasHeadNorms = true, HasOptionalWindow = true, Experts = ExpertStyle.Qwen3,
         },
-        new("gemma2", "gemma2")
+        new("gemma2", "gemma2", FamilyTensors.Gemma2)
         {
             HeadCount = 8, KeyValueHeads = 4, HeadSize = 256, VocabularySize = 256000, TiesEmbedding = true, ReadsBias = true, IsGemma = true,
             Window = 4096, WindowPeriod = 2, WindowedInGguf = true, ContextLength = 8192, AttentionSoftCap = 50, LogitSoftCap = 30,
         },
-        new("gemma3", "gemma3_text")
+        new("gemma3", "gemma3_text", FamilyTensors.Gemma3)
         {
             HeadCount = 8, KeyValueHeads = 4, HeadSize = 256, VocabularySize = 262208, TiesEmbedding = true, ReadsBias = true, IsGemma = true,
             HasHeadNorms = true, Window = 4096, WindowPeriod = 6, Theta = 1e6f, WindowedInGguf = true, ContextLength = 131072,
         },
-        new("phi3", "phi3") { ReadsHeadSize = false, NormEpsilon = 1e-5f, ContextLength = 4096, OriginalContext = 4096 },
+        new("phi3", "phi3", FamilyTensors.Phi3) { ReadsHeadSize = false, NormEpsilon = 1e-5f, ContextLength = 4096, OriginalContext = 4096 },
+        new("mistral3", "ministral3", FamilyTensors.Plain) { Support = FamilySupport.Names },
+        new("phimoe", "phimoe", FamilyTensors.PhiMoe) { Support = FamilySupport.Names },
+        new("gpt-oss", "gpt_oss", FamilyTensors.GptOss) { Support = FamilySupport.Names },
+        new("glm4", "glm4", FamilyTensors.Glm4) { Support = FamilySupport.Names },
+        new("glm4moe", "glm4_moe", FamilyTensors.Glm4Moe) { Support = FamilySupport.Names },
     ];
 
     /// <summary>The family of a checkpoint; <c>gemma3</c> is the multimodal wrapping of <c>gemma3_text</c>.</summary>

@@ -19,7 +19,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     public ModelWeights(IModelSource source)
     {
         _source = source;
-        _names = source is GgufModel ? TensorNames.For(source.Architecture ?? "") : null;
+        _names = source is GgufModel ? ModelTensorNames.For(source.Architecture ?? "") : null;
     }
 
     /// <summary>Bytes of the tensors that were asked for.</summary>

@@ -106,6 +106,49 @@ public class QuantizationPlanTests
             Is.EqualTo([PlanReason.AlreadyQuantized, PlanReason.AlreadyFloat, PlanReason.NotFloat]));
     }
 
+    [Test]
+    public void ARuleDecidesByTensorAndRole()
+    {
+        IModelTensorSource[] tensors =
+        [
+            new StubTensor("model.embed_tokens.weight", [64, 256], Codec("bf16")),
+            new StubTensor("model.layers.0.self_attn.v_proj.weight", [64, 256], Codec("bf16")),
+            new StubTensor("model.layers.0.mlp.down_proj.weight", [256, 320], Codec("bf16")),
+            new StubTensor("model.layers.0.mlp.up_proj.weight", [640, 256], Codec("bf16")),
+            new StubTensor("model.layers.1.mlp.up_proj.weight", [640, 256], Codec("q8_0")),
+            new StubTensor("model.layers.2.mlp.up_proj.weight", [640, 256], Codec("q8_0")),
+            new StubTensor("model.layers.0.input_layernorm.weight", [256], Codec("bf16")),
+            new StubTensor("model.layers.1.input_layernorm.weight", [256], Codec("bf16")),
+            new StubTensor("ids", [9], null),
+        ];
+        var asked = new List<string>();
+        var plan = QuantizationPlan.Create(tensors, (tensor, role) =>
+        {
+            asked.Add(tensor.Name);
+            return role switch
+            {
+                TensorRole.Embedding => Codec("q6_k"),
+                TensorRole.Attention => null,
+                TensorRole.Norm => tensor.Name.Contains(".0.", StringComparison.Ordinal) ? Codec("f32") : Codec("q4_k"),
+                _ => tensor.Name.Contains(".2.", StringComparison.Ordinal) ? null : Codec("q4_k"),
+            };
+        });
+        Assert.Multiple(() =>
+        {
+            Assert.That(plan.Codec, Is.EqualTo(Codec("q4_k")), "what most weights get");
+            Assert.That(
+                plan.Tensors.Select(tensor => (tensor.FormatName, tensor.Reason)),
+                Is.EqualTo(
+                [
+                    ("q6_k", PlanReason.Requested), ("bf16", PlanReason.AlreadyFloat), ("q5_0", PlanReason.WidthFallback),
+                    ("q4_k", PlanReason.Requested), ("q4_k", PlanReason.Requested), ("q8_0", PlanReason.AlreadyQuantized),
+                    ("f32", PlanReason.Requested), ("bf16", PlanReason.Role), ("i32", PlanReason.NotFloat),
+                ]));
+            Assert.That(asked, Is.EqualTo(tensors[..^1].Select(tensor => tensor.Name)));
+            Assert.That(plan.Tensors[2].Explanation, Is.EqualTo("width 320 is no multiple of 256: q5_0 instead of q4_k"));
+        });
+    }
+
     private static QuantCodec Codec(string name) =>
         QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
 

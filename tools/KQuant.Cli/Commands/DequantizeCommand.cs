@@ -3,6 +3,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
 
@@ -42,7 +43,7 @@ internal static class DequantizeCommand
                 MaxThreads = parsed.GetThreads(threads),
                 Overwrite = parsed.GetValue(overwrite),
                 MeasureError = codec.Format != QuantFormat.F32,
-                SplitExperts = true,
+                ExpertNames = ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null,
             };
             ConversionOutput.Run(parsed, source, plan, target, options, dryRun: false, parsed.GetValue(json), cancellationToken);
         });

@@ -4,6 +4,7 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
+using KQuant.Models;
 using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
@@ -61,7 +62,7 @@ internal static class QuantizeCommand
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
             using IModelSource source = Models.Open(parsed.GetValue(model)!, target, kind, export);
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
-            ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, source.Architecture);
+            ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
             var options = new ConversionOptions
             {
                 Mode = parsed.GetValue(encode),
@@ -95,6 +96,9 @@ internal static class QuantizeCommand
 
         return File.Exists(path) ? ImportanceMatrix.Open(path) : throw new CommandException($"{path}: there is no such importance matrix.");
     }
+
+    private static TensorNames? NamesOf(IModelSource source) =>
+        ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null;
 
     private static QuantizationPlan MakePlan(IModelSource source, QuantCodec? codec, bool allowRequantize)
     {

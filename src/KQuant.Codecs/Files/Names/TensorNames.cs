@@ -21,52 +21,31 @@ public sealed class TensorNames
     private readonly Dictionary<string, string> _toCheckpoint = [];
     private readonly Dictionary<string, string> _toExpert = [];
 
-    private TensorNames(TensorNameTable table)
+    /// <summary>Makes the names of an architecture from a table.</summary>
+    /// <param name="architecture">The architecture, as GGUF files name it.</param>
+    /// <param name="names">All tensors, experts stacked.</param>
+    /// <param name="singleExperts">GGUF stacks and what one expert of them is called in a checkpoint that does not stack.</param>
+    public TensorNames(string architecture, IEnumerable<TensorNamePair> names, IEnumerable<TensorNamePair> singleExperts)
     {
-        Architecture = table.Architecture;
-        foreach ((string gguf, string checkpoint) in table.Names)
+        ArgumentNullException.ThrowIfNull(architecture);
+        ArgumentNullException.ThrowIfNull(names);
+        ArgumentNullException.ThrowIfNull(singleExperts);
+        Architecture = architecture;
+        foreach ((string gguf, string checkpoint) in names)
         {
             _toGguf.Add(checkpoint, gguf);
             _toCheckpoint.Add(gguf, checkpoint);
         }
 
-        foreach ((string gguf, string expert) in table.SingleExperts)
+        foreach ((string gguf, string expert) in singleExperts)
         {
             _toGguf.Add(expert, gguf);
             _toExpert.Add(gguf, expert);
         }
     }
 
-    /// <summary>The architectures that are known, as GGUF files name them (<c>general.architecture</c>).</summary>
-    public static IReadOnlyList<string> Architectures { get; } = [.. TensorNameTable.All.Select(table => table.Architecture)];
-
     /// <summary>The architecture, as GGUF files name it.</summary>
     public string Architecture { get; }
-
-    /// <summary>The names of an architecture.</summary>
-    /// <param name="architecture">
-    /// A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.
-    /// </param>
-    /// <returns>The names.</returns>
-    /// <exception cref="NotSupportedException">The architecture is not known; the message lists those that are.</exception>
-    public static TensorNames For(string architecture) => TryFor(architecture, out TensorNames? names)
-        ? names
-        : throw new NotSupportedException(
-            $"The tensor names of architecture '{architecture}' are not known; known are {string.Join(", ", Architectures)}.");
-
-    /// <summary>The names of an architecture, if it is known.</summary>
-    /// <param name="architecture">
-    /// A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>.
-    /// </param>
-    /// <param name="names">The names, or null.</param>
-    /// <returns>Whether it is known.</returns>
-    public static bool TryFor(string? architecture, [NotNullWhen(true)] out TensorNames? names)
-    {
-        TensorNameTable? table = TensorNameTable.All.FirstOrDefault(
-            table => table.Architecture == architecture || table.ModelTypes.Contains(architecture));
-        names = table is null ? null : new TensorNames(table);
-        return names is not null;
-    }
 
     /// <summary>The GGUF name of a tensor of a checkpoint.</summary>
     /// <param name="checkpointName">

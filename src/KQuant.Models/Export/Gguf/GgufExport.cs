@@ -124,7 +124,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
 
     private void AddTensors(ModelFamily family, ModelConfig config)
     {
-        var names = TensorNames.For(Architecture);
+        TensorNames names = ModelTensorNames.For(Architecture);
         var layout = GgufLayout.Create(family, config);
         foreach (IModelTensorSource source in Folder.Tensors)
         {

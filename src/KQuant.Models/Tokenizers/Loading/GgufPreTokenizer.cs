@@ -7,20 +7,7 @@ namespace KQuant.Models.Tokenizers;
 /// <param name="Patterns">Regular expressions; each cuts the pieces of the one before.</param>
 internal sealed record GgufPreTokenizer(params string[] Patterns)
 {
-    private const string Any = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-    private const string Q = @"[^\r\n\p{L}\p{N}]?";
-    private const string Signs = @" ?[^\s\p{L}\p{N}]+[\r\n]*";
-    private const string Space = @"\s*[\r\n]+|\s+(?!\S)|\s+";
-    private const string Up = @"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", Lo = @"[\p{Ll}\p{Lm}\p{Lo}\p{M}]";
-    private const string Gpt2 = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-    private const string Llama3 = $@"{Any}|{Q}\p{{L}}+|\p{{N}}{{1,3}}|{Signs}|{Space}";
-    private const string Qwen2 = $@"{Any}|{Q}\p{{L}}+|\p{{N}}|{Signs}|{Space}";
-    private const string Qwen35 = $@"{Any}|{Q}[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{Space}";
-    private const string O200k = $@"{Q}{Up}*{Lo}+{Any}?|{Q}{Up}+{Lo}*{Any}?|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{Space}";
-    private const string Tekken = $@"{Q}{Up}*{Lo}+|{Q}{Up}+{Lo}*|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{Space}";
-    private const string Chinese = "[一-龥\u3040-ゟ゠-ヿ]+";
-    private const string DeepSeekWords =
-        @"[!""#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|" + Space;
+    private const string Any = WordPatterns.Contractions, Q = WordPatterns.Lead, Signs = WordPatterns.Signs, Space = WordPatterns.Spaces;
 
     // Cased letters, as of the Unicode version that the model was made with.
     private const string DeepSeekLetters = @"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅ"
@@ -75,28 +62,28 @@ internal sealed record GgufPreTokenizer(params string[] Patterns)
 
         Add(
             "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
-            new GgufPreTokenizer(Llama3) { IgnoresMerges = true, AddsBos = true });
-        Add("dbrx smaug-bpe", new GgufPreTokenizer(Llama3));
-        Add("glm4 chatglm-bpe", new GgufPreTokenizer(Llama3) { HasNoBos = true });
-        Add("qwen2 deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2 megrez stablelm2", new GgufPreTokenizer(Qwen2));
-        Add("bailingmoe bailingmoe2 llada-moe", new GgufPreTokenizer(Qwen2));
-        Add("qwen35", new GgufPreTokenizer(Qwen35));
+            new GgufPreTokenizer(WordPatterns.Llama3) { IgnoresMerges = true, AddsBos = true });
+        Add("dbrx smaug-bpe", new GgufPreTokenizer(WordPatterns.Llama3));
+        Add("glm4 chatglm-bpe", new GgufPreTokenizer(WordPatterns.Llama3) { HasNoBos = true });
+        Add("qwen2 deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2 megrez stablelm2", new GgufPreTokenizer(WordPatterns.Qwen2));
+        Add("bailingmoe bailingmoe2 llada-moe", new GgufPreTokenizer(WordPatterns.Qwen2));
+        Add("qwen35", new GgufPreTokenizer(WordPatterns.Qwen35));
         Add(
             "gpt-2 phi-2 exaone4 gigachat a.x-4.0 mellum modern-bert jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe mpt olmo "
             + "jais trillion granite-docling",
-            new GgufPreTokenizer(Gpt2));
-        Add("starcoder refact codeshell exaone minerva-7b mellum2 command-r smollm", new GgufPreTokenizer(@"\p{N}", Gpt2));
-        Add("falcon", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|`]+", Gpt2, "[0-9][0-9][0-9]"));
-        Add("default", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|]+", Gpt2, @"\p{N}+", "[0-9][0-9][0-9]"));
+            new GgufPreTokenizer(WordPatterns.Gpt2));
+        Add("starcoder refact codeshell exaone minerva-7b mellum2 command-r smollm", new GgufPreTokenizer(@"\p{N}", WordPatterns.Gpt2));
+        Add("falcon", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|`]+", WordPatterns.Gpt2, "[0-9][0-9][0-9]"));
+        Add("default", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|]+", WordPatterns.Gpt2, @"\p{N}+", "[0-9][0-9][0-9]"));
         Add("deepseek-llm", new GgufPreTokenizer(Newline, DeepSeekLetters, @"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", @"\s+\z", CjkBlocks, @"\p{N}+"));
         Add("deepseek-coder", new GgufPreTokenizer(Newline, @"\s?\p{L}+", @"\s?\p{P}+", CjkBlocks, @"\p{N}"));
-        Add("deepseek-v3 hunyuan-dense joyai-llm hy_v4", new GgufPreTokenizer(@"\p{N}{1,3}", Chinese, DeepSeekWords));
-        Add("gpt-4o llama4 kanana2 talkie minimax-m2", new GgufPreTokenizer(O200k));
-        Add("tekken", new GgufPreTokenizer(Tekken) { IgnoresMerges = true, AddsBos = true });
+        Add("deepseek-v3 hunyuan-dense joyai-llm hy_v4", new GgufPreTokenizer(WordPatterns.Digits3, WordPatterns.Chinese, WordPatterns.DeepSeekWords));
+        Add("gpt-4o llama4 kanana2 talkie minimax-m2", new GgufPreTokenizer(WordPatterns.O200k));
+        Add("tekken", new GgufPreTokenizer(WordPatterns.Tekken) { IgnoresMerges = true, AddsBos = true });
         Add("minicpm5", new GgufPreTokenizer(@"\p{N}{1,3}", $@"{Any}|{Q}\p{{L}}+|\p{{N}}+|{Signs}|{Space}") { IgnoresMerges = true });
         Add("seed-coder", new GgufPreTokenizer($@"{Any}|{Q}\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{Space}"));
         Add("ufakzeka", new GgufPreTokenizer($@"{Q}\p{{L}}+|\p{{N}}|{Signs}|{Space}"));
-        Add("laguna", new GgufPreTokenizer(Lines, Qwen2));
+        Add("laguna", new GgufPreTokenizer(Lines, WordPatterns.Qwen2));
         Add(
             "exaone-moe",
             new GgufPreTokenizer($@"{Any}|{Q}(?:\p{{L}}\p{{M}}*(?: \p{{L}}\p{{M}}*)*)+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"));

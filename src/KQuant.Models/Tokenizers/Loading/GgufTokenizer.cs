@@ -9,7 +9,6 @@ namespace KQuant.Models.Tokenizers;
 internal sealed class GgufTokenizer
 {
     private const string Keys = "tokenizer.ggml.";
-    private const int Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Unused = 5, Byte = 6;
 
     /// <summary>Texts of tokens that end generation in some family of models.</summary>
     private static readonly string[] EndTexts =
@@ -72,7 +71,7 @@ internal sealed class GgufTokenizer
         return new Tokenizer(model == "llama" ? reader.ReadSentencePiece() : reader.ReadBytePairs(model));
     }
 
-    private int TypeOf(int id) => _types.Length == 0 ? Normal : _types[id];
+    private TokenType TypeOf(int id) => _types.Length == 0 ? TokenType.Normal : (TokenType)_types[id];
 
     private TokenizerParts ReadSentencePiece()
     {
@@ -143,13 +142,13 @@ internal sealed class GgufTokenizer
         bool stripsRight = IsPhi3();
         for (int id = 0; id < _tokens.Count; id++)
         {
-            if (TypeOf(id) is Unknown or Control or UserDefined && _tokens[id].Length <= AddedTokenCutter.MaxTokenBytes)
+            if (TypeOf(id) is TokenType.Unknown or TokenType.Control or TokenType.UserDefined && _tokens[id].Length <= AddedTokenCutter.MaxTokenBytes)
             {
                 bool keepsSpace = _tokens[id].SequenceEqual("<unk>"u8) || _tokens[id].SequenceEqual("<s>"u8)
                     || _tokens[id].SequenceEqual("<|endoftext|>"u8);
                 added.Add(new AddedToken(id, _tokens[id].ToArray())
                 {
-                    Special = TypeOf(id) != UserDefined || ends.Contains(id),
+                    Special = TypeOf(id) != TokenType.UserDefined || ends.Contains(id),
                     StripsRight = stripsRight && !keepsSpace,
                 });
             }
@@ -183,17 +182,17 @@ internal sealed class GgufTokenizer
         for (int id = 0; id < kinds.Length; id++)
         {
             ReadOnlySpan<byte> spelling = _tokens[id];
-            int type = TypeOf(id);
-            kinds[id] = TokenKinds.Known | (type is Control or Unknown || ends.Contains(id) ? TokenKinds.Special : 0);
-            if (type == Unused)
+            TokenType type = TypeOf(id);
+            kinds[id] = TokenKinds.Known | (type is TokenType.Control or TokenType.Unknown || ends.Contains(id) ? TokenKinds.Special : 0);
+            if (type == TokenType.Unused)
             {
                 pieces.TryAdd(id, []);
             }
-            else if (type != Normal && !(type == Byte && DecoderSteps.TryGetByte(spelling, out _)))
+            else if (type != TokenType.Normal && !(type == TokenType.Byte && DecoderSteps.TryGetByte(spelling, out _)))
             {
                 pieces.TryAdd(id, spelling);
             }
-            else if (DecoderSteps.TryGetByte(spelling, out byte value) && (type == Byte || !byteLevel))
+            else if (DecoderSteps.TryGetByte(spelling, out byte value) && (type == TokenType.Byte || !byteLevel))
             {
                 pieces.TryAdd(id, [value]);
             }
@@ -229,7 +228,7 @@ internal sealed class GgufTokenizer
 
         foreach (string text in EndTexts)
         {
-            if (Find(text) is int id && TypeOf(id) is Control or UserDefined)
+            if (Find(text) is int id && TypeOf(id) is TokenType.Control or TokenType.UserDefined)
             {
                 ends.Add(id);
             }

@@ -9,7 +9,7 @@ namespace KQuant.Models.Tokenizers;
 internal static class TokenizerJson
 {
     /// <summary>The largest files known have some 35 MB.</summary>
-    private const long MaxBytes = 256L << 20;
+    public const long MaxBytes = 256L << 20;
 
     /// <exception cref="ModelFormatException">The file is not well-formed or needs what is not known here.</exception>
     public static Tokenizer Load(string path)

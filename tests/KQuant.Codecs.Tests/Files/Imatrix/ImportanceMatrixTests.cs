@@ -140,7 +140,13 @@ public class ImportanceMatrixTests
     public void EntriesAreFoundUnderTheNamesOfBothSides()
     {
         using var folder = new TemporaryFolder();
-        var names = TensorNames.For("qwen3moe");
+        var names = new TensorNames(
+            "moe",
+            [
+                new("blk.#.attn_q", "model.layers.#.self_attn.q_proj"),
+                new("blk.#.ffn_down_exps", "model.layers.#.mlp.switch_mlp.down_proj"),
+            ],
+            [new("blk.#.ffn_down_exps", "model.layers.#.mlp.experts.#.down_proj")]);
         using ImportanceMatrix gguf = ImportanceMatrix.Open(folder.Write("gguf", ImatrixBytes.Legacy(
             [("blk.3.attn_q.weight", 1, [1]), ("blk.3.ffn_down_exps.weight", 1, [2]), ("custom", 1, [3])])));
         using ImportanceMatrix checkpoint = ImportanceMatrix.Open(folder.Write("checkpoint", ImatrixBytes.Legacy(
@@ -168,7 +174,7 @@ public class ImportanceMatrixTests
     public void EntriesAreRenamedOnTheWay()
     {
         using var folder = new TemporaryFolder();
-        var names = TensorNames.For("llama");
+        var names = new TensorNames("dense", [new("blk.#.ffn_gate", "model.layers.#.mlp.gate_proj")], []);
         using var matrix = new ImportanceMatrix();
         matrix.Add(new ImportanceEntry("model.layers.2.mlp.gate_proj.weight", [1, 2], [1]));
         matrix.Write(folder["out"], ImportanceFormat.Gguf, name => names.TryToGguf(name, out string? gguf) ? gguf : name);

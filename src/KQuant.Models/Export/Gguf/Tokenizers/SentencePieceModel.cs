@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Unicode;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
 
@@ -15,7 +16,7 @@ internal static class SentencePieceModel
     public const string FileName = "tokenizer.model";
 
     private const long MaxLength = 64 << 20;
-    private const int MaxPieces = 1 << 22;
+    private const int MaxPieces = BpeReader.MaxTokens;
     private const int Varint = 0;
     private const int Fixed64 = 1;
     private const int Bytes = 2;

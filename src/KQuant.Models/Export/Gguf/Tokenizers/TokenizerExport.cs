@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
 
@@ -25,7 +26,7 @@ internal sealed class TokenizerExport
     private readonly int _size;
     private readonly string? _preTokenizer;
     private readonly AuxiliaryFiles _files;
-    private readonly TokenizerJson? _tokenizer;
+    private readonly ExportedTokenizer? _tokenizer;
     private readonly JsonObject? _config;
 
     /// <param name="folder">The checkpoint.</param>
@@ -36,7 +37,7 @@ internal sealed class TokenizerExport
     {
         (_folder, _family, _values, _size, _preTokenizer) = (folder, reader.Family, reader.Values, size, preTokenizer);
         _files = AuxiliaryFiles.Find(folder.Path);
-        _tokenizer = _files.TryFind(TokenizerJson.FileName, out string? path) ? TokenizerJson.Read(path) : null;
+        _tokenizer = _files.TryFind(ExportedTokenizer.FileName, out string? path) ? ExportedTokenizer.Read(path) : null;
         _config = _files.TryFind("tokenizer_config.json", out path) ? ConfigFile.Read(path) : null;
     }
 
@@ -50,12 +51,12 @@ internal sealed class TokenizerExport
             metadata.Set(Prefix + "add_space_prefix", addsSpace);
         }
 
-        bool isBytes = _tokenizer is not null && PreTokenizers.WorksOnBytes(_tokenizer);
+        bool isBytes = _tokenizer is not null && GgufPreTokenizerNames.WorksOnBytes(_tokenizer);
         bool isSentencePiece = !isBytes && (_files.TryFind(SentencePieceModel.FileName, out _) || _tokenizer is { HasByteFallback: true });
         if (_tokenizer is null && !isSentencePiece)
         {
             throw new ModelFormatException(
-                _folder.Path, $"there is neither {TokenizerJson.FileName} nor {SentencePieceModel.FileName}, and llama.cpp loads no model without tokenizer");
+                _folder.Path, $"there is neither {ExportedTokenizer.FileName} nor {SentencePieceModel.FileName}, and llama.cpp loads no model without tokenizer");
         }
 
         Vocabulary vocabulary = isSentencePiece ? WriteSentencePieces(metadata) : WriteByteLevel(metadata);
@@ -69,7 +70,7 @@ internal sealed class TokenizerExport
 
     private Vocabulary WriteByteLevel(GgufMetadata metadata)
     {
-        TokenizerJson tokenizer = _tokenizer!;
+        ExportedTokenizer tokenizer = _tokenizer!;
         if (tokenizer.ModelType != "BPE")
         {
             throw Refuse($"its tokenizer is of type '{Printable.Shorten(tokenizer.ModelType)}', and only BPE is written here");
@@ -83,8 +84,8 @@ internal sealed class TokenizerExport
             }
         }
 
-        string name = _preTokenizer ?? PreTokenizers.Find(tokenizer) ?? throw Refuse(
-            $"llama.cpp has no pre-tokenizer that is known here by the pattern '{Printable.Shorten(PreTokenizers.Describe(tokenizer.PreTokenizer))}'; "
+        string name = _preTokenizer ?? GgufPreTokenizerNames.Find(tokenizer) ?? throw Refuse(
+            $"llama.cpp has no pre-tokenizer that is known here by the pattern '{Printable.Shorten(GgufPreTokenizerNames.Describe(tokenizer.PreTokenizer))}'; "
             + "name one if it has");
         var vocabulary = new Vocabulary(_folder.Path, _size, 0);
         foreach ((string token, int id) in tokenizer.Vocabulary)
@@ -94,7 +95,7 @@ internal sealed class TokenizerExport
 
         foreach (AddedToken added in tokenizer.Added)
         {
-            vocabulary.Set(added.Id, added.Text, added.Type, 0);
+            vocabulary.Set(added.Id, added.GgufText(), added.GgufType(), 0);
         }
 
         metadata.Set(Prefix + "model", "gpt2");
@@ -123,7 +124,7 @@ internal sealed class TokenizerExport
 
         foreach (AddedToken added in FindAddedTokens())
         {
-            vocabulary.Set(added.Id, added.Text, added.Type, AddedScore);
+            vocabulary.Set(added.Id, added.GgufText(), added.GgufType(), AddedScore);
         }
 
         metadata.Set(Prefix + "model", "llama");
@@ -141,7 +142,7 @@ internal sealed class TokenizerExport
     /// Pieces without SentencePiece's scores. llama.cpp merges the pair whose piece has the highest score, so the rank of the first merge
     /// that makes a piece, negated, gives the order that the merges have.
     /// </summary>
-    private void SetMergedPieces(Vocabulary vocabulary, TokenizerJson tokenizer)
+    private void SetMergedPieces(Vocabulary vocabulary, ExportedTokenizer tokenizer)
     {
         if (tokenizer.ModelType != "BPE")
         {
@@ -177,7 +178,7 @@ internal sealed class TokenizerExport
             {
                 if (id.AsInteger() is long number and >= 0 && number < _size)
                 {
-                    yield return new AddedToken((int)number, content, IsSpecial: false);
+                    yield return new AddedToken((int)number, content);
                 }
             }
         }
@@ -189,7 +190,7 @@ internal sealed class TokenizerExport
                 if (int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number < _size
                     && token is JsonObject && token["content"].AsString() is string content)
                 {
-                    yield return new AddedToken(number, content, token["special"].AsBoolean() == true);
+                    yield return new AddedToken(number, content) { Special = token["special"].AsBoolean() == true };
                 }
             }
         }
@@ -225,7 +226,7 @@ internal sealed class TokenizerExport
 
     private void WriteSpecialTokens(GgufMetadata metadata)
     {
-        var special = new SpecialTokens(_tokenizer, _config, _values, _size);
+        var special = new GgufSpecialTokens(_tokenizer, _config, _values, _size);
         foreach ((string key, int id) in special.Ids)
         {
             metadata.Set(Prefix + key, (uint)id);

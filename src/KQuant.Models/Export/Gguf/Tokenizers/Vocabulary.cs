@@ -1,5 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
 

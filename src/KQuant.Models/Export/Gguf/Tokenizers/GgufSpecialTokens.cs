@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
 
@@ -8,7 +9,7 @@ namespace KQuant.Models.Export;
 /// The ids of the tokens that begin, end and pad texts, and which of them a tokenizer adds, found where llama.cpp's converter finds them:
 /// names in <c>tokenizer_config.json</c>, else ids in <c>config.json</c>; the template of the post-processor, unless the configuration says it.
 /// </summary>
-internal sealed class SpecialTokens
+internal sealed class GgufSpecialTokens
 {
     /// <summary>Names in a checkpoint and the keys of a GGUF, of which one is spelled as it is.</summary>
     private static readonly (string Name, string Key)[] Kinds =
@@ -25,7 +26,7 @@ internal sealed class SpecialTokens
     /// <param name="tokenizerConfig">Its configuration, if there is one.</param>
     /// <param name="config">The configuration of the model.</param>
     /// <param name="size">Ids from here on do not exist.</param>
-    public SpecialTokens(TokenizerJson? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, int size)
+    public GgufSpecialTokens(ExportedTokenizer? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, int size)
     {
         foreach ((string name, _) in Kinds)
         {
@@ -64,11 +65,11 @@ internal sealed class SpecialTokens
     /// <summary>Keys behind <c>tokenizer.ggml.</c> and whether the token is added.</summary>
     public IEnumerable<KeyValuePair<string, bool>> Additions => _additions;
 
-    private static int FindId(TokenizerJson tokenizer, string text)
+    private static int FindId(ExportedTokenizer tokenizer, string text)
     {
         foreach (AddedToken added in tokenizer.Added)
         {
-            if (added.Content == text)
+            if (added.Text == text)
             {
                 return added.Id;
             }

@@ -1,12 +1,11 @@
-namespace KQuant.Codecs.Files;
+using KQuant.Codecs.Files;
 
-/// <summary>The tensors of one architecture in both spellings; <c>#</c> stands for a number, first the layer, then the expert.</summary>
-/// <param name="Architecture">The GGUF architecture.</param>
-/// <param name="ModelTypes">The <c>model_type</c>s of checkpoints that become this architecture.</param>
+namespace KQuant.Models.Configuration;
+
+/// <summary>What the tensors of a family are called in GGUF files and in checkpoints.</summary>
 /// <param name="Names">All tensors, experts stacked.</param>
 /// <param name="SingleExperts">GGUF stacks and what one expert of them is called in a checkpoint that does not stack.</param>
-internal sealed record TensorNameTable(
-    string Architecture, string[] ModelTypes, TensorNamePair[] Names, TensorNamePair[] SingleExperts)
+internal sealed record FamilyTensors(TensorNamePair[] Names, TensorNamePair[] SingleExperts)
 {
     private static readonly TensorNamePair[] Common =
     [
@@ -85,24 +84,30 @@ internal sealed record TensorNameTable(
         Layer("ffn_up_exps", "mlp.experts.up_proj"), Layer("ffn_down_exps", "mlp.experts.down_proj"),
     ];
 
-    public static TensorNameTable[] All { get; } =
-    [
-        new("llama", ["mistral", "mixtral"], [.. Common, .. TwoNorms, .. Dense, .. MixtralExperts], MixtralSingleExperts),
-        new("mistral3", ["ministral3"], [.. Common, .. TwoNorms, .. Dense], []),
-        new("qwen2", [], [.. Common, .. TwoNorms, .. Dense], []),
-        new("qwen2moe", ["qwen2_moe"], [.. Common, .. TwoNorms, .. Dense, .. Experts, .. SharedExpert], SingleExpertNames),
-        new("qwen3", [], [.. Common, .. TwoNorms, .. HeadNorms, .. Dense], []),
-        new("qwen3moe", ["qwen3_moe"], [.. Common, .. TwoNorms, .. HeadNorms, .. Dense, .. Experts], SingleExpertNames),
-        new("gemma2", [], [.. Common, .. GemmaNorms, .. Dense], []),
-        new("gemma3", ["gemma3_text"], [.. Common, .. GemmaNorms, .. HeadNorms, .. Dense], []),
-        new("phi3", [], [.. Common, Layer("attn_qkv", "self_attn.qkv_proj"), .. TwoNorms, .. FusedDense], []),
-        new("phimoe", [], [.. Common, .. TwoNorms, .. MixtralExperts], MixtralSingleExperts),
-        new("gpt-oss", ["gpt_oss"], [.. Common, .. OnlyPostAttentionNorm, .. GptOssExtras], []),
-        new("glm4", [], [.. Common, .. Glm4Norms, .. FusedDense], []),
-        new(
-            "glm4moe", ["glm4_moe"],
-            [.. Common, .. OnlyPostAttentionNorm, .. HeadNorms, .. Dense, .. Experts, .. Glm4MoeExtras], SingleExpertNames),
-    ];
+    public static FamilyTensors Llama { get; } = new([.. Common, .. TwoNorms, .. Dense, .. MixtralExperts], MixtralSingleExperts);
+
+    public static FamilyTensors Plain { get; } = new([.. Common, .. TwoNorms, .. Dense], []);
+
+    public static FamilyTensors Qwen2Moe { get; } = new([.. Common, .. TwoNorms, .. Dense, .. Experts, .. SharedExpert], SingleExpertNames);
+
+    public static FamilyTensors Qwen3 { get; } = new([.. Common, .. TwoNorms, .. HeadNorms, .. Dense], []);
+
+    public static FamilyTensors Qwen3Moe { get; } = new([.. Common, .. TwoNorms, .. HeadNorms, .. Dense, .. Experts], SingleExpertNames);
+
+    public static FamilyTensors Gemma2 { get; } = new([.. Common, .. GemmaNorms, .. Dense], []);
+
+    public static FamilyTensors Gemma3 { get; } = new([.. Common, .. GemmaNorms, .. HeadNorms, .. Dense], []);
+
+    public static FamilyTensors Phi3 { get; } = new([.. Common, Layer("attn_qkv", "self_attn.qkv_proj"), .. TwoNorms, .. FusedDense], []);
+
+    public static FamilyTensors PhiMoe { get; } = new([.. Common, .. TwoNorms, .. MixtralExperts], MixtralSingleExperts);
+
+    public static FamilyTensors GptOss { get; } = new([.. Common, .. OnlyPostAttentionNorm, .. GptOssExtras], []);
+
+    public static FamilyTensors Glm4 { get; } = new([.. Common, .. Glm4Norms, .. FusedDense], []);
+
+    public static FamilyTensors Glm4Moe { get; } = new(
+        [.. Common, .. OnlyPostAttentionNorm, .. HeadNorms, .. Dense, .. Experts, .. Glm4MoeExtras], SingleExpertNames);
 
     private static TensorNamePair Layer(string gguf, string checkpoint) => new($"blk.#.{gguf}", $"model.layers.#.{checkpoint}");
 }

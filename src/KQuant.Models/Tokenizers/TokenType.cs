@@ -1,4 +1,4 @@
-namespace KQuant.Models.Export;
+namespace KQuant.Models.Tokenizers;
 
 /// <summary>What a token of a GGUF is (<c>tokenizer.ggml.token_type</c>).</summary>
 internal enum TokenType

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
 
@@ -10,12 +11,11 @@ namespace KQuant.Models.Export;
 /// A <c>tokenizer.json</c> of Hugging Face's tokenizers as far as a GGUF has room for it: vocabulary, merges, added tokens, and the small
 /// parts around them as JSON.
 /// </summary>
-internal sealed class TokenizerJson
+internal sealed class ExportedTokenizer
 {
     public const string FileName = "tokenizer.json";
 
-    private const long MaxLength = 256 << 20;
-    private const int MaxTokens = 1 << 22;
+    private const int MaxTokens = BpeReader.MaxTokens;
     private const int MaxMerges = 1 << 23;
     private const int MaxPartLength = 8 << 20;
 
@@ -25,7 +25,7 @@ internal sealed class TokenizerJson
     private readonly Dictionary<string, JsonNode?> _parts = [];
     private readonly Dictionary<string, string?> _settings = [];
 
-    private TokenizerJson(string path) => _path = path;
+    private ExportedTokenizer(string path) => _path = path;
 
     /// <summary>The kind of model: <c>BPE</c>, <c>Unigram</c>, <c>WordPiece</c>, <c>WordLevel</c>.</summary>
     public string ModelType => GetSetting("type") ?? (_merges.Count > 0 ? "BPE" : "");
@@ -53,15 +53,15 @@ internal sealed class TokenizerJson
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="ModelFormatException">The file is too large, no JSON, or something in it is of another kind than it should be.</exception>
-    public static TokenizerJson Read(string path)
+    public static ExportedTokenizer Read(string path)
     {
         using MappedFile file = MappedFile.Open(path);
-        if (file.Length > MaxLength)
+        if (file.Length > Tokenizers.TokenizerJson.MaxBytes)
         {
-            throw new ModelFormatException(path, $"the file has {file.Length} bytes; at most {MaxLength} are read");
+            throw new ModelFormatException(path, $"the file has {file.Length} bytes; at most {Tokenizers.TokenizerJson.MaxBytes} are read");
         }
 
-        var result = new TokenizerJson(path);
+        var result = new ExportedTokenizer(path);
         try
         {
             result.ReadRoot(file.Bytes(0, (int)file.Length));
@@ -196,7 +196,7 @@ internal sealed class TokenizerJson
                 throw Bad($"there are more than {MaxTokens} added tokens", in json);
             }
 
-            _added.Add(new AddedToken((int)id, content, token["special"].AsBoolean() == true));
+            _added.Add(new AddedToken((int)id, content) { Special = token["special"].AsBoolean() == true });
         }
     }
 

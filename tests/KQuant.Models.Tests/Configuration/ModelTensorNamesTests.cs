@@ -2,10 +2,10 @@ using System.Text.Json;
 using KQuant.Codecs.Files;
 using KQuant.TestKit;
 
-namespace KQuant.Codecs.Tests.Files;
+namespace KQuant.Models.Tests.Configuration;
 
 /// <summary>The names of both sides, architecture by architecture.</summary>
-public class TensorNamesTests
+public class ModelTensorNamesTests
 {
     [TestCase("llama", "token_embd.weight", "model.embed_tokens.weight")]
     [TestCase("llama", "output_norm.weight", "model.norm.weight")]
@@ -41,7 +41,7 @@ public class TensorNamesTests
     [TestCase("glm4_moe", "blk.1.ffn_up_shexp.weight", "model.layers.1.mlp.shared_experts.up_proj.weight")]
     public void BothWays(string architecture, string gguf, string checkpoint)
     {
-        var names = TensorNames.For(architecture);
+        TensorNames names = ModelTensorNames.For(architecture);
         Assert.That(names.TryToGguf(checkpoint, out string? toGguf) ? toGguf : null, Is.EqualTo(gguf));
         Assert.That(names.TryToCheckpoint(gguf, out string? toCheckpoint) ? toCheckpoint : null, Is.EqualTo(checkpoint));
     }
@@ -52,7 +52,7 @@ public class TensorNamesTests
     [TestCase("mixtral", "blk.2.ffn_up_exps.weight", 7, "model.layers.2.block_sparse_moe.experts.7.w3.weight")]
     public void SingleExpertsBelongToAStack(string architecture, string gguf, int expert, string checkpoint)
     {
-        var names = TensorNames.For(architecture);
+        TensorNames names = ModelTensorNames.For(architecture);
         Assert.That(names.TryToGguf(checkpoint, out string? stack, out int? number));
         Assert.That((stack, number), Is.EqualTo((gguf, (int?)expert)));
         Assert.That(names.TryToExpert(gguf, expert, out string? name) ? name : null, Is.EqualTo(checkpoint));
@@ -62,7 +62,7 @@ public class TensorNamesTests
     [TestCase("model.language_model.layers.0.mlp.up_proj.weight")]
     public void PrefixesOfMultimodalModelsAreIgnored(string name)
     {
-        Assert.That(TensorNames.For("gemma3").TryToGguf(name, out string? gguf) ? gguf : null, Is.EqualTo("blk.0.ffn_up.weight"));
+        Assert.That(ModelTensorNames.For("gemma3").TryToGguf(name, out string? gguf) ? gguf : null, Is.EqualTo("blk.0.ffn_up.weight"));
     }
 
     [TestCase("model.layers.0.self_attn.rotary_emb.inv_freq")]
@@ -75,25 +75,25 @@ public class TensorNamesTests
     [TestCase("blk.0.ffn_up.weight")]
     [TestCase(".weight")]
     [TestCase("")]
-    public void OtherNamesAreNotKnown(string name) => Assert.That(TensorNames.For("qwen3moe").TryToGguf(name, out _), Is.False);
+    public void OtherNamesAreNotKnown(string name) => Assert.That(ModelTensorNames.For("qwen3moe").TryToGguf(name, out _), Is.False);
 
     [TestCase("rope_freqs.weight")]
     [TestCase("blk.0.ssm_a")]
     [TestCase("blk.#.ffn_up.weight")]
     [TestCase("blk.0")]
     [TestCase("")]
-    public void OtherGgufNamesAreNotKnown(string name) => Assert.That(TensorNames.For("llama").TryToCheckpoint(name, out _), Is.False);
+    public void OtherGgufNamesAreNotKnown(string name) => Assert.That(ModelTensorNames.For("llama").TryToCheckpoint(name, out _), Is.False);
 
     [Test]
     public void ADenseWeightHasNoSingleExperts() =>
-        Assert.That(TensorNames.For("mixtral").TryToExpert("blk.0.attn_q.weight", 1, out _), Is.False);
+        Assert.That(ModelTensorNames.For("mixtral").TryToExpert("blk.0.attn_q.weight", 1, out _), Is.False);
 
     [Test]
     public void AnUnknownArchitectureIsRefusedWithTheKnownOnes()
     {
-        Assert.That(TensorNames.TryFor(null, out _), Is.False);
+        Assert.That(ModelTensorNames.TryFor(null, out _), Is.False);
         Assert.That(
-            () => TensorNames.For("mamba"),
+            () => ModelTensorNames.For("mamba"),
             Throws.TypeOf<NotSupportedException>()
                 .With.Message.Contains("'mamba'").And.Message.Contains("qwen3moe").And.Message.Contains("gpt-oss"));
     }
@@ -107,7 +107,7 @@ public class TensorNamesTests
         {
             byte[] file = File.ReadAllBytes(RepositoryFiles.Fixture("models", model, "model.safetensors"));
             using var header = JsonDocument.Parse(file.AsMemory(8, (int)BitConverter.ToInt64(file)));
-            var names = TensorNames.For(architecture);
+            TensorNames names = ModelTensorNames.For(architecture);
             foreach (JsonProperty tensor in header.RootElement.EnumerateObject())
             {
                 Assert.That(tensor.Name == "__metadata__" || names.TryToGguf(tensor.Name, out _), tensor.Name);
