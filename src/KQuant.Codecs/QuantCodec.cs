@@ -1,5 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using KQuant.Codecs.Blocks;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs;
 
@@ -9,15 +12,18 @@ namespace KQuant.Codecs;
 /// </summary>
 public abstract class QuantCodec
 {
-    private protected QuantCodec(QuantFormat format, int weightsPerBlock, int bytesPerBlock)
+    private static int s_count;
+
+    private protected QuantCodec(string name, QuantFormat? format, int weightsPerBlock, int bytesPerBlock)
     {
+        Index = Interlocked.Increment(ref s_count) - 1;
+        Name = name;
         Format = format;
-        Name = format.ToString().ToLowerInvariant();
         WeightsPerBlock = weightsPerBlock;
         BytesPerBlock = bytesPerBlock;
     }
 
-    /// <summary>The ten block codecs: K-quants first, then the 32-wide ones.</summary>
+    /// <summary>The block codecs: K-quants first, then the 32-wide ones.</summary>
     public static IReadOnlyList<QuantCodec> All { get; } =
     [
         new QuantCodec<BlockQ2_K>(), new QuantCodec<BlockQ3_K>(), new QuantCodec<BlockQ4_K>(), new QuantCodec<BlockQ5_K>(),
@@ -29,8 +35,11 @@ public abstract class QuantCodec
     public static IReadOnlyList<QuantCodec> Floats { get; } =
         [new QuantCodec<BlockF32>(), new QuantCodec<BlockF16>(), new QuantCodec<BlockBF16>()];
 
-    /// <summary>The format, and with it the GGML type id.</summary>
-    public QuantFormat Format { get; }
+    /// <summary>A number of its own in this process, 0, 1, 2, ...: tables of what belongs to codecs are arrays.</summary>
+    public int Index { get; }
+
+    /// <summary>The GGML type, whose value is the id in files; null for a codec that GGML does not have.</summary>
+    public QuantFormat? Format { get; }
 
     /// <summary>The name in checkpoints and on the command line: ggml's spelling in lower case, <c>q4_k</c>.</summary>
     public string Name { get; }
@@ -47,8 +56,28 @@ public abstract class QuantCodec
     /// <summary>False for f32, f16 and bf16.</summary>
     public bool IsQuantized => WeightsPerBlock > 1;
 
+    /// <summary>The codec for rows that are no whole number of this one's blocks, as llama.cpp chooses it; in the end f16.</summary>
+    public abstract QuantCodec Fallback { get; }
+
+    /// <summary>The <c>general.file_type</c> of a GGUF file of mostly this codec; null if there is none.</summary>
+    public abstract GgufFileType? FileType { get; }
+
+    /// <summary>
+    /// The largest error of a weight matrix, relative to its energy (<see cref="WeightError.Nmse"/>), before something is wrong with it.
+    /// </summary>
+    public abstract double ErrorLimit { get; }
+
     /// <summary>The tier of the decoder that this process uses.</summary>
     public abstract KernelTier DecodeTier { get; }
+
+    /// <summary>What products with int8 activations must know; null for a codec that only has products in float32.</summary>
+    internal abstract IntegerForm? Integers { get; }
+
+    /// <summary>Where a block's binary16 scales and minima are, in bytes from its start.</summary>
+    internal abstract ReadOnlySpan<int> ScaleOffsets { get; }
+
+    /// <summary>The decoder that is the specification.</summary>
+    internal abstract DecodeKernel ScalarDecoder { get; }
 
     internal static string NameList => string.Join(", ", All.Concat(Floats).Select(codec => codec.Name));
 
@@ -56,7 +85,7 @@ public abstract class QuantCodec
     /// <typeparam name="TBlock">A block struct.</typeparam>
     /// <returns>The codec.</returns>
     public static QuantCodec For<TBlock>()
-        where TBlock : unmanaged, IQuantBlock<TBlock> => Get(TBlock.Format);
+        where TBlock : unmanaged, IQuantBlock<TBlock> => All.Concat(Floats).OfType<QuantCodec<TBlock>>().Single();
 
     /// <summary>The codec of a format.</summary>
     /// <param name="format">A quantized or pass-through format.</param>
@@ -165,4 +194,13 @@ public abstract class QuantCodec
 
     /// <inheritdoc/>
     public override string ToString() => Name;
+
+    /// <summary>Takes blocks apart into integers; for codecs with <see cref="Integers"/>.</summary>
+    /// <param name="source">Blocks of a row.</param>
+    /// <param name="blocks">How many there are, at most 256 weights.</param>
+    /// <param name="unit">Receives the 256 weights; those that are not there become zero.</param>
+    internal abstract unsafe void Unpack(byte* source, int blocks, ref WeightUnit unit);
+
+    /// <summary>An error limit that fits most codecs with so many bits per weight: a bit more quarters it.</summary>
+    internal static double GetErrorLimit(double bitsPerWeight) => 12.8 * Math.Pow(4, -bitsPerWeight);
 }

@@ -3,10 +3,11 @@ using System.Runtime.CompilerServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Decoding;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs;
 
-/// <summary>Erases the block type for callers who only have a name or a GGML type id.</summary>
+/// <summary>Erases the block type for callers who only have a name or a file.</summary>
 internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     where TBlock : unmanaged, IQuantBlock<TBlock>
 {
@@ -16,28 +17,44 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     // What is decoded to float at a time on the way to a 16-bit destination: it stays in the first-level cache.
     private const int BufferedWeights = 2048;
 
-    private readonly DecodeKernel _decoder = DecodeKernels.Best(TBlock.Format, KernelTiers.Max);
+    private DecodeKernel? _decoder;
 
     public QuantCodec()
-        : base(TBlock.Format, TBlock.WeightsPerBlock, Unsafe.SizeOf<TBlock>())
-    {
-    }
+        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, Unsafe.SizeOf<TBlock>()) =>
+        ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
 
-    public override KernelTier DecodeTier => _decoder.Tier;
+    public override QuantCodec Fallback => Get(TBlock.Fallback ?? QuantFormat.F16);
+
+    public override GgufFileType? FileType => TBlock.FileType;
+
+    public override double ErrorLimit => TBlock.ErrorLimit;
+
+    public override KernelTier DecodeTier => Decoder.Tier;
+
+    internal override IntegerForm? Integers => TBlock.Integers;
+
+    internal override ReadOnlySpan<int> ScaleOffsets => TBlock.ScaleOffsets;
+
+    internal override DecodeKernel ScalarDecoder { get; }
+
+    // Not in the constructor: the table of decoders is made from that of codecs.
+    private DecodeKernel Decoder => _decoder ??= DecodeKernels.Best(this, KernelTiers.Max);
 
     public override void Decode(ReadOnlySpan<byte> source, Span<float> destination)
     {
+        DecodeKernel decoder = Decoder;
         int blocks = CountBlocks(source.Length, destination.Length);
         fixed (byte* src = source)
         fixed (float* dst = destination)
         {
-            _decoder.Run(src, dst, blocks);
+            decoder.Run(src, dst, blocks);
         }
     }
 
     [SkipLocalsInit]
     public override void Decode(ReadOnlySpan<byte> source, Span<Half> destination)
     {
+        DecodeKernel decoder = Decoder;
         int blocks = CountBlocks(source.Length, destination.Length);
         Span<float> buffer = stackalloc float[BufferedWeights];
         int run = BufferedWeights / WeightsPerBlock;
@@ -47,7 +64,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
             for (int b = 0; b < blocks; b += run)
             {
                 run = Math.Min(run, blocks - b);
-                _decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
+                decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
                 TensorPrimitives.ConvertToHalf(buffer[..(run * WeightsPerBlock)], destination[(b * WeightsPerBlock)..]);
             }
         }
@@ -56,6 +73,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     [SkipLocalsInit]
     public override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination)
     {
+        DecodeKernel decoder = Decoder;
         int blocks = CountBlocks(source.Length, destination.Length);
         float* weights = stackalloc float[BufferedWeights];
         int run = BufferedWeights / WeightsPerBlock;
@@ -65,7 +83,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
             for (int b = 0; b < blocks; b += run)
             {
                 run = Math.Min(run, blocks - b);
-                _decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
+                decoder.Run(src + ((long)b * BytesPerBlock), weights, run);
                 RoundKernels.Default.Run(weights, (ushort*)dst + ((long)b * WeightsPerBlock), run * WeightsPerBlock);
             }
         }
@@ -101,6 +119,19 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
         bytesWritten = needed;
         return true;
+    }
+
+    internal override void Unpack(byte* source, int blocks, ref WeightUnit unit)
+    {
+        if (blocks * TBlock.WeightsPerBlock < 256)
+        {
+            unit = default;
+        }
+
+        for (int b = 0; b < blocks; b++)
+        {
+            TBlock.Unpack(((TBlock*)source)[b], b, ref unit);
+        }
     }
 
     private void CheckLengths(int weights, int rowLength, in EncodeOptions options)

@@ -1,7 +1,7 @@
 namespace KQuant.Codecs;
 
 /// <summary>
-/// The storage format of a tensor. The values are GGML type ids, so a format read from a GGUF file is a cast away.
+/// The codecs that GGML has too. The values are GGML type ids, so a format read from a GGUF file is a cast away.
 /// </summary>
 public enum QuantFormat
 {

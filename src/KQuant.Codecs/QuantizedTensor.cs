@@ -62,8 +62,8 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <summary>The codec.</summary>
     public QuantCodec Codec { get; }
 
-    /// <summary>The storage format.</summary>
-    public QuantFormat Format => Codec.Format;
+    /// <summary>The codec's GGML type, if it has one.</summary>
+    public QuantFormat? Format => Codec.Format;
 
     /// <summary>The logical shape.</summary>
     public QuantShape Shape { get; }

@@ -47,18 +47,20 @@ public sealed class MatmulContext : IDisposable
     public MatmulOptions Options { get; }
 
     /// <summary>The instruction set that single rows of activations are multiplied with.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <returns>The tier.</returns>
-    /// <exception cref="NotSupportedException">The format has no codec.</exception>
-    public KernelTier GetTier(QuantFormat format) => GetKernel(format, 1).Tier;
+    public KernelTier GetTier(QuantCodec codec) => GetKernel(codec, 1).Tier;
 
     /// <summary>The kernel that a product with so many rows of activations would run.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="rows">Activation rows.</param>
     /// <returns>The kernel.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
-    /// <exception cref="NotSupportedException">The format has no codec.</exception>
-    public MatmulKernel GetKernel(QuantFormat format, int rows) => GetKernel(QuantCodec.Get(format), null, rows);
+    public MatmulKernel GetKernel(QuantCodec codec, int rows)
+    {
+        ArgumentNullException.ThrowIfNull(codec);
+        return GetKernel(codec, null, rows);
+    }
 
     /// <summary>The kernel that a product with so many rows of activations would run.</summary>
     /// <param name="weights">The weights, packed.</param>
@@ -130,7 +132,7 @@ public sealed class MatmulContext : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    internal ProductKernel? SelectPacked(QuantFormat format) => _kernels.Packed(format);
+    internal ProductKernel? SelectPacked(QuantCodec codec) => _kernels.Packed(codec);
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
 
@@ -175,12 +177,8 @@ public sealed class MatmulContext : IDisposable
     private MatmulKernel GetKernel(QuantCodec codec, ProductKernel? packed, int rows)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
-        if (!codec.IsQuantized || Options.Activations == ActivationPrecision.Float32)
-        {
-            return new MatmulKernel(codec.Format, _kernels.Float(QuantFormat.F32).Tier, "float");
-        }
-
-        ProductKernel kernel = _kernels.Integer(codec.Format, rows, packed);
-        return new MatmulKernel(codec.Format, kernel.Tier, kernel.Name);
+        return Options.Activations == ActivationPrecision.Int8 && _kernels.Integer(codec, rows, packed) is ProductKernel kernel
+            ? new MatmulKernel(codec, kernel.Tier, kernel.Name)
+            : new MatmulKernel(codec, _kernels.Float32.Tier, "float");
     }
 }

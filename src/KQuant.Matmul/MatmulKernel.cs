@@ -3,14 +3,14 @@ using KQuant.Codecs;
 namespace KQuant.Matmul;
 
 /// <summary>Which code computes a product.</summary>
-/// <param name="Format">Format of the weights.</param>
+/// <param name="Codec">Codec of the weights.</param>
 /// <param name="Tier">Instruction set.</param>
 /// <param name="Name">
 /// What kind: <c>row</c> reads wire bytes for a few activation rows, <c>panel</c> unpacks weights once for many, <c>float</c> multiplies
 /// float32, <c>scalar</c> is the plain definition.
 /// </param>
-public readonly record struct MatmulKernel(QuantFormat Format, KernelTier Tier, string Name)
+public readonly record struct MatmulKernel(QuantCodec Codec, KernelTier Tier, string Name)
 {
     /// <inheritdoc/>
-    public override string ToString() => $"{QuantCodec.Get(Format).Name} {Tier} {Name}";
+    public override string ToString() => $"{Codec.Name} {Tier} {Name}";
 }

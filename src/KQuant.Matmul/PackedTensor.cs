@@ -51,7 +51,7 @@ public sealed unsafe class PackedTensor : IDisposable
         ArgumentNullException.ThrowIfNull(weights);
         ArgumentNullException.ThrowIfNull(context);
         context.ThrowIfDisposed();
-        var packed = new PackedTensor(weights, context.SelectPacked(weights.Format));
+        var packed = new PackedTensor(weights, context.SelectPacked(weights.Codec));
         fixed (byte* source = weights)
         {
             if (packed.Kernel is null || weights.ByteCount == 0)

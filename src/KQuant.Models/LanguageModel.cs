@@ -96,11 +96,11 @@ public sealed partial class LanguageModel : IDisposable
     /// <summary>All weights.</summary>
     public long WeightCount => _weights.WeightCount;
 
-    /// <summary>Bytes of the weights by format.</summary>
-    public IReadOnlyDictionary<QuantFormat, long> Formats => _weights.Formats;
+    /// <summary>Bytes of the weights by codec.</summary>
+    public IReadOnlyDictionary<QuantCodec, long> Codecs => _weights.Codecs;
 
-    /// <summary>The format of the weights that most bytes have.</summary>
-    public QuantFormat MainFormat => _weights.Formats.MaxBy(entry => entry.Value).Key;
+    /// <summary>The codec of the weights that most bytes have.</summary>
+    public QuantCodec MainCodec => _weights.Codecs.MaxBy(entry => entry.Value).Key;
 
     /// <summary>Threads and kernels.</summary>
     public MatmulContext Context => _context;

@@ -25,22 +25,21 @@ public unsafe class DecodeTests : Arm64Fixture
         where kernel.Tier is KernelTier.Portable or KernelTier.Neon
         from tier in kernel.Tier == KernelTier.Neon ? (KernelTier[])[KernelTier.Neon, KernelTier.NeonDot] : [kernel.Tier]
         from processor in Processors.Of(tier)
-        select new TestCaseData(kernel.Format, kernel.Tier, processor).SetArgDisplayNames($"{kernel.Format} {tier} decode", processor);
+        select new TestCaseData(kernel.Codec, kernel.Tier, processor).SetArgDisplayNames($"{kernel.Codec} {tier} decode", processor);
 
     [TestCaseSource(nameof(Decoders))]
-    public void AgreesWithScalar(QuantFormat format, KernelTier tier, string processor)
+    public void AgreesWithScalar(QuantCodec codec, KernelTier tier, string processor)
     {
-        QuantCodec codec = QuantCodec.Get(format);
-        var random = new Random(20260501 + (int)format);
+        var random = new Random(20260501 + codec.Index);
         foreach (int blocks in (int[])[1, 2, 3, 5, 8, 17, 64])
         {
             byte[] bytes = new byte[blocks * codec.BytesPerBlock];
             random.NextBytes(bytes);
-            AssertSame(format, tier, processor, bytes);
+            AssertSame(codec, tier, processor, bytes);
             bytes.AsSpan().Clear();
-            AssertSame(format, tier, processor, bytes);
+            AssertSame(codec, tier, processor, bytes);
             bytes.AsSpan().Fill(0xFF);
-            AssertSame(format, tier, processor, bytes);
+            AssertSame(codec, tier, processor, bytes);
             if (!codec.IsQuantized)
             {
                 continue;
@@ -50,38 +49,36 @@ public unsafe class DecodeTests : Arm64Fixture
             int next = 0;
             for (int block = 0; block < bytes.Length; block += codec.BytesPerBlock)
             {
-                foreach (int offset in RandomWeights.ScaleOffsets(format))
+                foreach (int offset in codec.ScaleOffsets)
                 {
                     BitConverter.TryWriteBytes(bytes.AsSpan(block + offset), NotableHalves[next++ * 7 % NotableHalves.Length]);
                 }
             }
 
-            AssertSame(format, tier, processor, bytes);
+            AssertSame(codec, tier, processor, bytes);
         }
     }
 
     [TestCaseSource(nameof(Decoders))]
-    public void DecodesFixturesAsGgml(QuantFormat format, KernelTier tier, string processor)
+    public void DecodesFixturesAsGgml(QuantCodec codec, KernelTier tier, string processor)
     {
-        QuantCodec codec = QuantCodec.Get(format);
         if (!codec.IsQuantized)
         {
             byte[] all = MemoryMarshal.AsBytes(Enumerable.Range(0, 0x10000).Select(bits => (ushort)bits).ToArray().AsSpan()).ToArray();
-            AssertSame(format, tier, processor, all);
+            AssertSame(codec, tier, processor, all);
             return;
         }
 
-        FixtureTensors fixture = FixtureTensors.Load(format);
+        FixtureTensors fixture = FixtureTensors.Load(codec);
         foreach ((string wire, string floats) in ((string, string)[])[("w", "deq"), ("w_im", "deq_im")])
         {
             float[] expected = fixture.Floats(floats);
-            AssertSame(format, tier, processor, fixture.Bytes(wire, codec.GetByteCount(expected.Length)).ToArray(), expected);
+            AssertSame(codec, tier, processor, fixture.Bytes(wire, codec.GetByteCount(expected.Length)).ToArray(), expected);
         }
     }
 
-    private void AssertSame(QuantFormat format, KernelTier tier, string processor, byte[] bytes, float[]? expected = null)
+    private void AssertSame(QuantCodec codec, KernelTier tier, string processor, byte[] bytes, float[]? expected = null)
     {
-        QuantCodec codec = QuantCodec.Get(format);
         int blocks = bytes.Length / codec.BytesPerBlock;
         if (expected is null)
         {
@@ -89,14 +86,14 @@ public unsafe class DecodeTests : Arm64Fixture
             fixed (byte* from = bytes)
             fixed (float* to = expected)
             {
-                DecodeKernels.Best(format, KernelTier.Scalar).Run(from, to, blocks);
+                DecodeKernels.Best(codec, KernelTier.Scalar).Run(from, to, blocks);
             }
         }
 
-        var request = new Request { Operation = (int)Operation.Decode, Format = (int)format, Tier = (int)tier };
+        var request = new Request { Operation = (int)Operation.Decode, Format = (int)codec.Format!, Tier = (int)tier };
         request.Numbers[0] = blocks;
         RequestBuffer output = RequestBuffer.Output(sizeof(float) * expected.Length);
         Assert.That(Machine(processor).Run(request, RequestBuffer.Input(bytes), output), Is.Zero, "there is no such decoder");
-        Same.Bits(output.As<float>(), expected, i => $"{format} {tier} on {processor}, {blocks} blocks, weight {i}");
+        Same.Bits(output.As<float>(), expected, i => $"{codec} {tier} on {processor}, {blocks} blocks, weight {i}");
     }
 }

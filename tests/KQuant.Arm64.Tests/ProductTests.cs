@@ -40,8 +40,8 @@ public unsafe class ProductTests : Arm64Fixture
     public void AgreesWithScalar(object kernelObject, int[] rows, string processor)
     {
         var kernel = (ProductKernel)kernelObject;
-        var random = new Random(20260503 + (int)kernel.Format);
-        bool isFlat = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32;
+        var random = new Random(20260503 + kernel.Codec.Index);
+        bool isFlat = kernel.Codec.WeightsPerBlock == 32;
         (int N, int K)[] shapes = isFlat
             ? [(1, 32), (4, 64), (3, 96), (5, 128), (9, 160), (2, 224), (7, 256), (33, 288), (6, 1184)]
             : [(1, 256), (4, 512), (5, 256), (3, 768), (33, 512), (6, 1536)];
@@ -55,7 +55,7 @@ public unsafe class ProductTests : Arm64Fixture
                     x[i] = (float)((random.NextDouble() - 0.5) * Math.Pow(2, random.Next(-3, 4)));
                 }
 
-                using var product = new Product(kernel.Format, RandomWeights.Create(kernel.Format, n, k, random), x, m, n, k);
+                using var product = new Product(kernel.Codec, RandomWeights.Create(kernel.Codec, n, k, random), x, m, n, k);
                 Compare(kernel, product, processor, isExact: kernel.IsCanonical, "random");
             }
         }
@@ -66,14 +66,14 @@ public unsafe class ProductTests : Arm64Fixture
     public void IntegersAreExact(object kernelObject, int[] rows, string processor)
     {
         var kernel = (ProductKernel)kernelObject;
-        var random = new Random(20260504 + (int)kernel.Format);
-        int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 352 : 512;
+        var random = new Random(20260504 + kernel.Codec.Index);
+        int k = kernel.Codec.WeightsPerBlock == 32 ? 352 : 512;
         foreach (int m in rows)
         {
-            byte[] weights = RandomWeights.Create(kernel.Format, 7, k, random);
-            SetScales(kernel.Format, weights, _ => (Half)1);
+            byte[] weights = RandomWeights.Create(kernel.Codec, 7, k, random);
+            SetScales(kernel.Codec, weights, _ => (Half)1);
             float[] x = [.. Enumerable.Range(0, m * k).Select(i => i % 32 == 0 ? 127f : random.Next(-127, 128))];
-            using var product = new Product(kernel.Format, weights, x, m, 7, k);
+            using var product = new Product(kernel.Codec, weights, x, m, 7, k);
             Compare(kernel, product, processor, isExact: true, "integers");
         }
     }
@@ -86,7 +86,7 @@ public unsafe class ProductTests : Arm64Fixture
     public void SurvivesExtremes(object kernelObject, int[] rows, string processor)
     {
         var kernel = (ProductKernel)kernelObject;
-        int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 96 : 256;
+        int k = kernel.Codec.WeightsPerBlock == 32 ? 96 : 256;
         Half[] scales = [(Half)1, (Half)0, Half.Epsilon, Half.MaxValue, Half.MinValue, (Half)(-0.01), (Half)0.001];
         if (kernel.IsCanonical)
         {
@@ -100,11 +100,11 @@ public unsafe class ProductTests : Arm64Fixture
             {
                 foreach (float value in (float[])[1f, -1f, 0f, 1e-36f])
                 {
-                    byte[] weights = new byte[13 * QuantCodec.Get(kernel.Format).GetByteCount(k)];
+                    byte[] weights = new byte[13 * kernel.Codec.GetByteCount(k)];
                     weights.AsSpan().Fill(code);
-                    SetScales(kernel.Format, weights, block => scales[block % scales.Length]);
+                    SetScales(kernel.Codec, weights, block => scales[block % scales.Length]);
                     float[] x = [.. Enumerable.Range(0, m * k).Select(i => i / k % 2 == 1 && i % 2 == 1 ? -value : value)];
-                    using var product = new Product(kernel.Format, weights, x, m, 13, k);
+                    using var product = new Product(kernel.Codec, weights, x, m, 13, k);
                     Compare(kernel, product, processor, isExact: kernel.IsCanonical, $"codes {code:X2}, activations {value}");
                 }
             }
@@ -115,22 +115,22 @@ public unsafe class ProductTests : Arm64Fixture
     public void MultipliesFixtures(object kernelObject, int[] rows, string processor)
     {
         var kernel = (ProductKernel)kernelObject;
-        QuantCodec codec = QuantCodec.Get(kernel.Format);
-        FixtureTensors fixture = FixtureTensors.Load(kernel.Format);
+        QuantCodec codec = kernel.Codec;
+        FixtureTensors fixture = FixtureTensors.Load(kernel.Codec);
         long[] dims = fixture.Dims("w");
         int k = (int)dims[0], n = (int)Math.Min(dims[1], 9);
         var random = new Random(20260505);
         foreach (int m in rows)
         {
             float[] x = [.. Enumerable.Range(0, m * k).Select(_ => (2 * random.NextSingle()) - 1)];
-            using var product = new Product(kernel.Format, fixture.Bytes("w", n * codec.GetByteCount(k)).ToArray(), x, m, n, k);
+            using var product = new Product(kernel.Codec, fixture.Bytes("w", n * codec.GetByteCount(k)).ToArray(), x, m, n, k);
             Compare(kernel, product, processor, isExact: kernel.IsCanonical, "fixture");
         }
     }
 
     private void Compare(ProductKernel kernel, Product product, string processor, bool isExact, string what)
     {
-        ProductKernel scalar = ProductKernels.All.Single(other => other.Format == kernel.Format && other.Tier == KernelTier.Scalar);
+        ProductKernel scalar = ProductKernels.All.Single(other => other.Codec == kernel.Codec && other.Tier == KernelTier.Scalar);
         float[] expected = product.Run(scalar), actual = Run(kernel, product, processor);
         string Describe(int i) =>
             $"{kernel} on {processor}, {what}, M={product.M} N={product.N} K={product.K}, output [{i / product.N},{i % product.N}]";
@@ -148,11 +148,11 @@ public unsafe class ProductTests : Arm64Fixture
     {
         ActivationView view = product.View;
         int scales = product.M * view.Units * view.ScalesPerUnit, sums = product.M * view.Units * view.SumsPerUnit;
-        int rowBytes = (int)QuantCodec.Get(kernel.Format).GetByteCount(product.K);
+        int rowBytes = (int)kernel.Codec.GetByteCount(product.K);
         var request = new Request
         {
             Operation = (int)(kernel.Name == "row" ? Operation.Row : Operation.Panel),
-            Format = (int)kernel.Format,
+            Format = (int)kernel.Codec.Format!,
             Tier = (int)kernel.Tier,
             Rows = product.M,
         };
@@ -173,12 +173,12 @@ public unsafe class ProductTests : Arm64Fixture
         return output.As<float>();
     }
 
-    private static void SetScales(QuantFormat format, byte[] weights, Func<int, Half> scale)
+    private static void SetScales(QuantCodec codec, byte[] weights, Func<int, Half> scale)
     {
-        int size = QuantCodec.Get(format).BytesPerBlock;
+        int size = codec.BytesPerBlock;
         for (int block = 0; block < weights.Length; block += size)
         {
-            foreach (int offset in RandomWeights.ScaleOffsets(format))
+            foreach (int offset in codec.ScaleOffsets)
             {
                 BitConverter.TryWriteBytes(weights.AsSpan(block + offset), scale(block / size));
             }

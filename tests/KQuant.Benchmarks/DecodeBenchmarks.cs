@@ -17,22 +17,22 @@ public unsafe class DecodeBenchmarks
     private DecodeKernel? _kernel;
 
     /// <summary>A row of the kernel table.</summary>
-    public sealed record Row(QuantFormat Format, KernelTier Tier)
+    public sealed record Row(QuantCodec Codec, KernelTier Tier)
     {
-        public override string ToString() => $"{Format} {Tier}";
+        public override string ToString() => $"{Codec} {Tier}";
     }
 
     [ParamsSource(nameof(Rows))]
-    public Row Kernel { get; set; } = new(QuantFormat.Q4_K, KernelTier.Scalar);
+    public Row Kernel { get; set; } = new(QuantCodec.Get(QuantFormat.Q4_K), KernelTier.Scalar);
 
     public static IEnumerable<Row> Rows =>
-        from kernel in DecodeKernels.All where kernel.IsSupported select new Row(kernel.Format, kernel.Tier);
+        from kernel in DecodeKernels.All where kernel.IsSupported select new Row(kernel.Codec, kernel.Tier);
 
     [GlobalSetup]
     public void Setup()
     {
-        QuantCodec codec = QuantCodec.Get(Kernel.Format);
-        _kernel = DecodeKernels.All.Single(kernel => kernel.Format == Kernel.Format && kernel.Tier == Kernel.Tier);
+        QuantCodec codec = Kernel.Codec;
+        _kernel = DecodeKernels.All.Single(kernel => kernel.Codec == Kernel.Codec && kernel.Tier == Kernel.Tier);
 
         // No 16-bit word of these is an infinity or a NaN, so no scale is one.
         _source = new byte[codec.GetByteCount(Weights)];
@@ -49,7 +49,7 @@ public unsafe class DecodeBenchmarks
         fixed (byte* source = _source)
         fixed (float* destination = _destination)
         {
-            _kernel!.Run(source, destination, Weights / QuantCodec.Get(Kernel.Format).WeightsPerBlock);
+            _kernel!.Run(source, destination, Weights / Kernel.Codec.WeightsPerBlock);
         }
     }
 }

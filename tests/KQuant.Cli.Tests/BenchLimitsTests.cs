@@ -47,13 +47,13 @@ public class BenchLimitsTests
             {
                 foreach (QuantCodec codec in QuantCodec.All)
                 {
-                    Assert.That(InstructionChain.For(codec.Format, tier, isInteger: true), Is.Not.Null, $"{codec} {tier}");
+                    Assert.That(InstructionChain.For(codec, tier, isInteger: true), Is.Not.Null, $"{codec} {tier}");
                 }
 
-                Assert.That(InstructionChain.For(QuantFormat.F16, tier, isInteger: false)?.Name, Is.EqualTo("float32"), $"{tier}");
+                Assert.That(InstructionChain.For(QuantCodec.Get(QuantFormat.F16), tier, isInteger: false)?.Name, Is.EqualTo("float32"), $"{tier}");
             }
 
-            Assert.That(InstructionChain.For(QuantFormat.Q4_K, KernelTier.Scalar, isInteger: true), Is.Null);
+            Assert.That(InstructionChain.For(QuantCodec.Get(QuantFormat.Q4_K), KernelTier.Scalar, isInteger: true), Is.Null);
         });
     }
 

@@ -210,8 +210,8 @@ public class ArgumentTests
         Assert.That(() => new MatmulOptions { MaxThreads = 0 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => new MatmulOptions { MaxThreads = 1025 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => new MatmulOptions { SpinBeforePark = TimeSpan.FromTicks(-1) }, Throws.InstanceOf<ArgumentOutOfRangeException>());
-        Assert.That(() => _context.GetKernel(QuantFormat.Q4_K, 0), Throws.InstanceOf<ArgumentOutOfRangeException>());
-        Assert.That(() => _context.GetTier((QuantFormat)99), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => _context.GetKernel(QuantCodec.All[0], 0), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => _context.GetTier(null!), Throws.ArgumentNullException);
     }
 
     [TestCase(null, ExpectedResult = 0)]

@@ -5,8 +5,8 @@ namespace KQuant.Matmul.Tests;
 /// <summary>Shorthands for contexts and formats.</summary>
 internal static class Contexts
 {
-    /// <summary>Every format that can be multiplied: the ten codecs and the three float formats.</summary>
-    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format);
+    /// <summary>Every format that can be multiplied: those of the codecs and the three float formats.</summary>
+    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format!.Value);
 
     /// <summary>Columns of which every codec can make rows, with a tail in the last unit of the 32-wide ones.</summary>
     public static int ColumnsOf(QuantFormat format) => QuantCodec.Get(format).WeightsPerBlock switch { 256 => 512, 32 => 416, _ => 421 };

@@ -96,7 +96,7 @@ public class FixtureTests
 
     private static (QuantizedTensor Weights, FixtureTensors Fixture) Load(QuantCodec codec, string tensor)
     {
-        FixtureTensors fixture = FixtureTensors.Load(codec.Format, "matmul-");
+        FixtureTensors fixture = FixtureTensors.Load(codec, "matmul-");
         long[] dims = fixture.Dims(tensor);
         var shape = new QuantShape(dims.Length > 2 ? dims[2] : 1, dims[1], (int)dims[0]);
         byte[] bytes = fixture.Bytes(tensor, codec.GetByteCount(shape.TotalWeights)).ToArray();

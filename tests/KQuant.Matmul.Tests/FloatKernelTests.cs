@@ -15,25 +15,25 @@ internal sealed unsafe class FloatKernelTests
 
     private static IEnumerable<FloatKernel> Kernels => FloatKernels.All.Where(kernel => kernel.Tier != KernelTier.Scalar);
 
-    private static IEnumerable<FloatKernel> Float32Kernels => Kernels.Where(kernel => kernel.Format == QuantFormat.F32);
+    private static IEnumerable<FloatKernel> Float32Kernels => Kernels.Where(kernel => kernel.Codec.Format == QuantFormat.F32);
 
     [Test]
     public void EveryFormatHasEveryTier() =>
         Assert.That(
-            FloatKernels.All.Select(kernel => (kernel.Format, kernel.Tier)),
+            FloatKernels.All.Select(kernel => (kernel.Codec, kernel.Tier)),
             Is.EquivalentTo(
-                from format in new[] { QuantFormat.F32, QuantFormat.F16, QuantFormat.BF16 }
+                from codec in QuantCodec.Floats
                 from tier in new[] { KernelTier.Scalar, KernelTier.Portable, KernelTier.Avx2, KernelTier.Avx512 }
-                select (format, tier)));
+                select (codec, tier)));
 
     [TestCaseSource(nameof(Kernels))]
     public void MultipliesLikeTheScalarKernel(FloatKernel kernel)
     {
         IgnoreIfUnsupported(kernel);
-        FloatKernel scalar = FloatKernels.Select(kernel.Format, KernelTier.Scalar);
+        FloatKernel scalar = FloatKernels.Select(kernel.Codec, KernelTier.Scalar);
         foreach (int columns in ColumnCounts)
         {
-            QuantizedTensor weights = RandomTensors.Create(kernel.Format, new QuantShape(9, columns));
+            QuantizedTensor weights = RandomTensors.Create(kernel.Codec, new QuantShape(9, columns));
             float[] x = Numbers.Gaussian(13 * columns, columns);
             foreach (int weightRows in WeightRowCounts)
             {
@@ -50,7 +50,7 @@ internal sealed unsafe class FloatKernelTests
     public void MultipliesTransposedLikeTheScalarKernel(FloatKernel kernel)
     {
         IgnoreIfUnsupported(kernel);
-        FloatKernel scalar = FloatKernels.Select(kernel.Format, KernelTier.Scalar);
+        FloatKernel scalar = FloatKernels.Select(kernel.Codec, KernelTier.Scalar);
         float[] x = Numbers.Gaussian(13 * 64, 1);
         foreach (int columns in OddColumnCounts)
         {

@@ -14,9 +14,9 @@ public class KernelAgreementTests
         select new TestCaseData(kernel).SetArgDisplayNames(kernel.ToString());
 
     /// <summary>Products that meet every number of activation rows up to 40 and every edge of tiles, panels, units and pieces.</summary>
-    private static IEnumerable<(int M, int N, int K)> Shapes(QuantFormat format)
+    private static IEnumerable<(int M, int N, int K)> Shapes(QuantCodec codec)
     {
-        bool flat = QuantCodec.Get(format).WeightsPerBlock == 32;
+        bool flat = codec.WeightsPerBlock == 32;
         int[] heights = [1, 2, 3, 15, 16, 17, 31, 32, 33, 47];
         for (int m = 1; m <= 40; m++)
         {
@@ -43,11 +43,11 @@ public class KernelAgreementTests
     public void AgreesWithScalar(object kernelObject)
     {
         var kernel = (ProductKernel)kernelObject;
-        ProductKernel scalar = Scalar(kernel.Format);
-        var random = new Random(20260301 + (int)kernel.Format);
-        foreach ((int m, int n, int k) in Shapes(kernel.Format).Where(shape => shape.M <= kernel.MaxRows))
+        ProductKernel scalar = Scalar(kernel.Codec);
+        var random = new Random(20260301 + kernel.Codec.Index);
+        foreach ((int m, int n, int k) in Shapes(kernel.Codec).Where(shape => shape.M <= kernel.MaxRows))
         {
-            using Product product = Create(kernel.Format, m, n, k, random);
+            using Product product = Create(kernel.Codec, m, n, k, random);
             Compare(kernel, scalar, product);
         }
     }
@@ -57,20 +57,20 @@ public class KernelAgreementTests
     public void IntegersAreExact(object kernelObject)
     {
         var kernel = (ProductKernel)kernelObject;
-        ProductKernel scalar = Scalar(kernel.Format);
-        var random = new Random(20260303 + (int)kernel.Format);
+        ProductKernel scalar = Scalar(kernel.Codec);
+        var random = new Random(20260303 + kernel.Codec.Index);
         for (int m = 1; m <= Math.Min(kernel.MaxRows, 13); m++)
         {
             const int N = 37;
-            int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 32 * (7 + m) : 256 * (1 + (m % 3));
-            byte[] weights = RandomWeights.Create(kernel.Format, N, k, random, (Half)1);
+            int k = kernel.Codec.WeightsPerBlock == 32 ? 32 * (7 + m) : 256 * (1 + (m % 3));
+            byte[] weights = RandomWeights.Create(kernel.Codec, N, k, random, (Half)1);
             float[] activations = new float[m * k];
             for (int i = 0; i < activations.Length; i++)
             {
                 activations[i] = i % 32 == 0 ? (254 * random.Next(2)) - 127 : random.Next(-1, 2);
             }
 
-            using var product = new Product(kernel.Format, weights, activations, m, N, k);
+            using var product = new Product(kernel.Codec, weights, activations, m, N, k);
             Assert.That(product.Run(kernel), Is.EqualTo(product.Run(scalar)).AsCollection, $"{kernel}, M={m}");
         }
     }
@@ -81,7 +81,7 @@ public class KernelAgreementTests
     {
         const int M = 7, N = 35, K = 512;
         var kernel = (ProductKernel)kernelObject;
-        ProductKernel scalar = Scalar(kernel.Format);
+        ProductKernel scalar = Scalar(kernel.Codec);
         var random = new Random(20260304);
         float[] activations = new float[M * K];
         for (int i = 0; i < activations.Length; i++)
@@ -91,8 +91,8 @@ public class KernelAgreementTests
 
         foreach (byte[] pattern in (byte[][])[[0xFF], [0], [0x80], [0x7F], [0xFF, 0], [0xFF, 0xFF, 0, 0], [0x7F, 0x80]])
         {
-            byte[] weights = RandomWeights.Create(kernel.Format, N, K, random, (Half)0.01, pattern);
-            using var product = new Product(kernel.Format, weights, activations, M, N, K);
+            byte[] weights = RandomWeights.Create(kernel.Codec, N, K, random, (Half)0.01, pattern);
+            using var product = new Product(kernel.Codec, weights, activations, M, N, K);
             for (int row = 0; row < M; row += kernel.MaxRows)
             {
                 Compare(kernel, scalar, product, [.. Enumerable.Range(row, Math.Min(M - row, kernel.MaxRows))]);
@@ -104,11 +104,11 @@ public class KernelAgreementTests
     public void PiecesMakeTheWhole(object kernelObject)
     {
         var kernel = (ProductKernel)kernelObject;
-        var random = new Random(20260305 + (int)kernel.Format);
-        int n = (3 * kernel.Granule) + 21, k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 352 : 512;
+        var random = new Random(20260305 + kernel.Codec.Index);
+        int n = (3 * kernel.Granule) + 21, k = kernel.Codec.WeightsPerBlock == 32 ? 352 : 512;
         foreach (int m in (int[])[1, Math.Min(3, kernel.MaxRows), Math.Min(9, kernel.MaxRows)])
         {
-            using Product product = Create(kernel.Format, m, n, k, random);
+            using Product product = Create(kernel.Codec, m, n, k, random);
             float[] whole = product.Run(kernel);
             Assert.That(product.Run(kernel, granules: 1), Is.EqualTo(whole).AsCollection);
             Assert.That(product.Run(kernel, granules: 2), Is.EqualTo(whole).AsCollection);
@@ -119,9 +119,9 @@ public class KernelAgreementTests
     public void GivesARowTheSameBitsInAnyCompany(object kernelObject)
     {
         var kernel = (ProductKernel)kernelObject;
-        var random = new Random(20260302 + (int)kernel.Format);
-        int k = QuantCodec.Get(kernel.Format).WeightsPerBlock == 32 ? 1120 : 5 * 256;
-        using Product product = Create(kernel.Format, 13, 19, k, random);
+        var random = new Random(20260302 + kernel.Codec.Index);
+        int k = kernel.Codec.WeightsPerBlock == 32 ? 1120 : 5 * 256;
+        using Product product = Create(kernel.Codec, 13, 19, k, random);
         float[][] alone = [.. Enumerable.Range(0, product.M).Select(row => product.Run(kernel, [row]))];
         for (int rows = 2; rows <= Math.Min(kernel.MaxRows, 13); rows++)
         {
@@ -137,8 +137,8 @@ public class KernelAgreementTests
         }
     }
 
-    private static ProductKernel Scalar(QuantFormat format) =>
-        ProductKernels.All.Single(kernel => kernel.Format == format && kernel.Tier == KernelTier.Scalar);
+    private static ProductKernel Scalar(QuantCodec codec) =>
+        ProductKernels.All.Single(kernel => kernel.Codec == codec && kernel.Tier == KernelTier.Scalar);
 
     private static void Compare(ProductKernel kernel, ProductKernel scalar, Product product, int[]? rows = null)
     {
@@ -159,7 +159,7 @@ public class KernelAgreementTests
         }
     }
 
-    private static Product Create(QuantFormat format, int m, int n, int k, Random random)
+    private static Product Create(QuantCodec codec, int m, int n, int k, Random random)
     {
         float[] activations = new float[m * k];
         for (int i = 0; i < activations.Length; i++)
@@ -167,6 +167,6 @@ public class KernelAgreementTests
             activations[i] = (float)((random.NextDouble() - 0.5) * Math.Pow(2, random.Next(-3, 4)));
         }
 
-        return new Product(format, RandomWeights.Create(format, n, k, random), activations, m, n, k);
+        return new Product(codec, RandomWeights.Create(codec, n, k, random), activations, m, n, k);
     }
 }

@@ -7,13 +7,13 @@ namespace KQuant.Matmul.Tests;
 /// <summary>What the kernel table offers and how it is chosen from.</summary>
 public class KernelSelectionTests
 {
-    private static IEnumerable<QuantFormat> Formats => QuantCodec.All.Select(codec => codec.Format);
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
 
     [Test]
     public void NamesAreUnique() => Assert.That(ProductKernels.All.Select(kernel => kernel.ToString()), Is.Unique);
 
-    [TestCaseSource(nameof(Formats))]
-    public void EveryProductHasAKernel(QuantFormat format)
+    [TestCaseSource(nameof(Codecs))]
+    public void EveryProductHasAKernel(QuantCodec codec)
     {
         foreach (KernelTier tier in KernelTiers.All)
         {
@@ -21,8 +21,8 @@ public class KernelSelectionTests
             {
                 foreach (bool canonical in (bool[])[false, true])
                 {
-                    ProductKernel kernel = ProductKernels.Select(format, rows, tier, canonical);
-                    Assert.That(kernel.Format, Is.EqualTo(format));
+                    ProductKernel kernel = ProductKernels.Select(codec, rows, tier, canonical)!;
+                    Assert.That(kernel.Codec, Is.SameAs(codec));
                     Assert.That(kernel.IsSupported && kernel.Tier <= tier && rows <= kernel.MaxRows && !kernel.IsPacked, Is.True);
                     Assert.That(kernel.IsCanonical || !canonical, Is.True);
                 }
@@ -30,30 +30,30 @@ public class KernelSelectionTests
         }
     }
 
-    [TestCaseSource(nameof(Formats))]
-    public void TheBestTierOfTheMachineIsUsed(QuantFormat format)
+    [TestCaseSource(nameof(Codecs))]
+    public void TheBestTierOfTheMachineIsUsed(QuantCodec codec)
     {
         if (!KernelTiers.IsSupported(KernelTier.Avx512) || !KernelTiers.IsSupported(KernelTier.AvxVnni))
         {
             Assert.Ignore("This machine has no AVX-512 with AVX-VNNI.");
         }
 
-        Assert.That(ProductKernels.Select(format, 1, KernelTier.Avx512, canonical: false).ToString(), Does.EndWith("Avx512 row"));
-        Assert.That(ProductKernels.Select(format, 1, KernelTier.Avx512, canonical: true).ToString(), Does.EndWith("Avx512 panel"));
-        Assert.That(ProductKernels.Select(format, 512, KernelTier.Avx512, canonical: false).ToString(), Does.EndWith("Avx512 panel"));
-        Assert.That(ProductKernels.SelectPacked(format, KernelTier.Avx512)!.ToString(), Does.EndWith("Avx512 packed"));
+        Assert.That(ProductKernels.Select(codec, 1, KernelTier.Avx512, canonical: false)!.ToString(), Does.EndWith("Avx512 row"));
+        Assert.That(ProductKernels.Select(codec, 1, KernelTier.Avx512, canonical: true)!.ToString(), Does.EndWith("Avx512 panel"));
+        Assert.That(ProductKernels.Select(codec, 512, KernelTier.Avx512, canonical: false)!.ToString(), Does.EndWith("Avx512 panel"));
+        Assert.That(ProductKernels.SelectPacked(codec, KernelTier.Avx512)!.ToString(), Does.EndWith("Avx512 packed"));
     }
 
-    [TestCaseSource(nameof(Formats))]
-    public void ACappedTierIsUsed(QuantFormat format)
+    [TestCaseSource(nameof(Codecs))]
+    public void ACappedTierIsUsed(QuantCodec codec)
     {
         foreach (KernelTier tier in KernelTiers.All)
         {
             if (tier < KernelTier.Avx512 && KernelTiers.IsSupported(tier))
             {
-                Assert.That(ProductKernels.Select(format, 1, tier, canonical: false).Tier, Is.EqualTo(tier));
-                Assert.That(ProductKernels.Select(format, 1, tier, canonical: true).Tier, Is.EqualTo(tier));
-                Assert.That(ProductKernels.Select(format, 512, tier, canonical: false).Tier, Is.EqualTo(tier));
+                Assert.That(ProductKernels.Select(codec, 1, tier, canonical: false)!.Tier, Is.EqualTo(tier));
+                Assert.That(ProductKernels.Select(codec, 1, tier, canonical: true)!.Tier, Is.EqualTo(tier));
+                Assert.That(ProductKernels.Select(codec, 512, tier, canonical: false)!.Tier, Is.EqualTo(tier));
             }
         }
     }

@@ -87,11 +87,11 @@ public class PackedTensorTests
         using MatmulContext context = Contexts.Create();
         foreach (QuantCodec codec in QuantCodec.All)
         {
-            QuantizedTensor weights = RandomTensors.Create(codec.Format, new QuantShape(2, 4096, 256));
+            QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(2, 4096, 256));
             using PackedTensor packed = PackedTensor.Pack(weights, context);
             Assert.That(packed.ByteCount, Is.AnyOf(0L, weights.ByteCount), $"{packed}");
             Assert.That(packed.ByteCount == 0, Is.EqualTo(packed.Tier is null));
-            Assert.That(context.GetKernel(packed, 100).Tier, Is.EqualTo(packed.Tier ?? context.GetTier(codec.Format)));
+            Assert.That(context.GetKernel(packed, 100).Tier, Is.EqualTo(packed.Tier ?? context.GetTier(codec)));
         }
     }
 

@@ -14,25 +14,24 @@ internal sealed unsafe class Product : IDisposable
     private readonly int _rowBytes;
     private ActivationView _view;
 
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="weights">Wire bytes of N rows of K weights.</param>
     /// <param name="activations">M rows of K floats.</param>
     /// <param name="m">Activation rows.</param>
     /// <param name="n">Weight rows.</param>
     /// <param name="k">Columns.</param>
-    public Product(QuantFormat format, byte[] weights, float[] activations, int m, int n, int k)
+    public Product(QuantCodec codec, byte[] weights, float[] activations, int m, int n, int k)
     {
-        (Format, M, N, K) = (format, m, n, k);
-        QuantCodec codec = QuantCodec.Get(format);
+        (Codec, M, N, K) = (codec, m, n, k);
         _rowBytes = (int)codec.GetByteCount(k);
         _weights = new GuardedBuffer(weights.Length);
         weights.CopyTo(_weights.Span);
         Units = (k + 255) / 256;
-        TailBlocks = codec.WeightsPerBlock == 256 ? 1 : ((k - 1) % 256 / 32) + 1;
+        TailBlocks = ((k - 1) % 256 / codec.WeightsPerBlock) + 1;
 
         _view = new ActivationView
         {
-            Scheme = codec.WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32,
+            Scheme = codec.Integers!.Value.Scheme,
             Units = Units,
             CodeStride = 256 * Units,
         };
@@ -50,7 +49,7 @@ internal sealed unsafe class Product : IDisposable
         }
     }
 
-    public QuantFormat Format { get; }
+    public QuantCodec Codec { get; }
 
     public int M { get; }
 
@@ -119,49 +118,28 @@ internal sealed unsafe class Product : IDisposable
     }
 
     /// <summary>For every output, the sum of the absolute values of the terms it consists of: what its rounding errors are measured by.</summary>
-    public double[] AbsoluteTerms() => Format switch
-    {
-        QuantFormat.Q4_0 => AbsoluteTerms<UnitQ4_0>(),
-        QuantFormat.Q4_1 => AbsoluteTerms<UnitQ4_1>(),
-        QuantFormat.Q5_0 => AbsoluteTerms<UnitQ5_0>(),
-        QuantFormat.Q5_1 => AbsoluteTerms<UnitQ5_1>(),
-        QuantFormat.Q8_0 => AbsoluteTerms<UnitQ8_0>(),
-        QuantFormat.Q2_K => AbsoluteTerms<UnitQ2_K>(),
-        QuantFormat.Q3_K => AbsoluteTerms<UnitQ3_K>(),
-        QuantFormat.Q4_K => AbsoluteTerms<UnitQ4_K>(),
-        QuantFormat.Q5_K => AbsoluteTerms<UnitQ5_K>(),
-        QuantFormat.Q6_K => AbsoluteTerms<UnitQ6_K>(),
-        _ => throw new NotSupportedException(),
-    };
-
-    public void Dispose()
-    {
-        _weights.Dispose();
-        _activations.Dispose();
-    }
-
-    private double[] AbsoluteTerms<TFormat>()
-        where TFormat : struct, IUnitFormat
+    public double[] AbsoluteTerms()
     {
         var terms = new double[M * N];
-        int bytesPerBlock = QuantCodec.Get(Format).BytesPerBlock;
+        IntegerForm form = Codec.Integers!.Value;
+        bool flat = form.Scheme == ActivationScheme.Block32;
         WeightUnit unit = default;
         for (int n = 0; n < N; n++)
         {
             byte* block = Weights + (n * _rowBytes);
             for (int u = 0; u < Units; u++)
             {
-                int blocks = !TFormat.IsFlat ? 1 : u == Units - 1 ? TailBlocks : 8;
-                TFormat.Unpack(block, blocks, ref unit);
-                block += blocks * bytesPerBlock;
+                int blocks = u == Units - 1 ? TailBlocks : 256 / Codec.WeightsPerBlock;
+                Codec.Unpack(block, blocks, ref unit);
+                block += blocks * Codec.BytesPerBlock;
                 for (int i = 0; i < 256; i++)
                 {
-                    int b = TFormat.IsFlat ? i / 32 : 0, s = i / TFormat.SubBlock;
-                    double code = unit.D[b] * (double)unit.Codes[i] * (TFormat.IsFlat ? 1 : unit.Scales[s]);
-                    double min = !TFormat.HasMin ? 0 : unit.M[b] * (double)(TFormat.IsFlat ? 1 : unit.Mins[s]);
+                    int b = flat ? i / 32 : 0, s = i / form.SubBlock;
+                    double code = unit.D[b] * (double)unit.Codes[i] * (flat ? 1 : unit.Scales[s]);
+                    double min = !form.HasMin ? 0 : unit.M[b] * (double)(flat ? 1 : unit.Mins[s]);
                     for (int m = 0; m < M; m++)
                     {
-                        double x = (double)_view.RowScales(m)[TFormat.IsFlat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
+                        double x = (double)_view.RowScales(m)[flat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
                         terms[(m * N) + n] += (Math.Abs(code) + Math.Abs(min)) * Math.Abs(x);
                     }
                 }
@@ -169,6 +147,12 @@ internal sealed unsafe class Product : IDisposable
         }
 
         return terms;
+    }
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _activations.Dispose();
     }
 
     /// <summary>Memory that starts at a multiple of 64 and is followed by at most 63 bytes before the guard page.</summary>

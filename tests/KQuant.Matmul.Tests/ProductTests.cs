@@ -13,7 +13,7 @@ public class ProductTests
 
     private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
 
-    private static IEnumerable<QuantFormat> Codecs => QuantCodec.All.Select(codec => codec.Format);
+    private static IEnumerable<QuantFormat> Codecs => QuantCodec.All.Select(codec => codec.Format!.Value);
 
     [TestCaseSource(nameof(Formats))]
     public void Float32ProductsMatchFloat64(QuantFormat format)
@@ -206,12 +206,12 @@ public class ProductTests
         using MatmulContext floats = Contexts.Create(activations: ActivationPrecision.Float32);
         Assert.Multiple(() =>
         {
-            foreach (QuantFormat format in Formats)
+            foreach (QuantCodec codec in Formats.Select(QuantCodec.Get))
             {
-                Assert.That(scalar.GetTier(format), Is.EqualTo(KernelTier.Scalar));
-                Assert.That(KernelTiers.IsSupported(best.GetTier(format)));
-                Assert.That(floats.GetKernel(format, 100).Name, Is.EqualTo("float"));
-                Assert.That(best.GetKernel(format, 1).Format, Is.EqualTo(format));
+                Assert.That(scalar.GetTier(codec), Is.EqualTo(KernelTier.Scalar));
+                Assert.That(KernelTiers.IsSupported(best.GetTier(codec)));
+                Assert.That(floats.GetKernel(codec, 100).Name, Is.EqualTo("float"));
+                Assert.That(best.GetKernel(codec, 1).Codec, Is.SameAs(codec));
             }
         });
     }

@@ -119,7 +119,7 @@ public class PropertyTests
         QuantFormat[] formats = [.. Contexts.Formats];
         QuantCodec codec = QuantCodec.Get(formats[format % formats.Length]);
         int columns = codec.WeightsPerBlock switch { 256 => 256 * (1 + (blocks % 3)), 32 => 32 * (1 + (blocks % 20)), _ => 1 + (blocks * 7 % 1500) };
-        QuantizedTensor weights = RandomTensors.Create(codec.Format, new QuantShape(1 + (outputs % 90), columns), format + (256 * outputs));
+        QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(1 + (outputs % 90), columns), format + (256 * outputs));
         return (weights, Numbers.Gaussian((1 + (rows % 35)) * columns, rows));
     }
 }

@@ -100,7 +100,7 @@ public class DequantizeTests : MetalTest
             tensor.GetRowBytes(row).CopyTo(bytes.AsSpan((int)(row * tensor.RowByteCount)));
         }
 
-        foreach (int offset in RandomTensors.ScaleOffsets(format))
+        foreach (int offset in tensor.Codec.ScaleOffsets)
         {
             MemoryMarshal.Write(bytes.AsSpan(offset), (ushort)0x0001);
             MemoryMarshal.Write(bytes.AsSpan((int)tensor.RowByteCount + offset), (ushort)0x83FF);

@@ -10,7 +10,7 @@ public abstract class MetalTest
     private long _liveBefore;
 
     /// <summary>All codecs.</summary>
-    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format);
+    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format!.Value);
 
     /// <summary>The processor: what every result is compared with.</summary>
     private protected static ManagedBackend Reference => MetalFixture.Reference;

@@ -54,5 +54,5 @@ public sealed class CodecFixture
 
     public IReadOnlyList<FixtureRow> Rows { get; }
 
-    public static CodecFixture Load(QuantCodec codec, bool weighted) => new(codec, FixtureTensors.Load(codec.Format), weighted);
+    public static CodecFixture Load(QuantCodec codec, bool weighted) => new(codec, FixtureTensors.Load(codec), weighted);
 }

@@ -8,18 +8,14 @@ public static class ErrorBounds
     /// <summary>
     /// Root of the summed squares over n, on <see cref="SampleWeights.Cosines"/>: the measure and the limits of ggml's test-quantize-fns.
     /// </summary>
-    public static double GgmlTotalError(QuantFormat format) => format switch
-    {
-        QuantFormat.Q2_K => 0.0075,
-        QuantFormat.Q3_K => 0.0040,
-        _ => 0.002,
-    };
+    public static double GgmlTotalError(QuantCodec codec) => codec.BitsPerWeight switch { < 3 => 0.0075, < 4 => 0.0040, _ => 0.002 };
 
     /// <summary>
     /// Largest error of one weight relative to the largest magnitude in its block, any weights. Half a step of the codes, or a whole one
-    /// where only one sign has the extreme code; K-quants fit, so single weights may be clipped by more.
+    /// where only one sign has the extreme code; K-quants fit, so single weights may be clipped by more. For others, about three steps of codes
+    /// that have all bits.
     /// </summary>
-    public static double WorstWeight(QuantFormat format) => format switch
+    public static double WorstWeight(QuantCodec codec) => codec.Format switch
     {
         QuantFormat.Q8_0 => (0.5 / 127) + HalfRounding,
         QuantFormat.Q4_0 => (1.0 / 8) + HalfRounding,
@@ -31,7 +27,7 @@ public static class ErrorBounds
         QuantFormat.Q4_K => 0.12,
         QuantFormat.Q3_K => 0.35,
         QuantFormat.Q2_K => 0.80,
-        _ => throw new ArgumentOutOfRangeException(nameof(format)),
+        _ => 4 * Math.Pow(2, -codec.BitsPerWeight),
     };
 
     /// <summary>Relative error of a number rounded to binary16.</summary>

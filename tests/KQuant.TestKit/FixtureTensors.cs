@@ -50,8 +50,15 @@ public sealed class FixtureTensors
     /// <summary>Reads <c>fixtures/gguf/NAME.gguf</c>.</summary>
     public static FixtureTensors Load(string name) => new(File.ReadAllBytes(RepositoryFiles.Fixture("gguf", name + ".gguf")));
 
-    /// <summary>Reads the codec fixture of a format: <c>q4_K.gguf</c>, or <c>matmul-q4_K.gguf</c> with a prefix.</summary>
-    public static FixtureTensors Load(QuantFormat format, string prefix = "") => Load($"{prefix}q{format.ToString()[1..]}");
+    /// <summary>Reads the fixture of a codec, whatever the case of its name: <c>q4_K.gguf</c>, or <c>matmul-q4_K.gguf</c> with a prefix.</summary>
+    public static FixtureTensors Load(QuantCodec codec, string prefix = "") => new(File.ReadAllBytes(PathOf(codec, prefix)));
+
+    /// <summary>Where the fixture of a codec is.</summary>
+    public static string PathOf(QuantCodec codec, string prefix = "") =>
+        Find(codec, prefix) ?? throw new FileNotFoundException($"There is no fixture gguf/{prefix}{codec.Name}.gguf.");
+
+    /// <summary>Whether there is such a fixture; for some codecs there is none of products.</summary>
+    public static bool Exists(QuantCodec codec, string prefix = "") => Find(codec, prefix) is not null;
 
     public IReadOnlyDictionary<string, object> Metadata => _metadata;
 
@@ -75,6 +82,9 @@ public sealed class FixtureTensors
     /// <summary>All values of an I32 tensor.</summary>
     public int[] Ints(string tensor) =>
         MemoryMarshal.Cast<byte, int>(Bytes(tensor, 4 * _tensors[tensor].Dims.Aggregate(1L, (a, b) => a * b))).ToArray();
+
+    private static string? Find(QuantCodec codec, string prefix) => Directory.EnumerateFiles(RepositoryFiles.Fixture("gguf"))
+        .FirstOrDefault(file => Path.GetFileName(file).Equals($"{prefix}{codec.Name}.gguf", StringComparison.OrdinalIgnoreCase));
 
     private T Read<T>()
         where T : unmanaged

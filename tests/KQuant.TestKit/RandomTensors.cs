@@ -7,13 +7,15 @@ namespace KQuant.TestKit;
 public static class RandomTensors
 {
     /// <summary>A matrix, or a stack of them. The same arguments give the same bytes.</summary>
-    public static QuantizedTensor Create(QuantFormat format, QuantShape shape, int seed = 1)
+    public static QuantizedTensor Create(QuantFormat format, QuantShape shape, int seed = 1) => Create(QuantCodec.Get(format), shape, seed);
+
+    /// <summary>A matrix, or a stack of them. The same arguments give the same bytes.</summary>
+    public static QuantizedTensor Create(QuantCodec codec, QuantShape shape, int seed = 1)
     {
-        QuantCodec codec = QuantCodec.Get(format);
         var random = new Random(seed);
         var bytes = new byte[checked(codec.GetByteCount(shape.Columns) * shape.TotalRows)];
         random.NextBytes(bytes);
-        foreach (int offset in ScaleOffsets(format))
+        foreach (int offset in codec.ScaleOffsets)
         {
             for (int block = 0; block < bytes.Length; block += codec.BytesPerBlock)
             {
@@ -31,7 +33,7 @@ public static class RandomTensors
                 values[i] = (2 * random.NextSingle()) - 1;
             }
 
-            Write(format, values, bytes);
+            codec.Encode(values, bytes);
         }
 
         return QuantizedTensor.FromMemory(codec, shape, bytes);
@@ -47,29 +49,5 @@ public static class RandomTensors
         }
 
         return weights;
-    }
-
-    /// <summary>Where the binary16 scales and minima of a block lie.</summary>
-    public static int[] ScaleOffsets(QuantFormat format) => format switch
-    {
-        QuantFormat.Q4_0 or QuantFormat.Q5_0 or QuantFormat.Q8_0 => [0],
-        QuantFormat.Q4_1 or QuantFormat.Q5_1 or QuantFormat.Q4_K or QuantFormat.Q5_K => [0, 2],
-        QuantFormat.Q2_K => [80, 82],
-        QuantFormat.Q3_K => [108],
-        QuantFormat.Q6_K => [208],
-        _ => [],
-    };
-
-    private static void Write(QuantFormat format, float[] values, Span<byte> bytes)
-    {
-        for (int i = 0; i < values.Length; i++)
-        {
-            switch (format)
-            {
-                case QuantFormat.F32: MemoryMarshal.Write(bytes[(4 * i)..], values[i]); break;
-                case QuantFormat.F16: MemoryMarshal.Write(bytes[(2 * i)..], (Half)values[i]); break;
-                default: MemoryMarshal.Write(bytes[(2 * i)..], (BFloat16)values[i]); break;
-            }
-        }
     }
 }

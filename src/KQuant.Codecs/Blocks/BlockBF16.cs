@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -9,10 +10,16 @@ public struct BlockBF16 : IQuantBlock<BlockBF16>
     internal BFloat16 Value;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.BF16;
+    public static QuantFormat? Format => QuantFormat.BF16;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.BF16;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 1e-5;
 
     /// <inheritdoc/>
     public readonly bool IsFinite => float.IsFinite((float)Value);

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -10,10 +11,16 @@ public struct BlockF16 : IQuantBlock<BlockF16>
     internal Half Value;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.F16;
+    public static QuantFormat? Format => QuantFormat.F16;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.F16;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 1e-5;
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(Value);

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -9,10 +10,16 @@ public struct BlockF32 : IQuantBlock<BlockF32>
     internal float Value;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.F32;
+    public static QuantFormat? Format => QuantFormat.F32;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 1;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.F32;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0;
 
     /// <inheritdoc/>
     public readonly bool IsFinite => float.IsFinite(Value);

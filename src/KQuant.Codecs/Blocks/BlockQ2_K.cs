@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -19,10 +20,23 @@ public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
     private static AffineLayout Layout => new(16, 15, new AffineSearch(3, -0.5f, 0.1f, 15, AbsoluteError: true));
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q2_K;
+    public static QuantFormat? Format => QuantFormat.Q2_K;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 256;
+
+    /// <inheritdoc/>
+    public static QuantFormat? Fallback => QuantFormat.Q4_0;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q2_K;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0.3;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ2_K>.ScaleOffsets => [80, 82];
+
+    static IntegerForm? IQuantBlock<BlockQ2_K>.Integers => new IntegerForm(ActivationScheme.Block256, HasMin: true, SubBlock: 16);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(DMin);
@@ -49,6 +63,22 @@ public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ2_K> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
+
+    static unsafe void IQuantBlock<BlockQ2_K>.Unpack(in BlockQ2_K block, int number, ref WeightUnit unit)
+    {
+        unit.D[0] = (float)block.D;
+        unit.M[0] = (float)block.DMin;
+        for (int i = 0; i < 256; i++)
+        {
+            unit.Codes[i] = (sbyte)((block.Qs[(32 * (i / 128)) + (i % 32)] >> (2 * (i % 128 / 32))) & 3);
+        }
+
+        for (int s = 0; s < 16; s++)
+        {
+            unit.Scales[s] = (short)(block.Scales[s] & 15);
+            unit.Mins[s] = (short)(block.Scales[s] >> 4);
+        }
+    }
 
     /// <summary>ggml <c>quantize_row_q2_K_ref</c>.</summary>
     static void IBlockEncoder<BlockQ2_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ2_K> destination)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -17,10 +18,23 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
     internal Half D;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q3_K;
+    public static QuantFormat? Format => QuantFormat.Q3_K;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 256;
+
+    /// <inheritdoc/>
+    public static QuantFormat? Fallback => QuantFormat.Q4_0;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q3_K_M;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0.08;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ3_K>.ScaleOffsets => [108];
+
+    static IntegerForm? IQuantBlock<BlockQ3_K>.Integers => new IntegerForm(ActivationScheme.Block256, HasMin: false, SubBlock: 16);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D);
@@ -46,6 +60,22 @@ public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ3_K> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
+
+    static unsafe void IQuantBlock<BlockQ3_K>.Unpack(in BlockQ3_K block, int number, ref WeightUnit unit)
+    {
+        unit.D[0] = (float)block.D;
+        for (int i = 0; i < 256; i++)
+        {
+            int low = (block.Qs[(32 * (i / 128)) + (i % 32)] >> (2 * (i % 128 / 32))) & 3;
+            int high = (block.HMask[i % 32] >> (i / 32)) & 1;
+            unit.Codes[i] = (sbyte)((low | high << 2) - 4);
+        }
+
+        for (int s = 0; s < 16; s++)
+        {
+            unit.Scales[s] = (short)PackedScales.Q3(block.Scales, s);
+        }
+    }
 
     /// <summary>ggml <c>quantize_row_q3_K_ref</c>.</summary>
     static void IBlockEncoder<BlockQ3_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ3_K> destination)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,16 +9,30 @@ namespace KQuant.Codecs.Blocks;
 /// nibble. (ggml <c>block_q4_0</c>, <c>dequantize_row_q4_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 18)]
-public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
+public struct BlockQ4_0 : ISymmetricFlatBlock<BlockQ4_0>
 {
     internal Half D;
     internal Bytes16 Qs;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q4_0;
+    public static QuantFormat? Format => QuantFormat.Q4_0;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q4_0;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0.025;
+
+    static int ISymmetricFlatBlock<BlockQ4_0>.HalfCodes => 8;
+
+    readonly Half ISymmetricFlatBlock<BlockQ4_0>.Scale => D;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ4_0>.ScaleOffsets => [0];
+
+    static IntegerForm? IQuantBlock<BlockQ4_0>.Integers => new IntegerForm(ActivationScheme.Block32, HasMin: false);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D);
@@ -42,53 +57,19 @@ public struct BlockQ4_0 : IBlockEncoder<BlockQ4_0>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ4_0> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
 
-    /// <summary>ggml <c>quantize_row_q4_0_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_0> destination)
+    static unsafe void IQuantBlock<BlockQ4_0>.Unpack(in BlockQ4_0 block, int number, ref WeightUnit unit)
     {
-        Span<byte> codes = stackalloc byte[32];
-        for (int b = 0; b < destination.Length; b++)
+        unit.D[number] = (float)block.D;
+        for (int j = 0; j < 16; j++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            float d = SymmetricFit.Extreme(x) / -8;
-            float inverse = d != 0 ? 1 / d : 0;
-            for (int j = 0; j < 32; j++)
-            {
-                codes[j] = (byte)Math.Min(15, (int)((x[j] * inverse) + 8.5f));
-            }
-
-            destination[b].Pack((Half)d, codes);
+            unit.Codes[(32 * number) + j] = (sbyte)((block.Qs[j] & 15) - 8);
+            unit.Codes[(32 * number) + j + 16] = (sbyte)((block.Qs[j] >> 4) - 8);
         }
     }
 
-    /// <summary>ggml <c>quantize_row_q4_0_impl</c>.</summary>
-    static void IBlockEncoder<BlockQ4_0>.EncodeWeighted(
-        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ4_0> destination)
+    void ISymmetricFlatBlock<BlockQ4_0>.Store(Half scale, ReadOnlySpan<byte> codes)
     {
-        Span<float> weights = stackalloc float[32];
-        Span<byte> codes = stackalloc byte[32];
-        float power = ErrorWeights.SumOfSquares(row) / row.Length;
-        for (int b = 0; b < destination.Length; b++)
-        {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
-            float d = SymmetricFit.Fit(x, weights, 8, codes);
-            destination[b].Pack((Half)d, codes);
-        }
-    }
-
-    /// <inheritdoc/>
-    static BlockQ4_0 IBlockEncoder<BlockQ4_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_0 start)
-    {
-        Span<byte> codes = stackalloc byte[32];
-        Half d = FlatSearch.Symmetric(x, weights, 8, start.D, codes);
-        BlockQ4_0 refined = default;
-        refined.Pack(d, codes);
-        return refined;
-    }
-
-    private void Pack(Half d, ReadOnlySpan<byte> codes)
-    {
-        D = d;
+        D = scale;
         PackedCodes.PackNibbles32(codes, Qs);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,17 +9,31 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_1</c>, <c>dequantize_row_q4_1</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 20)]
-public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
+public struct BlockQ4_1 : IAffineFlatBlock<BlockQ4_1>
 {
     internal Half D;
     internal Half M;
     internal Bytes16 Qs;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q4_1;
+    public static QuantFormat? Format => QuantFormat.Q4_1;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q4_1;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0.02;
+
+    static int IAffineFlatBlock<BlockQ4_1>.MaxCode => 15;
+
+    readonly (Half Scale, Half Min) IAffineFlatBlock<BlockQ4_1>.Scales => (D, M);
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ4_1>.ScaleOffsets => [0, 2];
+
+    static IntegerForm? IQuantBlock<BlockQ4_1>.Integers => new IntegerForm(ActivationScheme.Block32, HasMin: true);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(M);
@@ -44,56 +59,21 @@ public struct BlockQ4_1 : IBlockEncoder<BlockQ4_1>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ4_1> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
 
-    /// <summary>ggml <c>quantize_row_q4_1_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_1>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_1> destination)
+    static unsafe void IQuantBlock<BlockQ4_1>.Unpack(in BlockQ4_1 block, int number, ref WeightUnit unit)
     {
-        Span<byte> codes = stackalloc byte[32];
-        for (int b = 0; b < destination.Length; b++)
+        unit.D[number] = (float)block.D;
+        unit.M[number] = (float)block.M;
+        for (int j = 0; j < 16; j++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            (float low, float high) = AffineFit.Range(x);
-            float d = (high - low) / 15;
-            float inverse = d != 0 ? 1 / d : 0;
-            for (int j = 0; j < 32; j++)
-            {
-                codes[j] = (byte)Math.Min(15, (int)(((x[j] - low) * inverse) + 0.5f));
-            }
-
-            destination[b].Pack((Half)d, (Half)low, codes);
+            unit.Codes[(32 * number) + j] = (sbyte)(block.Qs[j] & 15);
+            unit.Codes[(32 * number) + j + 16] = (sbyte)(block.Qs[j] >> 4);
         }
     }
 
-    /// <summary>ggml <c>quantize_row_q4_1_impl</c>.</summary>
-    static void IBlockEncoder<BlockQ4_1>.EncodeWeighted(
-        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ4_1> destination)
+    void IAffineFlatBlock<BlockQ4_1>.Store(Half scale, Half min, ReadOnlySpan<byte> codes)
     {
-        Span<float> weights = stackalloc float[32];
-        Span<byte> codes = stackalloc byte[32];
-        float power = ErrorWeights.SumOfSquares(row) / row.Length;
-        for (int b = 0; b < destination.Length; b++)
-        {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
-            float d = AffineFit.Fit(x, weights, new AffineSearch(15, -0.9f, 0.05f, 36), codes, out float min);
-            destination[b].Pack((Half)d, (Half)(-min), codes);
-        }
-    }
-
-    /// <inheritdoc/>
-    static BlockQ4_1 IBlockEncoder<BlockQ4_1>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_1 start)
-    {
-        Span<byte> codes = stackalloc byte[32];
-        Half d = start.D, m = start.M;
-        FlatSearch.Affine(x, weights, 15, ref d, ref m, codes);
-        BlockQ4_1 refined = default;
-        refined.Pack(d, m, codes);
-        return refined;
-    }
-
-    private void Pack(Half d, Half m, ReadOnlySpan<byte> codes)
-    {
-        D = d;
-        M = m;
+        D = scale;
+        M = min;
         PackedCodes.PackNibbles32(codes, Qs);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -9,20 +10,33 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_K</c>, <c>dequantize_row_q4_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 144)]
-public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
+public struct BlockQ4_K : IAffineBlock<BlockQ4_K>
 {
     internal Half D;
     internal Half DMin;
     internal Bytes12 Scales;
     internal Bytes128 Qs;
 
-    private static AffineLayout Layout => new(32, 63, new AffineSearch(15, -1f, 0.1f, 20));
+    static AffineLayout IAffineBlock<BlockQ4_K>.Layout => new(32, 63, new AffineSearch(15, -1f, 0.1f, 20));
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q4_K;
+    public static QuantFormat? Format => QuantFormat.Q4_K;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 256;
+
+    /// <inheritdoc/>
+    public static QuantFormat? Fallback => QuantFormat.Q5_0;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q4_K_M;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 0.02;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ4_K>.ScaleOffsets => [0, 2];
+
+    static IntegerForm? IQuantBlock<BlockQ4_K>.Integers => new IntegerForm(ActivationScheme.Block256, HasMin: true);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D) && Half.IsFinite(DMin);
@@ -50,61 +64,36 @@ public struct BlockQ4_K : IBlockEncoder<BlockQ4_K>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ4_K> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
 
-    /// <summary>ggml <c>quantize_row_q4_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ4_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ4_K> destination)
+    static unsafe void IQuantBlock<BlockQ4_K>.Unpack(in BlockQ4_K block, int number, ref WeightUnit unit)
     {
-        Span<float> weights = stackalloc float[256];
-        AffineSuperBlock block = default;
-        for (int b = 0; b < destination.Length; b++)
+        unit.D[0] = (float)block.D;
+        unit.M[0] = (float)block.DMin;
+        for (int i = 0; i < 256; i++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
-            for (int i = 0; i < 256; i += 32)
-            {
-                ReadOnlySpan<float> group = x.Slice(i, 32);
-                ErrorWeights.Magnitudes(group, MathF.Sqrt(ErrorWeights.SumOfSquares(group) / 32), weights.Slice(i, 32));
-            }
+            unit.Codes[i] = (sbyte)((block.Qs[(i / 64 * 32) + (i % 32)] >> (i / 32 % 2 * 4)) & 15);
+        }
 
-            block.EncodePlain(x, weights, Layout);
-            destination[b].Pack(block);
+        for (int s = 0; s < 8; s++)
+        {
+            (int scale, int min) = PackedScales.Q4(block.Scales, s);
+            unit.Scales[s] = (short)scale;
+            unit.Mins[s] = (short)min;
         }
     }
 
-    /// <summary>ggml <c>quantize_row_q4_K_impl</c>.</summary>
-    static void IBlockEncoder<BlockQ4_K>.EncodeWeighted(
-        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ4_K> destination)
+    readonly void IAffineBlock<BlockQ4_K>.LoadScales(ref AffineSuperBlock block)
     {
-        Span<float> weights = stackalloc float[256];
-        AffineSuperBlock block = default;
-        for (int b = 0; b < destination.Length; b++)
+        block.D = D;
+        block.DMin = DMin;
+        for (int s = 0; s < 8; s++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
-            float power = 2 * ErrorWeights.SumOfSquares(x) / 256;
-            ErrorWeights.FromImportance(x, importance.Slice(b * 256, 256), power, weights);
-            block.EncodeWeighted(x, weights, Layout);
-            destination[b].Pack(block);
-        }
-    }
-
-    /// <inheritdoc/>
-    static BlockQ4_K IBlockEncoder<BlockQ4_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ4_K start)
-    {
-        AffineSuperBlock block = default;
-        block.D = start.D;
-        block.DMin = start.DMin;
-        for (int s = 0; s < Layout.Groups; s++)
-        {
-            (int scale, int min) = PackedScales.Q4(start.Scales, s);
+            (int scale, int min) = PackedScales.Q4(Scales, s);
             block.Scales[s] = (byte)scale;
             block.Mins[s] = (byte)min;
         }
-
-        block.Refine(x, weights, Layout);
-        BlockQ4_K refined = default;
-        refined.Pack(block);
-        return refined;
     }
 
-    private void Pack(in AffineSuperBlock block)
+    void IAffineBlock<BlockQ4_K>.Store(in AffineSuperBlock block)
     {
         D = block.D;
         DMin = block.DMin;

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -8,17 +9,31 @@ namespace KQuant.Codecs.Blocks;
 /// weight i. (ggml <c>block_q5_0</c>, <c>dequantize_row_q5_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 22)]
-public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>
+public struct BlockQ5_0 : ISymmetricFlatBlock<BlockQ5_0>
 {
     internal Half D;
     internal uint Qh;
     internal Bytes16 Qs;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q5_0;
+    public static QuantFormat? Format => QuantFormat.Q5_0;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q5_0;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 6e-3;
+
+    static int ISymmetricFlatBlock<BlockQ5_0>.HalfCodes => 16;
+
+    readonly Half ISymmetricFlatBlock<BlockQ5_0>.Scale => D;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ5_0>.ScaleOffsets => [0];
+
+    static IntegerForm? IQuantBlock<BlockQ5_0>.Integers => new IntegerForm(ActivationScheme.Block32, HasMin: false);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D);
@@ -45,53 +60,19 @@ public struct BlockQ5_0 : IBlockEncoder<BlockQ5_0>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ5_0> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
 
-    /// <summary>ggml <c>quantize_row_q5_0_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ5_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ5_0> destination)
+    static unsafe void IQuantBlock<BlockQ5_0>.Unpack(in BlockQ5_0 block, int number, ref WeightUnit unit)
     {
-        Span<byte> codes = stackalloc byte[32];
-        for (int b = 0; b < destination.Length; b++)
+        unit.D[number] = (float)block.D;
+        for (int j = 0; j < 32; j++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            float d = SymmetricFit.Extreme(x) / -16;
-            float inverse = d != 0 ? 1 / d : 0;
-            for (int j = 0; j < 32; j++)
-            {
-                codes[j] = (byte)Math.Min(31, (int)((x[j] * inverse) + 16.5f));
-            }
-
-            destination[b].Pack((Half)d, codes);
+            int low = j < 16 ? block.Qs[j] & 15 : block.Qs[j - 16] >> 4;
+            unit.Codes[(32 * number) + j] = (sbyte)((low | (int)((block.Qh >> j) & 1) << 4) - 16);
         }
     }
 
-    /// <summary>ggml <c>quantize_row_q5_0_impl</c>.</summary>
-    static void IBlockEncoder<BlockQ5_0>.EncodeWeighted(
-        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ5_0> destination)
+    void ISymmetricFlatBlock<BlockQ5_0>.Store(Half scale, ReadOnlySpan<byte> codes)
     {
-        Span<float> weights = stackalloc float[32];
-        Span<byte> codes = stackalloc byte[32];
-        float power = ErrorWeights.SumOfSquares(row) / row.Length;
-        for (int b = 0; b < destination.Length; b++)
-        {
-            ReadOnlySpan<float> x = row.Slice(b * 32, 32);
-            ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
-            float d = SymmetricFit.Fit(x, weights, 16, codes);
-            destination[b].Pack((Half)d, codes);
-        }
-    }
-
-    /// <inheritdoc/>
-    static BlockQ5_0 IBlockEncoder<BlockQ5_0>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ5_0 start)
-    {
-        Span<byte> codes = stackalloc byte[32];
-        Half d = FlatSearch.Symmetric(x, weights, 16, start.D, codes);
-        BlockQ5_0 refined = default;
-        refined.Pack(d, codes);
-        return refined;
-    }
-
-    private void Pack(Half d, ReadOnlySpan<byte> codes)
-    {
-        D = d;
+        D = scale;
         Qh = PackedCodes.FifthBits32(codes);
         PackedCodes.PackNibbles32(codes, Qs);
     }

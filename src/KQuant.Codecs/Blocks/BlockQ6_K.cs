@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -18,10 +19,23 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
     internal Half D;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q6_K;
+    public static QuantFormat? Format => QuantFormat.Q6_K;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 256;
+
+    /// <inheritdoc/>
+    public static QuantFormat? Fallback => QuantFormat.Q8_0;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q6_K;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 1.2e-3;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ6_K>.ScaleOffsets => [208];
+
+    static IntegerForm? IQuantBlock<BlockQ6_K>.Integers => new IntegerForm(ActivationScheme.Block256, HasMin: false, SubBlock: 16);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D);
@@ -47,6 +61,23 @@ public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ6_K> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
+
+    static unsafe void IQuantBlock<BlockQ6_K>.Unpack(in BlockQ6_K block, int number, ref WeightUnit unit)
+    {
+        unit.D[0] = (float)block.D;
+        for (int i = 0; i < 256; i++)
+        {
+            int half = i / 128, plane = i % 128 / 32, l = i % 32;
+            int low = (block.Ql[(64 * half) + (plane % 2 * 32) + l] >> (plane / 2 * 4)) & 15;
+            int high = (block.Qh[(32 * half) + l] >> (2 * plane)) & 3;
+            unit.Codes[i] = (sbyte)((low | high << 4) - 32);
+        }
+
+        for (int s = 0; s < 16; s++)
+        {
+            unit.Scales[s] = block.Scales[s];
+        }
+    }
 
     /// <summary>
     /// ggml <c>quantize_row_q6_K_ref</c>: the search of the weighted encoder, the squares of the weights in place of importance.

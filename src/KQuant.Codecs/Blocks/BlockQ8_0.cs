@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
 
@@ -14,10 +15,20 @@ public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
     internal SBytes32 Qs;
 
     /// <inheritdoc/>
-    public static QuantFormat Format => QuantFormat.Q8_0;
+    public static QuantFormat? Format => QuantFormat.Q8_0;
 
     /// <inheritdoc/>
     public static int WeightsPerBlock => 32;
+
+    /// <inheritdoc/>
+    public static GgufFileType? FileType => GgufFileType.Q8_0;
+
+    /// <inheritdoc/>
+    public static double ErrorLimit => 1e-4;
+
+    static ReadOnlySpan<int> IQuantBlock<BlockQ8_0>.ScaleOffsets => [0];
+
+    static IntegerForm? IQuantBlock<BlockQ8_0>.Integers => new IntegerForm(ActivationScheme.Block32, HasMin: false);
 
     /// <inheritdoc/>
     public readonly bool IsFinite => Half.IsFinite(D);
@@ -40,6 +51,15 @@ public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
     /// <inheritdoc/>
     public static void Encode(ReadOnlySpan<float> source, Span<BlockQ8_0> destination, in EncodeOptions options) =>
         BlockEncoder.Encode(source, destination, options);
+
+    static unsafe void IQuantBlock<BlockQ8_0>.Unpack(in BlockQ8_0 block, int number, ref WeightUnit unit)
+    {
+        unit.D[number] = (float)block.D;
+        for (int j = 0; j < 32; j++)
+        {
+            unit.Codes[(32 * number) + j] = block.Qs[j];
+        }
+    }
 
     /// <summary>ggml <c>quantize_row_q8_0_ref</c>.</summary>
     static void IBlockEncoder<BlockQ8_0>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ8_0> destination) =>

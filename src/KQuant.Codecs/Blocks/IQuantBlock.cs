@@ -1,22 +1,47 @@
+using System.Runtime.CompilerServices;
+using KQuant.Codecs.Files;
+
 namespace KQuant.Codecs.Blocks;
 
 /// <summary>
-/// A codec is its block: a packed struct whose size is the wire size, and the scalar code that turns weights into blocks and back.
+/// A codec is its block: a packed struct whose size is the wire size, the scalar code that turns weights into blocks and back, and whatever
+/// the rest of the package has to know of the format. Members with a default need to be there only where it is wrong.
 /// </summary>
 /// <typeparam name="TSelf">The block struct.</typeparam>
 public interface IQuantBlock<TSelf>
     where TSelf : unmanaged, IQuantBlock<TSelf>
 {
-    /// <summary>The format, and with it the GGML type id.</summary>
-    static abstract QuantFormat Format { get; }
+    /// <summary>The GGML type; null for a format that GGML does not have.</summary>
+    static abstract QuantFormat? Format { get; }
+
+    /// <summary>The codec's name: that of the GGML type in lower case, or of the struct.</summary>
+    static virtual string Name => TSelf.Format?.ToString().ToLowerInvariant() ?? typeof(TSelf).Name;
 
     /// <summary>Weights in one block.</summary>
     static abstract int WeightsPerBlock { get; }
+
+    /// <summary>What llama.cpp takes for rows that are no whole number of these blocks; null for F16.</summary>
+    static virtual QuantFormat? Fallback => null;
+
+    /// <summary>The <c>general.file_type</c> of a GGUF file of mostly these blocks; null if there is none.</summary>
+    static virtual GgufFileType? FileType => null;
+
+    /// <summary>
+    /// The largest error of a weight matrix, relative to its energy, before something is wrong with it: three to four times what encoders
+    /// reach on a trained language model. The default follows from the bits per weight.
+    /// </summary>
+    static virtual double ErrorLimit => QuantCodec.GetErrorLimit(8.0 * Unsafe.SizeOf<TSelf>() / TSelf.WeightsPerBlock);
 
     /// <summary>
     /// Whether the scales (of a pass-through format: the weight) are finite numbers, so that the block decodes to finite weights.
     /// </summary>
     bool IsFinite { get; }
+
+    /// <summary>Where the block's binary16 scales and minima are, in bytes from its start.</summary>
+    internal static virtual ReadOnlySpan<int> ScaleOffsets => [];
+
+    /// <summary>What products with int8 activations must know; null for a format that only has products in float32.</summary>
+    internal static virtual IntegerForm? Integers => null;
 
     /// <summary>Decodes blocks. This is the specification that every SIMD decoder is compared with.</summary>
     /// <param name="source">Blocks.</param>
@@ -31,4 +56,13 @@ public interface IQuantBlock<TSelf>
     /// <param name="destination">The blocks of the row.</param>
     /// <param name="options">Mode and importance.</param>
     static abstract void Encode(ReadOnlySpan<float> source, Span<TSelf> destination, in EncodeOptions options);
+
+    /// <summary>
+    /// Takes a block apart into integers. This is the specification of products with int8 activations, for formats with <see cref="Integers"/>.
+    /// </summary>
+    /// <param name="block">The block.</param>
+    /// <param name="number">Which block of the unit it is: its weights are the unit's from <c>number * WeightsPerBlock</c> on.</param>
+    /// <param name="unit">Receives them.</param>
+    internal static virtual void Unpack(in TSelf block, int number, ref WeightUnit unit) =>
+        throw new NotSupportedException($"{TSelf.Name} has no products with int8 activations.");
 }

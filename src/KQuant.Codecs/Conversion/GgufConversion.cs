@@ -25,14 +25,14 @@ internal static class GgufConversion
         }
 
         var writer = new GgufWriter(source.Metadata);
-        writer.Metadata.SetFileType(job.Plan.Codec.Format);
+        writer.Metadata.SetFileType(job.Plan.Codec);
         DescribeImportance(writer.Metadata, job.Options.Importance);
         foreach (PlannedTensor planned in job.Plan.Tensors)
         {
             IModelTensorSource tensor = planned.Source;
             if (planned.Codec is QuantCodec codec)
             {
-                writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec.Format), job.Encode(planned, codec).WriteTo);
+                writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec), job.Encode(planned, codec).WriteTo);
             }
             else
             {

@@ -79,7 +79,7 @@ public static class ModelVerifier
         var check = new TensorCheck(tensor, other);
         check.Run(options.MaxThreads, progress, cancellationToken);
         return new VerifiedTensor(
-            tensor, IsChecked: true, check.NonFiniteCount, check.FirstNonFiniteRow, check.Error, options.Limits[tensor.Codec!.Format]);
+            tensor, IsChecked: true, check.NonFiniteCount, check.FirstNonFiniteRow, check.Error, options.Limits[tensor.Codec!]);
     }
 
     private static IModelTensorSource? FindCounterpart(IModelTensorSource tensor, IModelSource? against, List<string> problems)

@@ -8,9 +8,14 @@ namespace KQuant.Codecs.Decoding;
 /// The functions in the table may count on one block at least. Their loops test at the end: in this shape the JIT moves constants out of
 /// loops of any length. They are compiled for speed at once, because vector code that is not takes fifty times as long.
 /// </remarks>
-internal sealed unsafe class DecodeKernel(QuantFormat format, KernelTier tier, delegate*<byte*, float*, nint, void> run)
+internal sealed unsafe class DecodeKernel(QuantCodec codec, KernelTier tier, delegate*<byte*, float*, nint, void> run)
 {
-    public QuantFormat Format { get; } = format;
+    public DecodeKernel(QuantFormat format, KernelTier tier, delegate*<byte*, float*, nint, void> run)
+        : this(QuantCodec.Get(format), tier, run)
+    {
+    }
+
+    public QuantCodec Codec { get; } = codec;
 
     public KernelTier Tier { get; } = tier;
 
@@ -24,5 +29,5 @@ internal sealed unsafe class DecodeKernel(QuantFormat format, KernelTier tier, d
         }
     }
 
-    public override string ToString() => $"{Format} {Tier}";
+    public override string ToString() => $"{Codec.Name} {Tier}";
 }

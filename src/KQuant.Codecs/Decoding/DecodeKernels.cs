@@ -1,5 +1,3 @@
-using KQuant.Codecs.Blocks;
-
 namespace KQuant.Codecs.Decoding;
 
 /// <summary>Every decoder there is, whether this machine runs it or not. Tests and benchmarks walk the table.</summary>
@@ -7,9 +5,7 @@ internal static unsafe class DecodeKernels
 {
     public static IReadOnlyList<DecodeKernel> All { get; } =
     [
-        Scalar<BlockF32>(), Scalar<BlockF16>(), Scalar<BlockBF16>(),
-        Scalar<BlockQ4_0>(), Scalar<BlockQ4_1>(), Scalar<BlockQ5_0>(), Scalar<BlockQ5_1>(), Scalar<BlockQ8_0>(),
-        Scalar<BlockQ2_K>(), Scalar<BlockQ3_K>(), Scalar<BlockQ4_K>(), Scalar<BlockQ5_K>(), Scalar<BlockQ6_K>(),
+        .. QuantCodec.Floats.Concat(QuantCodec.All).Select(codec => codec.ScalarDecoder),
 
         new(QuantFormat.F16, KernelTier.Portable, &PortableFloatDecoders.F16),
         new(QuantFormat.BF16, KernelTier.Portable, &PortableFloatDecoders.BF16),
@@ -62,11 +58,8 @@ internal static unsafe class DecodeKernels
         new(QuantFormat.Q6_K, KernelTier.Avx512, &Avx512KDecoders.Q6_K),
     ];
 
-    /// <summary>The best decoder of a format that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
-    public static DecodeKernel Best(QuantFormat format, KernelTier maxTier) => All
-        .Where(kernel => kernel.Format == format && kernel.Tier <= maxTier && kernel.IsSupported)
-        .MaxBy(kernel => kernel.Tier)!;
-
-    private static DecodeKernel Scalar<TBlock>()
-        where TBlock : unmanaged, IQuantBlock<TBlock> => new(TBlock.Format, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
+    /// <summary>The best decoder of a codec that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
+    public static DecodeKernel Best(QuantCodec codec, KernelTier maxTier) => All
+        .Where(kernel => kernel.Codec == codec && kernel.Tier <= maxTier && kernel.IsSupported)
+        .MaxBy(kernel => kernel.Tier) ?? codec.ScalarDecoder;
 }

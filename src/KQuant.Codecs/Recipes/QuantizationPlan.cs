@@ -82,8 +82,8 @@ public sealed class QuantizationPlan
     }
 
     /// <summary>
-    /// The codec for rows that <paramref name="codec"/> cannot divide into blocks, as llama.cpp chooses it: q2_k and q3_k become q4_0, q4_k
-    /// q5_0, q5_k q5_1, q6_k q8_0, and everything f16 when 32 does not divide the row either.
+    /// The codec for rows that <paramref name="codec"/> cannot divide into blocks, as llama.cpp chooses it: its
+    /// <see cref="QuantCodec.Fallback"/>, and if that does not fit either, the fallback's, down to f16.
     /// </summary>
     /// <param name="codec">The codec asked for.</param>
     /// <param name="columns">Weights per row.</param>
@@ -91,21 +91,12 @@ public sealed class QuantizationPlan
     public static QuantCodec FitWidth(QuantCodec codec, long columns)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        QuantFormat format = codec.Format;
-        if (columns % codec.WeightsPerBlock != 0)
+        while (columns % codec.WeightsPerBlock != 0)
         {
-            format = format switch
-            {
-                QuantFormat.Q2_K or QuantFormat.Q3_K => QuantFormat.Q4_0,
-                QuantFormat.Q4_K => QuantFormat.Q5_0,
-                QuantFormat.Q5_K => QuantFormat.Q5_1,
-                QuantFormat.Q6_K => QuantFormat.Q8_0,
-                _ => QuantFormat.F16,
-            };
+            codec = codec.Fallback;
         }
 
-        QuantCodec fitting = QuantCodec.Get(format);
-        return columns % fitting.WeightsPerBlock == 0 ? fitting : QuantCodec.Get(QuantFormat.F16);
+        return codec;
     }
 
     private static PlannedTensor Plan(IModelTensorSource tensor, Func<IModelTensorSource, TensorRole, QuantCodec?> rule)

@@ -1,14 +1,6 @@
+using KQuant.Codecs;
+
 namespace KQuant.Matmul.Activations;
-
-/// <summary>How many activations share a scale.</summary>
-internal enum ActivationScheme
-{
-    /// <summary>One scale per 256 values and the sum of every 16 codes, for K-quants (ggml's q8_K).</summary>
-    Block256,
-
-    /// <summary>One scale and one sum per 32 values, for the 32-wide codecs (ggml's q8_0 and q8_1, with a float32 scale).</summary>
-    Block32,
-}
 
 /// <summary>
 /// Rows of activations as signed bytes in -127..127, in natural order. A row is padded with zeros to whole units of 256 values, so that

@@ -1,3 +1,5 @@
+using KQuant.Codecs;
+
 namespace KQuant.Matmul.Activations;
 
 /// <summary>

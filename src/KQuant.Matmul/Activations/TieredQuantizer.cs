@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KQuant.Codecs;
 
 namespace KQuant.Matmul.Activations;
 

@@ -12,7 +12,7 @@ public sealed class ManagedBackend(MatmulContext context) : IMatmulBackend
     private readonly MatmulContext _context = context ?? throw new ArgumentNullException(nameof(context));
 
     /// <inheritdoc/>
-    public string Name => $"cpu ({_context.GetTier(QuantFormat.Q4_K)})";
+    public string Name => $"cpu ({_context.GetTier(QuantCodec.Get(QuantFormat.Q4_K))})";
 
     /// <inheritdoc/>
     public bool Supports(QuantCodec codec, QuantShape shape) => true;

@@ -17,8 +17,8 @@ internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
     /// <summary>Lanes of the canonical order.</summary>
     public const int Lanes = 16;
 
-    /// <summary>Format of the weights: F32, F16 or BF16.</summary>
-    public QuantFormat Format { get; } = format;
+    /// <summary>Codec of the weights: f32, f16 or bf16.</summary>
+    public QuantCodec Codec { get; } = QuantCodec.Get(format);
 
     /// <summary>Instruction set.</summary>
     public KernelTier Tier { get; } = tier;
@@ -35,5 +35,5 @@ internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
     /// <summary>Multiplies by the weights as they are; float32 only.</summary>
     public abstract void MultiplyTransposed(in TransposedTask task);
 
-    public sealed override string ToString() => $"{QuantCodec.Get(Format).Name} {Tier} float";
+    public sealed override string ToString() => $"{Codec.Name} {Tier} float";
 }

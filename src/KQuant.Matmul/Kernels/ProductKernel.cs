@@ -4,13 +4,19 @@ using KQuant.Matmul.Activations;
 namespace KQuant.Matmul.Kernels;
 
 /// <summary>
-/// One way to multiply int8 activations by weights of one format: <c>Outputs[m][n] = sum over k of w[n,k] * x[m,k]</c>. A kernel arranges
+/// One way to multiply int8 activations by weights of one codec: <c>Outputs[m][n] = sum over k of w[n,k] * x[m,k]</c>. A kernel arranges
 /// the activations once per product, in a layout of its own, and then multiplies any range of weight rows.
 /// </summary>
-internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier, string name)
+internal abstract unsafe class ProductKernel(QuantCodec codec, KernelTier tier, string name)
 {
-    /// <summary>Format of the weights.</summary>
-    public QuantFormat Format { get; } = format;
+    /// <summary>For a codec that GGML has.</summary>
+    protected ProductKernel(QuantFormat format, KernelTier tier, string name)
+        : this(QuantCodec.Get(format), tier, name)
+    {
+    }
+
+    /// <summary>Codec of the weights.</summary>
+    public QuantCodec Codec { get; } = codec;
 
     /// <summary>Instruction set.</summary>
     public KernelTier Tier { get; } = tier;
@@ -25,8 +31,7 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     public virtual bool IsPacked => false;
 
     /// <summary>Grouping of the activations it takes.</summary>
-    public ActivationScheme Scheme { get; } =
-        QuantCodec.Get(format).WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32;
+    public ActivationScheme Scheme { get; } = codec.Integers!.Value.Scheme;
 
     /// <summary>Whether its results are those of the canonical order: blocks left to right, one fused multiply-add per block and term.</summary>
     public abstract bool IsCanonical { get; }
@@ -80,5 +85,5 @@ internal abstract unsafe class ProductKernel(QuantFormat format, KernelTier tier
     public virtual void Pack(byte* weights, nint rowBytes, int rows, int units, int tailBlocks, byte* packed) =>
         throw new NotSupportedException($"{this} takes wire bytes.");
 
-    public sealed override string ToString() => $"{QuantCodec.Get(Format).Name} {Tier} {Name}";
+    public sealed override string ToString() => $"{Codec.Name} {Tier} {Name}";
 }

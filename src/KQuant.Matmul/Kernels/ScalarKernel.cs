@@ -7,10 +7,10 @@ namespace KQuant.Matmul.Kernels;
 /// The specification of a product with int8 activations. Integer sums are exact; floats follow the canonical order: blocks from left to
 /// right, one fused multiply-add for the scale term and one for the minimum term of each.
 /// </summary>
-internal sealed unsafe class ScalarKernel<TFormat>(QuantFormat format) : ProductKernel(format, KernelTier.Scalar, "scalar")
-    where TFormat : struct, IUnitFormat
+internal sealed unsafe class ScalarKernel(QuantCodec codec) : ProductKernel(codec, KernelTier.Scalar, "scalar")
 {
-    private readonly int _bytesPerBlock = QuantCodec.Get(format).BytesPerBlock;
+    private readonly IntegerForm _form = codec.Integers!.Value;
+    private readonly int _blocksPerUnit = 256 / codec.WeightsPerBlock;
 
     public override bool IsCanonical => true;
 
@@ -53,45 +53,51 @@ internal sealed unsafe class ScalarKernel<TFormat>(QuantFormat format) : Product
             byte* block = task.Weights + (n * task.WeightRowBytes);
             for (int u = 0; u < task.Units; u++)
             {
-                int count = !TFormat.IsFlat ? 1 : u == task.Units - 1 ? task.TailBlocks : 8;
-                TFormat.Unpack(block, count, ref unit);
-                block += count * _bytesPerBlock;
+                int count = u == task.Units - 1 ? task.TailBlocks : _blocksPerUnit;
+                Codec.Unpack(block, count, ref unit);
+                block += count * Codec.BytesPerBlock;
                 for (int m = 0; m < task.Rows; m++)
                 {
                     ref float y = ref task.Outputs[m][n];
-                    y = TFormat.IsFlat
-                        ? AccumulateFlat(ref unit, count, x.RowCodes(m) + (256 * u), x.RowScales(m) + (8 * u), x.RowSums(m) + (8 * u), y)
+                    y = Scheme == ActivationScheme.Block32
+                        ? AccumulateFlat(ref unit, count * Codec.WeightsPerBlock, x.RowCodes(m) + (256 * u), x.RowScales(m) + (8 * u), x.RowSums(m) + (8 * u), y)
                         : AccumulateK(ref unit, x.RowCodes(m) + (256 * u), x.RowScales(m)[u], x.RowSums(m) + (16 * u), y);
                 }
             }
         }
     }
 
-    private static float AccumulateK(ref WeightUnit unit, sbyte* x, float scale, short* sums, float y)
+    private float AccumulateK(ref WeightUnit unit, sbyte* x, float scale, short* sums, float y)
     {
-        int dot = 0, min = 0;
-        for (int i = 0; i < 256; i++)
+        int dot = 0, min = 0, size = _form.SubBlock;
+        for (int s = 0; s < 256 / size; s++)
         {
-            dot += unit.Scales[i / TFormat.SubBlock] * unit.Codes[i] * x[i];
+            int part = 0;
+            for (int i = s * size; i < (s + 1) * size; i++)
+            {
+                part += unit.Codes[i] * x[i];
+            }
+
+            dot += unit.Scales[s] * part;
         }
 
         y = MathF.FusedMultiplyAdd(dot, unit.D[0] * scale, y);
-        if (!TFormat.HasMin)
+        if (!_form.HasMin)
         {
             return y;
         }
 
         for (int s = 0; s < 16; s++)
         {
-            min += unit.Mins[s * 16 / TFormat.SubBlock] * sums[s];
+            min += unit.Mins[s * 16 / size] * sums[s];
         }
 
         return MathF.FusedMultiplyAdd(-min, unit.M[0] * scale, y);
     }
 
-    private static float AccumulateFlat(ref WeightUnit unit, int count, sbyte* x, float* scales, short* sums, float y)
+    private float AccumulateFlat(ref WeightUnit unit, int weights, sbyte* x, float* scales, short* sums, float y)
     {
-        for (int b = 0; b < count; b++)
+        for (int b = 0; b < weights / 32; b++)
         {
             int dot = 0;
             for (int i = 32 * b; i < 32 * (b + 1); i++)
@@ -100,7 +106,7 @@ internal sealed unsafe class ScalarKernel<TFormat>(QuantFormat format) : Product
             }
 
             y = MathF.FusedMultiplyAdd(dot, unit.D[b] * scales[b], y);
-            if (TFormat.HasMin)
+            if (_form.HasMin)
             {
                 y = MathF.FusedMultiplyAdd(unit.M[b], scales[b] * sums[b], y);
             }

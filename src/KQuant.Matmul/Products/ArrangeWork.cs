@@ -44,7 +44,7 @@ internal sealed unsafe class ArrangeWork : ParallelWork, IDisposable
         for (int g = 0; g < plan.GroupCount; g++)
         {
             int count = plan.Groups[g].Count;
-            ProductKernel kernel = workspace.Kernels.Integer(weights.Codec.Format, count, weights.Packed?.Kernel);
+            ProductKernel kernel = workspace.Kernels.Integer(weights.Codec, count, weights.Packed?.Kernel)!;
             _kernels[g] = kernel;
             _offsets[g] = bytes;
             Granule = Math.Max(Granule, kernel.Granule);

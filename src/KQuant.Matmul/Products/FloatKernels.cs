@@ -9,16 +9,16 @@ internal static class FloatKernels
     public static IReadOnlyList<FloatKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Floats)];
 
     /// <summary>The best kernel of a float format that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
-    public static FloatKernel Select(QuantFormat format, KernelTier maxTier)
+    public static FloatKernel Select(QuantCodec codec, KernelTier maxTier)
     {
         for (int i = 0; i < All.Count; i++)
         {
-            if (All[i].Format == format && All[i].Tier <= maxTier && All[i].IsSupported)
+            if (All[i].Codec == codec && All[i].Tier <= maxTier && All[i].IsSupported)
             {
                 return All[i];
             }
         }
 
-        throw new NotSupportedException($"{format} has no float kernel.");
+        throw new NotSupportedException($"{codec.Name} has no float kernel.");
     }
 }

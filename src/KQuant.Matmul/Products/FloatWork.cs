@@ -30,9 +30,9 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
         _weights = weights;
         _plan = plan;
         _rows = rows;
-        _kernel = workspace.Kernels.Float(QuantFormat.F32);
-        _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : workspace.Kernels.Float(weights.Codec.Format);
-        _decoder = workspace.Kernels.Decoder(weights.Codec.Format);
+        _kernel = workspace.Kernels.Float32;
+        _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : workspace.Kernels.Float(weights.Codec);
+        _decoder = workspace.Kernels.Decoder(weights.Codec);
         int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, workspace.MaxThreads);
         _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, workspace.MaxThreads);
         workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);

@@ -6,34 +6,49 @@ using KQuant.Matmul.Kernels;
 
 namespace KQuant.Matmul.Products;
 
-/// <summary>The kernels that a context's options choose from the tables. Looked up once per format, so that products only read arrays.</summary>
+/// <summary>The kernels that a context's options choose from the tables. Looked up once per codec, so that products only read arrays.</summary>
 internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
 {
-    private const int FormatLimit = 1 + (int)QuantFormat.BF16;
+    private DecodeKernel?[] _decoders = new DecodeKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
+    private FloatKernel?[] _floats = new FloatKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
 
-    private readonly DecodeKernel?[] _decoders = new DecodeKernel?[FormatLimit];
-    private readonly FloatKernel?[] _floats = new FloatKernel?[FormatLimit];
-
-    /// <summary>The int8 kernel for a number of activation rows.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <summary>The int8 kernel for a number of activation rows; null for a codec that is multiplied in float32.</summary>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="rows">Activation rows.</param>
     /// <param name="packed">The kernel that the weights were packed for, if they were.</param>
-    public ProductKernel Integer(QuantFormat format, int rows, ProductKernel? packed = null)
+    public ProductKernel? Integer(QuantCodec codec, int rows, ProductKernel? packed = null)
     {
         // Kernels for a few rows read wire bytes as fast as memory gives them: packed weights replace the panels, and what is slower than they are.
-        ProductKernel kernel = ProductKernels.Select(format, rows, maxTier, deterministic);
-        return packed is not null && packed.Tier == kernel.Tier && (packed.MaxRows <= kernel.MaxRows || packed.PackedRows <= rows) ? packed : kernel;
+        ProductKernel? kernel = ProductKernels.Select(codec, rows, maxTier, deterministic);
+        return packed is not null && packed.Tier == kernel!.Tier && (packed.MaxRows <= kernel.MaxRows || packed.PackedRows <= rows) ? packed : kernel;
     }
 
-    /// <summary>The kernel that weights of a format are packed for, if there is one.</summary>
-    public ProductKernel? Packed(QuantFormat format) => ProductKernels.SelectPacked(format, maxTier);
+    /// <summary>The kernel that weights of a codec are packed for, if there is one.</summary>
+    public ProductKernel? Packed(QuantCodec codec) => ProductKernels.SelectPacked(codec, maxTier);
 
     /// <summary>What rounds rows of activations to int8.</summary>
     public ActivationQuantizer Quantizer { get; } = ActivationQuantizers.Select(maxTier);
 
-    /// <summary>The float kernel for weights in a float format.</summary>
-    public FloatKernel Float(QuantFormat format) => _floats[(int)format] ??= FloatKernels.Select(format, maxTier);
+    /// <summary>The float kernel for weights that were decoded.</summary>
+    public FloatKernel Float32 { get; } = FloatKernels.Select(QuantCodec.Get(QuantFormat.F32), maxTier);
 
-    /// <summary>The decoder of a format.</summary>
-    public DecodeKernel Decoder(QuantFormat format) => _decoders[(int)format] ??= DecodeKernels.Best(format, maxTier);
+    /// <summary>The float kernel for weights in a float format.</summary>
+    public FloatKernel Float(QuantCodec codec) => At(ref _floats, codec) ??= FloatKernels.Select(codec, maxTier);
+
+    /// <summary>The decoder of a codec.</summary>
+    public DecodeKernel Decoder(QuantCodec codec) => At(ref _decoders, codec) ??= DecodeKernels.Best(codec, maxTier);
+
+    // Products on several threads may look something up for the first time at once: they find the same kernel, and whose array stays does not matter.
+    private static ref T? At<T>(ref T?[] table, QuantCodec codec)
+        where T : class
+    {
+        T?[] current = table;
+        if (codec.Index >= current.Length)
+        {
+            Array.Resize(ref current, codec.Index + 1);
+            table = current;
+        }
+
+        return ref current[codec.Index];
+    }
 }

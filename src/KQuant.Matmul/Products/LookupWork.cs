@@ -17,7 +17,7 @@ internal sealed unsafe class LookupWork : ParallelWork
     public void Run(in WeightStack weights, int* rows, int count, float* output, Workspace workspace, CancellationToken cancellation)
     {
         _weights = weights;
-        _decoder = workspace.Kernels.Decoder(weights.Codec.Format);
+        _decoder = workspace.Kernels.Decoder(weights.Codec);
         _rows = rows;
         _count = count;
         _output = output;

@@ -9,34 +9,36 @@ internal static class ProductKernels
     public static IReadOnlyList<ProductKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Products)];
 
     /// <summary>The kernel to multiply wire bytes with.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="rows">Activation rows.</param>
     /// <param name="maxTier">The best tier that may be used.</param>
     /// <param name="canonical">Whether results must have the canonical order, and with it the same bits on every tier.</param>
-    /// <returns>The first kernel in the table that will do.</returns>
-    internal static ProductKernel Select(QuantFormat format, int rows, KernelTier maxTier, bool canonical)
+    /// <returns>The first kernel in the table that will do; null for a codec that is multiplied in float32.</returns>
+    internal static ProductKernel? Select(QuantCodec codec, int rows, KernelTier maxTier, bool canonical)
     {
-        // Called for every product, so it allocates nothing. The scalar kernels at the end take whatever is asked.
-        int i = 0;
-        while (!Will(All[i]))
+        // Called for every product, so it allocates nothing.
+        IReadOnlyList<ProductKernel> kernels = All;
+        for (int i = 0; i < kernels.Count; i++)
         {
-            i++;
+            ProductKernel kernel = kernels[i];
+            if (kernel.Codec == codec && kernel.Tier <= maxTier && !kernel.IsPacked
+                && rows <= kernel.PreferredRows && (kernel.IsCanonical || !canonical) && kernel.IsSupported)
+            {
+                return kernel;
+            }
         }
 
-        return All[i];
-
-        bool Will(ProductKernel kernel) => kernel.Format == format && kernel.Tier <= maxTier && !kernel.IsPacked
-            && rows <= kernel.PreferredRows && (kernel.IsCanonical || !canonical) && kernel.IsSupported;
+        return null;
     }
 
     /// <summary>The kernel that weights can be arranged for in advance, or null if there is none. Its results have the canonical order.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="maxTier">The best tier that may be used.</param>
-    internal static ProductKernel? SelectPacked(QuantFormat format, KernelTier maxTier)
+    internal static ProductKernel? SelectPacked(QuantCodec codec, KernelTier maxTier)
     {
         foreach (ProductKernel kernel in All)
         {
-            if (kernel.Format == format && kernel.Tier <= maxTier && kernel.IsPacked && kernel.IsSupported)
+            if (kernel.Codec == codec && kernel.Tier <= maxTier && kernel.IsPacked && kernel.IsSupported)
             {
                 return kernel;
             }

@@ -24,7 +24,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
     {
         _source = source;
         _plan = plan;
-        _widen = source.Format == QuantFormat.F32 ? null : workspace.Kernels.Decoder(source.Format);
+        _widen = source.Format == QuantFormat.F32 ? null : workspace.Kernels.Decoder(QuantCodec.Get(source.Format));
         _view = Reserve(plan.SlotCount, (source.Columns + 255) / 256, scheme);
         _quantizer = workspace.Kernels.Quantizer;
         double cost = WorkCost.Preparation((nint)plan.SlotCount * source.Columns);

@@ -27,8 +27,8 @@ internal sealed unsafe class TransposedWork : ParallelWork, IDisposable
         _weights = weights;
         _plan = plan;
         _rows = rows;
-        _kernel = workspace.Kernels.Float(QuantFormat.F32);
-        _decoder = workspace.Kernels.Decoder(weights.Codec.Format);
+        _kernel = workspace.Kernels.Float32;
+        _decoder = workspace.Kernels.Decoder(weights.Codec);
         int granule = Math.Max(SmallestGranule, weights.Codec.WeightsPerBlock);
         _pieces.Cut(plan, weights.MatrixBytes, weights.Columns, weights.Rows, granule, isInteger: false, workspace.MaxThreads);
         workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);

@@ -73,7 +73,7 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
         // One line more than the values need: rows at multiples of 4096 bytes would share the sets of the first-level cache.
         _stride = ((_source.Columns + FloatKernel.Lanes - 1) & ~(FloatKernel.Lanes - 1)) + FloatKernel.Lanes;
         _packed = _buffer.Get<float>(_plan.SlotCount * _stride);
-        _widen = workspace.Kernels.Decoder(_source.Format);
+        _widen = workspace.Kernels.Decoder(QuantCodec.Get(_source.Format));
         double cost = WorkCost.Preparation(_plan.SlotCount * _stride);
         int threads = WorkCost.Threads(cost, workspace.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, _plan.SlotCount * WorkCost.PerPiece(cost, threads) / cost);

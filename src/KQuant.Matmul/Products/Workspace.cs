@@ -1,4 +1,4 @@
-using KQuant.Matmul.Activations;
+using KQuant.Codecs;
 using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
@@ -107,14 +107,13 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
 
     private void Multiply(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        if (activations == ActivationPrecision.Float32 || !weights.Codec.IsQuantized)
+        if (activations == ActivationPrecision.Float32 || weights.Codec.Integers is not IntegerForm form)
         {
             MultiplyInFloat(weights, x, cancellation);
             return;
         }
 
-        ActivationScheme scheme = weights.Codec.WeightsPerBlock == 256 ? ActivationScheme.Block256 : ActivationScheme.Block32;
-        _quantize.Run(x, Plan, scheme, this, cancellation);
+        _quantize.Run(x, Plan, form.Scheme, this, cancellation);
         _integer.Run(weights, _quantize.View, Plan, this, cancellation);
         _copy.Run(Plan, weights.Rows, this, cancellation);
     }

@@ -75,9 +75,6 @@ internal sealed unsafe class Transformer : IDisposable
         _experts = config.Experts is null ? null : new ExpertWork(config);
     }
 
-    /// <summary>The format of most weights.</summary>
-    public QuantFormat Format => _layers[0].Query.Weights.Format;
-
     /// <summary>Continues texts.</summary>
     /// <param name="tokens">The next tokens of all texts, text after text.</param>
     /// <param name="sequences">Which rows continue which text. The caches are advanced by the caller.</param>

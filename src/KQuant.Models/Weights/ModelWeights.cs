@@ -28,8 +28,8 @@ internal sealed unsafe class ModelWeights : IDisposable
     /// <summary>Weights of the tensors that were asked for.</summary>
     public long WeightCount { get; private set; }
 
-    /// <summary>Bytes by format.</summary>
-    public SortedDictionary<QuantFormat, long> Formats { get; } = [];
+    /// <summary>Bytes by codec.</summary>
+    public Dictionary<QuantCodec, long> Codecs { get; } = [];
 
     /// <summary>Whether there is a tensor.</summary>
     public bool Contains(string name) => Find(name) is not null;
@@ -126,7 +126,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     {
         ByteCount += tensor.ByteCount;
         WeightCount += tensor.GetWeightCount();
-        Formats[tensor.Codec!.Format] = Formats.GetValueOrDefault(tensor.Codec.Format) + tensor.ByteCount;
+        Codecs[tensor.Codec!] = Codecs.GetValueOrDefault(tensor.Codec!) + tensor.ByteCount;
     }
 
     private IModelTensorSource? Find(string name)

@@ -20,10 +20,11 @@ public class CodecsCommandTests
                 entry.Int("weights_per_block"),
                 entry.Int("bytes_per_block"),
                 entry.Number("bits_per_weight"),
-                entry.Text("decode_tier"))),
+                entry.Text("decode_tier"),
+                entry.Text("product_kernel") == "float")),
             Is.EqualTo(Codecs.Select(codec => (
-                codec.Name, (int)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
-                codec.DecodeTier.ToString()))));
+                codec.Name, (int)codec.Format!, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
+                codec.DecodeTier.ToString(), !codec.IsQuantized))));
     }
 
     [Test]
@@ -31,8 +32,8 @@ public class CodecsCommandTests
     {
         string[] lines = Cli.Run("codecs").MustSucceed().Output.TrimEnd().Split('\n');
         Assert.That(lines, Has.Length.EqualTo(Codecs.Length + 1));
-        Assert.That(lines[0], Does.Match(@"^codec +decoder +ggml type +weights/block +bytes/block +bits/weight$"));
-        Assert.That(lines.Single(line => line.StartsWith("q4_k ", StringComparison.Ordinal)), Does.Match(@"^q4_k +\w+ +12 +256 +144 +4\.5$"));
+        Assert.That(lines[0], Does.Match(@"^codec +decoder +product +ggml type +weights/block +bytes/block +bits/weight$"));
+        Assert.That(lines.Single(line => line.StartsWith("q4_k ", StringComparison.Ordinal)), Does.Match(@"^q4_k +\w+ +\w+ \w+ +12 +256 +144 +4\.5$"));
     }
 
     [Test]

@@ -227,5 +227,5 @@ public class TensorCommandTests
         Cli.Run("tensor", "decode", _folder["a.npy"], "-o", _folder["c.npy"]).MustFail("is i32, which cannot be decoded here");
     }
 
-    private static string FixturePath(QuantCodec codec) => RepositoryFiles.Fixture("gguf", $"q{codec.Format.ToString()[1..]}.gguf");
+    private static string FixturePath(QuantCodec codec) => FixtureTensors.PathOf(codec);
 }

@@ -120,7 +120,7 @@ public class ReadmeSnippets
             QuantCodec.Get(QuantFormat.Q6_K), new QuantShape(32, 4096), weights, new EncodeOptions { MaxThreads = -1 });
         var writer = new GgufWriter();
         writer.Metadata.Set("general.architecture", "my-model");
-        writer.Metadata.SetFileType(QuantFormat.Q6_K);
+        writer.Metadata.SetFileType(GgufFileType.Q6_K);
         writer.Add("blk.0.ffn_down.weight", matrix);
         writer.Write("my-model.gguf");                                     // appears when it is complete
         #endregion

@@ -77,7 +77,7 @@ public partial class ReadmeTests
         foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
         {
             string bits = codec.BitsPerWeight.ToString("0.####", CultureInfo.InvariantCulture);
-            table.Append(CultureInfo.InvariantCulture, $"| `{codec.Name}` | {(int)codec.Format} | {codec.WeightsPerBlock} | {codec.BytesPerBlock} | {bits} |\n");
+            table.Append(CultureInfo.InvariantCulture, $"| `{codec.Name}` | {(int?)codec.Format} | {codec.WeightsPerBlock} | {codec.BytesPerBlock} | {bits} |\n");
         }
 
         KeptText.CheckSection(Readme, "codecs", table.ToString());

@@ -13,7 +13,7 @@ public class DecodeGoldenTests
     [TestCaseSource(nameof(Cases))]
     public void DecodesAsGgml(QuantCodec codec, string wire, string floats)
     {
-        FixtureTensors fixture = FixtureTensors.Load(codec.Format);
+        FixtureTensors fixture = FixtureTensors.Load(codec);
         float[] expected = fixture.Floats(floats);
         var actual = new float[expected.Length];
 

@@ -13,7 +13,7 @@ public class CodecContractTests(QuantCodec codec)
     {
         Assert.Multiple(() =>
         {
-            Assert.That(QuantCodec.Get(codec.Format), Is.SameAs(codec));
+            Assert.That(QuantCodec.Get(codec.Format!.Value), Is.SameAs(codec));
             Assert.That(QuantCodec.TryParse(codec.Name.ToUpperInvariant(), out QuantCodec? parsed) ? parsed : null, Is.SameAs(codec));
             Assert.That(codec.IsQuantized);
             Assert.That(codec.BitsPerWeight, Is.EqualTo(8.0 * codec.BytesPerBlock / Block));
@@ -29,7 +29,7 @@ public class CodecContractTests(QuantCodec codec)
 
         double squares = WeightedError.Of(codec, weights, new EncodeOptions { Mode = mode, Importance = importance }, []);
 
-        Assert.That(Math.Sqrt(squares) / weights.Length, Is.LessThan(ErrorBounds.GgmlTotalError(codec.Format)));
+        Assert.That(Math.Sqrt(squares) / weights.Length, Is.LessThan(ErrorBounds.GgmlTotalError(codec)));
     }
 
     [Test]

@@ -24,7 +24,7 @@ public class EncodePropertyTests(QuantCodec codec)
             float largest = weights.Skip(start).Take(codec.WeightsPerBlock).Max(Math.Abs);
             for (int i = start; i < start + codec.WeightsPerBlock; i++)
             {
-                Assert.That(decoded[i], Is.EqualTo(weights[i]).Within(largest * ErrorBounds.WorstWeight(codec.Format)), $"weight {i}");
+                Assert.That(decoded[i], Is.EqualTo(weights[i]).Within(largest * ErrorBounds.WorstWeight(codec)), $"weight {i}");
             }
         }
     }

@@ -36,7 +36,7 @@ internal static unsafe class CodecBenchmark
             [
                 .. from codec in codecs
                    from kernel in DecodeKernels.All.OrderBy(kernel => kernel.Tier)
-                   where kernel.Format == codec.Format && tiers.Contains(kernel.Tier)
+                   where kernel.Codec == codec && tiers.Contains(kernel.Tier)
                    select kernel,
             ];
             if (kernels.Length == 0)
@@ -53,9 +53,9 @@ internal static unsafe class CodecBenchmark
             return
             [
                 .. kernels.Select((kernel, i) => new DecodeSpeed(
-                    QuantCodec.Get(kernel.Format).Name,
+                    kernel.Codec.Name,
                     kernel.Tier.ToString(),
-                    kernel.Tier == QuantCodec.Get(kernel.Format).DecodeTier,
+                    kernel.Tier == kernel.Codec.DecodeTier,
                     GigabytesPerSecond(CachedWeights, cached[i]),
                     GigabytesPerSecond(StreamedWeights, streaming[i]))),
             ];
@@ -118,7 +118,7 @@ internal static unsafe class CodecBenchmark
 
     private static Contender Contend(DecodeKernel kernel, byte* source, float* destination, int weights)
     {
-        nint blocks = weights / QuantCodec.Get(kernel.Format).WeightsPerBlock;
+        nint blocks = weights / kernel.Codec.WeightsPerBlock;
         return new Contender($"decode {kernel}", repetitions =>
         {
             for (int i = 0; i < repetitions; i++)

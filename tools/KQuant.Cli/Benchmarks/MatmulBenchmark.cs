@@ -93,7 +93,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
             _packed = packed;
             _context = context;
             _m = m;
-            _kernel = packed[0] is { } arranged ? context.GetKernel(arranged, m) : context.GetKernel(weights[0].Format, m);
+            _kernel = packed[0] is { } arranged ? context.GetKernel(arranged, m) : context.GetKernel(weights[0].Codec, m);
             _x = new float[m * weights[0].Shape.Columns];
             _y = new float[m * weights[0].Shape.Rows];
             var random = new Random(1);
@@ -102,7 +102,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
                 _x[i] = random.NextSingle() - 0.5f;
             }
 
-            Chain = InstructionChain.For(_kernel.Format, _kernel.Tier, isInteger: _kernel.Name != "float");
+            Chain = InstructionChain.For(_kernel.Codec, _kernel.Tier, isInteger: _kernel.Name != "float");
             Contender = new Contender($"{weights[0].Codec.Name} M={m}, {context.Options.MaxThreads} threads", Repeat);
         }
 

@@ -47,7 +47,7 @@ internal sealed class ModelBenchmark : IDisposable
     /// <summary>The speed, after the contest.</summary>
     public ModelSpeed Speed => new(
         _model.Context.Options.MaxThreads,
-        _model.Context.GetTier(_model.MainFormat).ToString(),
+        _model.Context.GetTier(_model.MainCodec).ToString(),
         Math.Round(_prompt.Length / _reading.BestSeconds, 2),
         Math.Round(_following.Length / _writing.BestSeconds, 2));
 

@@ -3,7 +3,6 @@ using System.Globalization;
 using KQuant.Cli.Benchmarks;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
-using KQuant.Codecs;
 using KQuant.Matmul;
 using KQuant.Models;
 
@@ -57,7 +56,7 @@ internal static class BenchModelCommand
                     MachineName.Processor,
                     MachineName.Runtime,
                     model.Path,
-                    QuantCodec.Get(model.MainFormat).Name,
+                    model.MainCodec.Name,
                     model.WeightCount,
                     model.WeightBytes,
                     parsed.GetValue(promptTokens),

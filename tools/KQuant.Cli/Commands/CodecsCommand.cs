@@ -5,6 +5,7 @@ using KQuant.Cli.Benchmarks;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
 using KQuant.Codecs;
+using KQuant.Matmul;
 
 namespace KQuant.Cli.Commands;
 
@@ -15,11 +16,12 @@ internal static class CodecsCommand
     {
         var hardware = new Option<bool>("--hardware") { Description = "Also show the instruction tiers of this machine." };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("codecs", "List the formats, with their sizes and the tier of their decoder.") { hardware, json };
+        var command = new Command("codecs", "List the formats, with their sizes, the tier of their decoder and the kernel of their products.") { hardware, json };
         command.SetWork((parsed, _) =>
         {
+            using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
             var report = new CodecsReport(
-                [.. CommonOptions.AllCodecs.Select(CodecEntry.Of)], parsed.GetValue(hardware) ? DescribeHardware() : null);
+                [.. CommonOptions.AllCodecs.Select(codec => CodecEntry.Of(codec, context.GetKernel(codec, 1)))], parsed.GetValue(hardware) ? DescribeHardware() : null);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
@@ -46,13 +48,14 @@ internal static class CodecsCommand
 
     private static void Write(CodecsReport report, TextWriter output)
     {
-        var table = new TextTable("codec", "decoder", "ggml type", "weights/block", "bytes/block", "bits/weight") { TextColumns = 2 };
+        var table = new TextTable("codec", "decoder", "product", "ggml type", "weights/block", "bytes/block", "bits/weight") { TextColumns = 3 };
         foreach (CodecEntry codec in report.Codecs)
         {
             table.Add(
                 codec.Name,
                 codec.DecodeTier,
-                codec.GgmlType.ToString(CultureInfo.InvariantCulture),
+                $"{codec.ProductTier} {codec.ProductKernel}",
+                codec.GgmlType?.ToString(CultureInfo.InvariantCulture) ?? "",
                 codec.WeightsPerBlock.ToString(CultureInfo.InvariantCulture),
                 codec.BytesPerBlock.ToString(CultureInfo.InvariantCulture),
                 codec.BitsPerWeight.ToString("0.####", CultureInfo.InvariantCulture));

@@ -63,8 +63,8 @@ internal static class TensorDecodeCommand
                 break;
             default:
                 var gguf = new GgufWriter();
-                gguf.Metadata.SetFileType(QuantFormat.F32);
-                gguf.Add(tensor.Name, [.. tensor.Shape.Reverse()], GgmlType.Of(QuantFormat.F32), write);
+                gguf.Metadata.SetFileType(QuantCodec.Get(QuantFormat.F32));
+                gguf.Add(tensor.Name, [.. tensor.Shape.Reverse()], GgmlType.Of(QuantCodec.Get(QuantFormat.F32)), write);
                 gguf.Write(path, progress: null, cancellationToken);
                 break;
         }

@@ -60,11 +60,11 @@ internal static class TensorEncodeCommand
             string target = parsed.GetValue(output)!;
             WeightError? error = null;
             var writer = new GgufWriter();
-            writer.Metadata.SetFileType(chosen.Format);
+            writer.Metadata.SetFileType(chosen);
             writer.Add(
                 tensor.Name,
                 [.. tensor.Shape.Reverse()],
-                GgmlType.Of(chosen.Format),
+                GgmlType.Of(chosen),
                 stream => error = TensorConverter.Encode(tensor, chosen, stream, importance, options, cancellationToken));
             writer.Write(target, progress: null, cancellationToken);
             var report = new TensorEncodeReport(

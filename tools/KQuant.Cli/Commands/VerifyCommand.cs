@@ -98,7 +98,7 @@ internal static class VerifyCommand
         {
             foreach (QuantCodec each in codec is null ? CommonOptions.AllCodecs : [codec])
             {
-                limits[each.Format] = value;
+                limits[each] = value;
             }
         }
 
@@ -123,7 +123,7 @@ internal static class VerifyCommand
         group tensor by tensor.Source.FormatName into format
         let error = format.Aggregate(
             (WeightError?)null, (sum, tensor) => tensor.Error is WeightError error ? (sum ?? default) + error : sum)
-        let limit = format.First().Source.Codec is QuantCodec codec ? options.Limits[codec.Format] : double.PositiveInfinity
+        let limit = format.First().Source.Codec is QuantCodec codec ? options.Limits[codec] : double.PositiveInfinity
         orderby format.Sum(tensor => tensor.Source.ByteCount) descending
         select new FormatErrorReport(format.Key, format.Count(), double.IsFinite(limit) ? limit : null, ErrorReport.Of(error));
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using KQuant.Codecs;
 using KQuant.Models;
 using static System.FormattableString;
 
@@ -13,7 +12,7 @@ internal sealed class RunStatistics
     private int _generated;
 
     /// <summary>What computes the products of a model: <c>cpu (Avx512)</c>, <c>metal (Apple M3 Max)</c>.</summary>
-    public static string DeviceOf(LanguageModel model) => model.Options.Backend?.Name ?? $"cpu ({model.Context.GetTier(model.MainFormat)})";
+    public static string DeviceOf(LanguageModel model) => model.Options.Backend?.Name ?? $"cpu ({model.Context.GetTier(model.MainCodec)})";
 
     /// <summary>Takes note of a token.</summary>
     public void Add()
@@ -32,7 +31,7 @@ internal sealed class RunStatistics
         output.WriteLine(Invariant($"Generation: {_generated} tokens, {Rate(Math.Max(0, _generated - 1), rest)} tokens-per-sec"));
         using var process = Process.GetCurrentProcess();
         output.WriteLine(Invariant($"Peak memory: {process.PeakWorkingSet64 / 1e9:0.000} GB"));
-        output.WriteLine($"Kernels: {DeviceOf(model)} for {QuantCodec.Get(model.MainFormat).Name}, {model.Context.Options.MaxThreads} threads");
+        output.WriteLine($"Kernels: {DeviceOf(model)} for {model.MainCodec.Name}, {model.Context.Options.MaxThreads} threads");
     }
 
     // The first token comes with the prompt, so it counts there.

@@ -1,4 +1,5 @@
 using KQuant.Codecs;
+using KQuant.Matmul;
 
 namespace KQuant.Cli.Reports;
 
@@ -7,13 +8,21 @@ namespace KQuant.Cli.Reports;
 /// <param name="Hardware">What the machine has; null unless asked for.</param>
 internal sealed record CodecsReport(IReadOnlyList<CodecEntry> Codecs, HardwareReport? Hardware);
 
-/// <summary>One codec.</summary>
+/// <summary>One codec, the tier of its decoder, and the kernel that multiplies one row of activations with it.</summary>
 internal sealed record CodecEntry(
-    string Name, int GgmlType, bool Quantized, int WeightsPerBlock, int BytesPerBlock, double BitsPerWeight, string DecodeTier)
+    string Name,
+    int? GgmlType,
+    bool Quantized,
+    int WeightsPerBlock,
+    int BytesPerBlock,
+    double BitsPerWeight,
+    string DecodeTier,
+    string ProductTier,
+    string ProductKernel)
 {
-    public static CodecEntry Of(QuantCodec codec) => new(
-        codec.Name, (int)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
-        codec.DecodeTier.ToString());
+    public static CodecEntry Of(QuantCodec codec, MatmulKernel kernel) => new(
+        codec.Name, (int?)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
+        codec.DecodeTier.ToString(), kernel.Tier.ToString(), kernel.Name);
 }
 
 /// <summary>What the machine has.</summary>

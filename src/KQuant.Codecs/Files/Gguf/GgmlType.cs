@@ -82,6 +82,18 @@ public sealed record GgmlType
         return type;
     }
 
+    /// <summary>The type of a codec.</summary>
+    /// <param name="codec">A codec.</param>
+    /// <returns>The type.</returns>
+    /// <exception cref="NotSupportedException">GGML does not have the codec, and GGUF files cannot hold it.</exception>
+    public static GgmlType Of(QuantCodec codec)
+    {
+        ArgumentNullException.ThrowIfNull(codec);
+        return codec.Format is QuantFormat format
+            ? Of(format)
+            : throw new NotSupportedException($"GGML has no type for {codec.Name}, so no GGUF file can hold it.");
+    }
+
     /// <inheritdoc/>
     public override string ToString() => Name;
 }

@@ -194,28 +194,14 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
         Set("general.quantization_version", 2u);
     }
 
-    /// <summary>
-    /// As <see cref="SetFileType(GgufFileType)"/>, with the type that llama.cpp guesses for a file of mostly this format.
-    /// </summary>
-    /// <param name="format">The format of most weights.</param>
-    /// <exception cref="NotSupportedException">The format has no file type.</exception>
-    public void SetFileType(QuantFormat format) => SetFileType(format switch
+    /// <summary>As <see cref="SetFileType(GgufFileType)"/>, with the type that llama.cpp guesses for a file of mostly this codec.</summary>
+    /// <param name="codec">The codec of most weights.</param>
+    /// <exception cref="NotSupportedException">The codec has no file type.</exception>
+    public void SetFileType(QuantCodec codec)
     {
-        QuantFormat.F32 => GgufFileType.F32,
-        QuantFormat.F16 => GgufFileType.F16,
-        QuantFormat.BF16 => GgufFileType.BF16,
-        QuantFormat.Q4_0 => GgufFileType.Q4_0,
-        QuantFormat.Q4_1 => GgufFileType.Q4_1,
-        QuantFormat.Q5_0 => GgufFileType.Q5_0,
-        QuantFormat.Q5_1 => GgufFileType.Q5_1,
-        QuantFormat.Q8_0 => GgufFileType.Q8_0,
-        QuantFormat.Q2_K => GgufFileType.Q2_K,
-        QuantFormat.Q3_K => GgufFileType.Q3_K_M,
-        QuantFormat.Q4_K => GgufFileType.Q4_K_M,
-        QuantFormat.Q5_K => GgufFileType.Q5_K_M,
-        QuantFormat.Q6_K => GgufFileType.Q6_K,
-        _ => throw new NotSupportedException($"GGML type {(int)format} has no general.file_type."),
-    });
+        ArgumentNullException.ThrowIfNull(codec);
+        SetFileType(codec.FileType ?? throw new NotSupportedException($"GGUF has no general.file_type for {codec.Name}."));
+    }
 
     /// <inheritdoc/>
     public IEnumerator<KeyValuePair<string, GgufValue>> GetEnumerator() => _values.GetEnumerator();

@@ -104,10 +104,11 @@ public sealed class GgufWriter
     /// <param name="name">Its name: new, at most 63 bytes of UTF-8.</param>
     /// <param name="tensor">The weights; kept until they are written.</param>
     /// <exception cref="ArgumentException">The name is taken or impossible.</exception>
+    /// <exception cref="NotSupportedException">GGML does not have the tensor's codec.</exception>
     public void Add(string name, QuantizedTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        Add(name, tensor.Shape, tensor.Format, stream => CopyRows(tensor, stream));
+        Add(name, [tensor.Shape.Columns, tensor.Shape.Rows, tensor.Shape.Experts], GgmlType.Of(tensor.Codec), stream => CopyRows(tensor, stream));
     }
 
     /// <summary>

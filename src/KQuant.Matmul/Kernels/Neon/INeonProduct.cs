@@ -6,7 +6,7 @@ namespace KQuant.Matmul.Kernels.Neon;
 /// <summary>A NEON kernel: static code that <see cref="NeonKernel{TProduct}"/> puts into the table.</summary>
 internal unsafe interface INeonProduct
 {
-    /// <inheritdoc cref="ProductKernel.Format"/>
+    /// <inheritdoc cref="ProductKernel.Codec"/>
     static abstract QuantFormat Format { get; }
 
     /// <inheritdoc cref="ProductKernel.Tier"/>

@@ -9,7 +9,7 @@ public class GgmlTypeTests
     {
         foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
         {
-            GgmlType type = GgmlType.Of(codec.Format);
+            GgmlType type = GgmlType.Of(codec);
             Assert.That(
                 (type.Name, type.WeightsPerBlock, type.BytesPerBlock),
                 Is.EqualTo((codec.Name, codec.WeightsPerBlock, codec.BytesPerBlock)));

@@ -72,7 +72,7 @@ public class GgufGoldenTests
     [Test]
     public void StackedExpertsAreSlices()
     {
-        FixtureTensors fixture = FixtureTensors.Load(QuantFormat.Q4_K, "matmul-");
+        FixtureTensors fixture = FixtureTensors.Load(QuantCodec.Get(QuantFormat.Q4_K), "matmul-");
         using GgufFile file = GgufFile.Open(RepositoryFiles.Fixture("gguf", "matmul-q4_K.gguf"));
         using QuantizedTensor experts = file.GetTensor("w_e");
 

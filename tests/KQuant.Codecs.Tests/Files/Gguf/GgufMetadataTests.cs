@@ -182,7 +182,7 @@ public class GgufMetadataTests
         metadata.Set("b", "x");
         metadata.SetStrings("c", ["y"]);
         metadata.Set("a", 2.5);
-        metadata.SetFileType(QuantFormat.Q4_K);
+        metadata.SetFileType(QuantCodec.Get(QuantFormat.Q4_K));
 
         Assert.That(metadata.Keys, Is.EqualTo((string[])["a", "b", "c", "general.file_type", "general.quantization_version"]));
         Assert.That(metadata.Get<double>("a"), Is.EqualTo(2.5));
@@ -196,7 +196,7 @@ public class GgufMetadataTests
         foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
         {
             var metadata = new GgufMetadata();
-            metadata.SetFileType(codec.Format);
+            metadata.SetFileType(codec);
             var fileType = (GgufFileType)metadata.Get<uint>("general.file_type");
             Assert.That($"{fileType}", Does.StartWith($"{codec.Format}"));
         }

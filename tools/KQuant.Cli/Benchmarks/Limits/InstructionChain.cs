@@ -47,20 +47,20 @@ internal sealed unsafe class InstructionChain(KernelTier tier, string name, int 
     public bool IsSupported => KernelTiers.IsSupported(Tier);
 
     /// <summary>The chain that a product can be made of at best.</summary>
-    /// <param name="format">Format of the weights.</param>
+    /// <param name="codec">Codec of the weights.</param>
     /// <param name="tier">The kernel's instruction set.</param>
     /// <param name="isInteger">Whether activations are int8.</param>
     /// <returns>The chain, or null for kernels that are not measured by instructions.</returns>
-    public static InstructionChain? For(QuantFormat format, KernelTier tier, bool isInteger)
+    public static InstructionChain? For(QuantCodec codec, KernelTier tier, bool isInteger)
     {
-        string name = !isInteger ? "float32" : tier is KernelTier.AvxVnni or KernelTier.NeonDot ? "int8 dot product" : NameOf(format);
+        string name = !isInteger ? "float32" : tier is KernelTier.AvxVnni or KernelTier.NeonDot ? "int8 dot product" : NameOf(codec);
         if (isInteger && tier == KernelTier.Neon)
         {
             name = "int8, 1 sum in 16 bits";
         }
 
         // Codes of eight bits fill sixteen with one product; 256-bit dot products are as fast and need no second step.
-        if (tier == KernelTier.Avx512 && format == QuantFormat.Q8_0 && isInteger && KernelTiers.IsSupported(KernelTier.AvxVnni))
+        if (tier == KernelTier.Avx512 && codec.Format == QuantFormat.Q8_0 && isInteger && KernelTiers.IsSupported(KernelTier.AvxVnni))
         {
             (tier, name) = (KernelTier.AvxVnni, "int8 dot product");
         }
@@ -78,7 +78,7 @@ internal sealed unsafe class InstructionChain(KernelTier tier, string name, int 
     public override string ToString() => $"{Tier} {Name}";
 
     // As many sums as can never overflow, |activation| <= 127: 8 of codes below 16, 4 below 32, 2 below 64.
-    private static string NameOf(QuantFormat format) => format switch
+    private static string NameOf(QuantCodec codec) => codec.Format switch
     {
         QuantFormat.Q5_0 or QuantFormat.Q5_1 or QuantFormat.Q5_K => "int8, 4 sums in 16 bits",
         QuantFormat.Q6_K => "int8, 2 sums in 16 bits",

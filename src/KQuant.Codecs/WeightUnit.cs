@@ -1,4 +1,4 @@
-namespace KQuant.Matmul.Kernels;
+namespace KQuant.Codecs;
 
 /// <summary>
 /// 256 weights of a row taken apart into integers, in natural order: what every format has in common.
