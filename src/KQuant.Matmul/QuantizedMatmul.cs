@@ -5,7 +5,7 @@ using KQuant.Matmul.Products;
 namespace KQuant.Matmul;
 
 /// <summary>
-/// Products with weights that stay in their wire format: all ten block codecs, and F32, F16, BF16. Inputs are float32, <see cref="Half"/> or
+/// Products with weights that stay in their wire format: all block codecs, and F32, F16, BF16. Inputs are float32, <see cref="Half"/> or
 /// <see cref="BFloat16"/>, results float32. Leading dimensions of inputs are rows: <c>[batch, time, columns]</c> is <c>batch * time</c> rows.
 /// </summary>
 /// <remarks>

@@ -33,7 +33,7 @@ public sealed partial class MetalBackend
     public static bool CanEncode(QuantCodec codec)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        return codec.Format is QuantFormat.Q4_0 or QuantFormat.Q4_1 or QuantFormat.Q5_0 or QuantFormat.Q5_1 or QuantFormat.Q8_0;
+        return ShaderLibrary.Encoders.Contains(codec.Name);
     }
 
     /// <summary>

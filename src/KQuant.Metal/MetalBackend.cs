@@ -63,11 +63,11 @@ public sealed partial class MetalBackend : IMatmulBackend
     }
 
     /// <inheritdoc/>
-    /// <remarks>All codecs, with rows of whole sixteens; that is every row of a quantized codec.</remarks>
+    /// <remarks>The codecs that the shaders know, with rows of whole sixteens; that is every row of a quantized codec.</remarks>
     public bool Supports(QuantCodec codec, QuantShape shape)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        return shape.Columns > 0 && shape.Columns % 16 == 0 && shape.Rows is > 0 and <= uint.MaxValue && shape.Experts is > 0 and <= int.MaxValue;
+        return ShaderLibrary.Codecs.Contains(codec.Name) && shape.Columns > 0 && shape.Columns % 16 == 0 && shape.Rows is > 0 and <= uint.MaxValue && shape.Experts is > 0 and <= int.MaxValue;
     }
 
     /// <inheritdoc/>
@@ -75,6 +75,11 @@ public sealed partial class MetalBackend : IMatmulBackend
     public BackendWeights Upload(QuantizedTensor weights)
     {
         ArgumentNullException.ThrowIfNull(weights);
+        if (!ShaderLibrary.Codecs.Contains(weights.Codec.Name))
+        {
+            throw new NotSupportedException($"Metal takes no {weights}: there are no shaders for {weights.Codec}.");
+        }
+
         if (!Supports(weights.Codec, weights.Shape))
         {
             throw new NotSupportedException($"Metal takes no {weights}: dimensions must not be zero and columns a multiple of 16.");

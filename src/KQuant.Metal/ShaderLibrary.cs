@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Text;
 using System.Text.RegularExpressions;
 using KQuant.Metal.ObjC;
@@ -8,6 +9,12 @@ namespace KQuant.Metal;
 internal static partial class ShaderLibrary
 {
     private const string Compiled = "kquant.metallib";
+
+    /// <summary>Names of the codecs that the source has kernels for.</summary>
+    public static FrozenSet<string> Codecs { get; } = NamesIn(CodecKernels());
+
+    /// <summary>Names of the codecs that the source has an encoder for.</summary>
+    public static FrozenSet<string> Encoders { get; } = NamesIn(EncodeKernels());
 
     /// <summary>Whether the assembly carries compiled shaders.</summary>
     public static bool IsPrecompiled => typeof(ShaderLibrary).Assembly.GetManifestResourceInfo(Compiled) is not null;
@@ -35,6 +42,16 @@ internal static partial class ShaderLibrary
         stream.ReadExactly(bytes);
         return bytes;
     }
+
+    private static FrozenSet<string> NamesIn(Regex instances) =>
+        instances.Matches(GetSource()).Select(match => match.Groups[1].Value).ToFrozenSet(StringComparer.Ordinal);
+
+    // KQ_EVERY_CODEC in kquant.metal: a list of KERNELS(name).
+    [GeneratedRegex("""\bKERNELS\((\w+)\)""")]
+    private static partial Regex CodecKernels();
+
+    [GeneratedRegex("""^KQ_ENCODE_KERNEL\((\w+)\)""", RegexOptions.Multiline)]
+    private static partial Regex EncodeKernels();
 
     [GeneratedRegex("""^#include "(.+)"$""", RegexOptions.Multiline)]
     private static partial Regex Include();

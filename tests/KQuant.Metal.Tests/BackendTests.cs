@@ -79,6 +79,14 @@ public class BackendTests : MetalTest
         using BackendBuffer x = backend.Allocate(512), y = backend.Allocate(8), other = Reference.Allocate(512);
         Assert.Multiple(() =>
         {
+            foreach (QuantCodec codec in QuantCodec.All.Where(codec => !ShaderLibrary.Codecs.Contains(codec.Name)))
+            {
+                using QuantizedTensor unknown = RandomTensors.Create(codec, new QuantShape(4, 256));
+                Assert.That(backend.Supports(codec, unknown.Shape), Is.False);
+                Assert.That(() => backend.Upload(unknown), Throws.InstanceOf<NotSupportedException>().With.Message.Contains($"no shaders for {codec}"));
+            }
+
+            Assert.That(backend.Supports(matrix.Codec, matrix.Shape), Is.True);
             Assert.That(() => backend.Upload(odd), Throws.InstanceOf<NotSupportedException>().With.Message.Contains("f16 [4, 30]"));
             Assert.That(() => backend.Multiply(weights, x, 3, y), Throws.ArgumentException.With.Message.Contains("x has room for 512 values; the product needs 768"));
             Assert.That(() => backend.Multiply(weights, y, 1, x), Throws.ArgumentException.With.Message.Contains("x has room for 8"));

@@ -56,7 +56,7 @@ internal static class GgufConversion
         }
         else
         {
-            writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(tensor.Codec!.Format), tensor.CopyTo);
+            writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(tensor.Codec!), tensor.CopyTo);
         }
     }
 

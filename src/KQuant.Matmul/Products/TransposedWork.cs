@@ -1,4 +1,3 @@
-using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Floats;
 using KQuant.Matmul.Scheduling;
