@@ -28,7 +28,7 @@ public abstract class QuantCodec
     [
         new QuantCodec<BlockQ2_K>(), new QuantCodec<BlockQ3_K>(), new QuantCodec<BlockQ4_K>(), new QuantCodec<BlockQ5_K>(),
         new QuantCodec<BlockQ6_K>(), new QuantCodec<BlockQ4_0>(), new QuantCodec<BlockQ4_1>(), new QuantCodec<BlockQ5_0>(),
-        new QuantCodec<BlockQ5_1>(), new QuantCodec<BlockQ8_0>(),
+        new QuantCodec<BlockQ5_1>(), new QuantCodec<BlockQ8_0>(), new QuantCodec<BlockIQ4_NL>(),
     ];
 
     /// <summary>The pass-through formats: f32, f16, bf16.</summary>

@@ -41,6 +41,9 @@ public enum QuantFormat
     /// <summary>256 weights in 210 bytes: 6-bit codes, an 8-bit scale for every 16.</summary>
     Q6_K = 14,
 
+    /// <summary>32 weights in 18 bytes: <c>w = d * Values[q]</c>, sixteen values closer together near zero.</summary>
+    IQ4_NL = 20,
+
     /// <summary>bfloat16 (the upper half of a binary32), stored as is.</summary>
     BF16 = 30,
 }

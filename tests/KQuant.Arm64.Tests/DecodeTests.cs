@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using KQuant.Arm64.Exports;
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
-using KQuant.Matmul.Tests;
 using KQuant.TestKit;
 
 namespace KQuant.Arm64.Tests;

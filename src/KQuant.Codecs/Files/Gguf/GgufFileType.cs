@@ -56,6 +56,9 @@ public enum GgufFileType : uint
     /// <summary>Mostly q2_k, the small mix.</summary>
     Q2_K_S = 21,
 
+    /// <summary>Mostly iq4_nl.</summary>
+    IQ4_NL = 25,
+
     /// <summary>Mostly bfloat16.</summary>
     BF16 = 32,
 }

@@ -30,14 +30,14 @@ public class GgufFileTests
     [Test]
     public void ATypeWithoutCodecIsListedCopiedAndNamedWhenDecoded()
     {
-        using GgufFile file = GgufFile.Open(RepositoryFiles.Fixture("gguf", "iq4_nl.gguf"));
+        using GgufFile file = GgufFile.Open(RepositoryFiles.Fixture("gguf", "iq4_xs.gguf"));
         Assert.That(file.TryGet("w", out GgufTensor? tensor));
-        Assert.That((tensor!.TypeName, tensor.TypeId, tensor.Codec), Is.EqualTo(("iq4_nl", 20u, (QuantCodec?)null)));
+        Assert.That((tensor!.TypeName, tensor.TypeId, tensor.Codec), Is.EqualTo(("iq4_xs", 23u, (QuantCodec?)null)));
         Assert.That(tensor.GetBytes().Length, Is.EqualTo(tensor.ByteCount));
 
         Assert.That(
             () => tensor.AsWeights(),
-            Throws.TypeOf<NotSupportedException>().With.Message.Contains("'w'").And.Message.Contains("iq4_nl (GGML type 20)")
+            Throws.TypeOf<NotSupportedException>().With.Message.Contains("'w'").And.Message.Contains("iq4_xs (GGML type 23)")
                 .And.Message.Contains("q4_k"));
     }
 
