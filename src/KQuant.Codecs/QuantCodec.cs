@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Numerics.Tensors;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Decoding;
@@ -14,13 +16,14 @@ public abstract class QuantCodec
 {
     private static int s_count;
 
-    private protected QuantCodec(string name, QuantFormat? format, int weightsPerBlock, int bytesPerBlock)
+    private protected QuantCodec(string name, QuantFormat? format, int weightsPerBlock, params ReadOnlySpan<CodecPlane> planes)
     {
+        Planes = [.. planes];
         Index = Interlocked.Increment(ref s_count) - 1;
         Name = name;
         Format = format;
         WeightsPerBlock = weightsPerBlock;
-        BytesPerBlock = bytesPerBlock;
+        BytesPerBlock = Planes.Sum(plane => plane.BytesPerBlock);
     }
 
     /// <summary>The block codecs: K-quants first, then the 32-wide ones.</summary>
@@ -47,8 +50,16 @@ public abstract class QuantCodec
     /// <summary>Weights in one block: 256 for K-quants, 32 for the others, 1 for pass-through formats.</summary>
     public int WeightsPerBlock { get; }
 
-    /// <summary>Bytes of one block on the wire.</summary>
+    /// <summary>Bytes of one block on the wire, in all planes together.</summary>
     public int BytesPerBlock { get; }
+
+    /// <summary>
+    /// The byte arrays that weights lie in: one for formats whose blocks hold their scales, otherwise codes, scales and biases, in this order.
+    /// </summary>
+    public ImmutableArray<CodecPlane> Planes { get; }
+
+    /// <summary>What happens to activations before they are multiplied with tensors of this codec; null for nothing.</summary>
+    public virtual ActivationTransform? Transform => null;
 
     /// <summary>Bits that one weight takes, scales included.</summary>
     public double BitsPerWeight => 8.0 * BytesPerBlock / WeightsPerBlock;
@@ -149,7 +160,7 @@ public abstract class QuantCodec
     }
 
     /// <summary>Decodes whole blocks.</summary>
-    /// <param name="source">Wire bytes, a whole number of blocks.</param>
+    /// <param name="source">Wire bytes, a whole number of blocks; of several planes, the first, the second and so on.</param>
     /// <param name="destination">Exactly as many weights as the source holds.</param>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
     public abstract void Decode(ReadOnlySpan<byte> source, Span<float> destination);
@@ -164,7 +175,7 @@ public abstract class QuantCodec
 
     /// <summary>Encodes rows of weights.</summary>
     /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
-    /// <param name="destination">At least as many bytes as the rows take.</param>
+    /// <param name="destination">At least as many bytes as the rows take. Several planes come one after the other.</param>
     /// <param name="options">Mode, importance, threads; the default encodes the source as one row, as ggml's reference does.</param>
     /// <returns>The bytes written.</returns>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
@@ -199,8 +210,65 @@ public abstract class QuantCodec
     /// <param name="source">Blocks of a row.</param>
     /// <param name="blocks">How many there are, at most 256 weights.</param>
     /// <param name="unit">Receives the 256 weights; those that are not there become zero.</param>
-    internal abstract unsafe void Unpack(byte* source, int blocks, ref WeightUnit unit);
+    internal abstract void Unpack(in PlanePointers source, int blocks, ref WeightUnit unit);
+
+    /// <summary>Bytes of one block in a plane; 0 if there is no such plane.</summary>
+    internal int PlaneBytes(int plane) => plane < Planes.Length ? Planes[plane].BytesPerBlock : 0;
+
+    /// <summary>Decodes blocks of a codec with several planes.</summary>
+    internal virtual unsafe void DecodePlanes(in PlanePointers source, float* destination, nint blocks) =>
+        throw new NotSupportedException($"{Name} has one plane.");
+
+    /// <summary>Encodes rows of a codec with several planes; lengths were checked.</summary>
+    internal virtual void EncodePlanes(ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options) =>
+        throw new NotSupportedException($"{Name} has one plane.");
+
 
     /// <summary>An error limit that fits most codecs with so many bits per weight: a bit more quarters it.</summary>
     internal static double GetErrorLimit(double bitsPerWeight) => 12.8 * Math.Pow(4, -bitsPerWeight);
+
+    private protected void CheckEncode(int weights, int rowLength, in EncodeOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(options.RowLength, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxThreads, -1, nameof(options));
+        if (rowLength % WeightsPerBlock != 0)
+        {
+            Throw.NotWholeBlocks(this, "a row", rowLength, WeightsPerBlock, nameof(options));
+        }
+
+        if (weights != 0 && weights % rowLength != 0)
+        {
+            Throw.NotWholeBlocks(this, "the source", weights, rowLength, "source");
+        }
+
+        if (!options.Importance.IsEmpty && options.Importance.Length != rowLength)
+        {
+            Throw.LengthMismatch(this, "the importance", options.Importance.Length, rowLength, nameof(options));
+        }
+    }
+
+    private protected int CountBlocks(int bytes, int weights)
+    {
+        if (bytes % BytesPerBlock != 0)
+        {
+            Throw.NotWholeBlocks(this, "the source", bytes, BytesPerBlock, "source");
+        }
+
+        int blocks = bytes / BytesPerBlock;
+        if (weights != (long)blocks * WeightsPerBlock)
+        {
+            Throw.LengthMismatch(this, "the destination", weights, (long)blocks * WeightsPerBlock, "destination");
+        }
+
+        return blocks;
+    }
+
+    private protected void CheckImportance(in EncodeOptions options)
+    {
+        if (!options.Importance.IsEmpty
+            && !(TensorPrimitives.Min(options.Importance) >= 0 && float.IsFinite(TensorPrimitives.Max(options.Importance))))
+        {
+            Throw.InvalidImportance(this, options.FirstRow, options.Importance);
+        }
+    }
 }

@@ -20,7 +20,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     private DecodeKernel? _decoder;
 
     public QuantCodec()
-        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, Unsafe.SizeOf<TBlock>()) =>
+        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, new CodecPlane("weight", Unsafe.SizeOf<TBlock>())) =>
         ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
 
     public override QuantCodec Fallback => Get(TBlock.Fallback ?? QuantFormat.F16);
@@ -94,19 +94,14 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     {
         bytesWritten = 0;
         int rowLength = options.RowLength == 0 ? source.Length : options.RowLength;
-        CheckLengths(source.Length, rowLength, options);
+        CheckEncode(source.Length, rowLength, options);
         long needed = GetByteCount(source.Length);
         if (destination.Length < needed)
         {
             return false;
         }
 
-        if (!options.Importance.IsEmpty
-            && !(TensorPrimitives.Min(options.Importance) >= 0 && float.IsFinite(TensorPrimitives.Max(options.Importance))))
-        {
-            Throw.InvalidImportance(this, options.FirstRow, options.Importance);
-        }
-
+        CheckImportance(options);
         options.CancellationToken.ThrowIfCancellationRequested();
         fixed (float* src = source)
         fixed (byte* dst = destination)
@@ -121,7 +116,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
         return true;
     }
 
-    internal override void Unpack(byte* source, int blocks, ref WeightUnit unit)
+    internal override void Unpack(in PlanePointers source, int blocks, ref WeightUnit unit)
     {
         if (blocks * TBlock.WeightsPerBlock < 256)
         {
@@ -130,43 +125,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
         for (int b = 0; b < blocks; b++)
         {
-            TBlock.Unpack(((TBlock*)source)[b], b, ref unit);
+            TBlock.Unpack(((TBlock*)source.Codes)[b], b, ref unit);
         }
-    }
-
-    private void CheckLengths(int weights, int rowLength, in EncodeOptions options)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(options.RowLength, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxThreads, -1, nameof(options));
-        if (rowLength % WeightsPerBlock != 0)
-        {
-            Throw.NotWholeBlocks(this, "a row", rowLength, WeightsPerBlock, nameof(options));
-        }
-
-        if (weights != 0 && weights % rowLength != 0)
-        {
-            Throw.NotWholeBlocks(this, "the source", weights, rowLength, "source");
-        }
-
-        if (!options.Importance.IsEmpty && options.Importance.Length != rowLength)
-        {
-            Throw.LengthMismatch(this, "the importance", options.Importance.Length, rowLength, nameof(options));
-        }
-    }
-
-    private int CountBlocks(int bytes, int weights)
-    {
-        if (bytes % BytesPerBlock != 0)
-        {
-            Throw.NotWholeBlocks(this, "the source", bytes, BytesPerBlock, "source");
-        }
-
-        int blocks = bytes / BytesPerBlock;
-        if (weights != (long)blocks * WeightsPerBlock)
-        {
-            Throw.LengthMismatch(this, "the destination", weights, (long)blocks * WeightsPerBlock, "destination");
-        }
-
-        return blocks;
     }
 }

@@ -22,6 +22,12 @@ internal static partial class Throw
         throw new ArgumentException($"{codec.Name}: {what} is {length} long; {expected} was expected.", parameter);
 
     [DoesNotReturn]
+    public static void PlaneCount(QuantCodec codec, int planes, string parameter) =>
+        throw new ArgumentException(
+            $"{codec.Name}: {planes} planes were given; there are {codec.Planes.Length} ({string.Join(", ", codec.Planes.Select(plane => plane.Name))}).",
+            parameter);
+
+    [DoesNotReturn]
     public static void ImportanceLength(QuantCodec codec, long length, QuantShape shape, string parameter) =>
         throw new ArgumentException(
             $"{codec.Name}: the importance is {length} long; a {shape} tensor takes {shape.Columns} values (one per column)"

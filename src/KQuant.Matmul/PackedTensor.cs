@@ -65,7 +65,7 @@ public sealed unsafe class PackedTensor : IDisposable
                 nint bytes = checked((nint)weights.Shape.Experts * packed.MatrixBytes);
                 packed.Pointer = packed._memory.Get(bytes);
                 packed.ByteCount = bytes;
-                workspace.Pack(new WeightStack(weights, source), packed, cancellationToken);
+                workspace.Pack(new WeightStack(weights, new PlanePointers(source)), packed, cancellationToken);
                 return packed;
             }
             catch

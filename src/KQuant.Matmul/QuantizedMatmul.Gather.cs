@@ -167,13 +167,14 @@ public static unsafe partial class QuantizedMatmul
             Throw.WrongShapeLength(nameof(x), x.Length, shape, IndexArray.Product(shape, nameof(shape)));
         }
 
-        fixed (byte* w = experts)
+        fixed (byte* w = experts, scales = &experts.GetScalesReference(), zeros = &experts.GetBiasesReference())
         fixed (float* b = biases)
         fixed (T* input = x)
         fixed (float* output = y)
         {
+            var planes = new PlanePointers(w, scales, zeros);
             CheckOverlap(input, x.Length, nameof(x), output, y.Length, nameof(y));
-            CheckOverlap(w, experts.ByteCount, nameof(experts), output, y.Length, nameof(y));
+            CheckOverlap(experts, nameof(experts), planes, output, y.Length, nameof(y));
             Workspace workspace = context.Rent();
             try
             {
@@ -188,7 +189,7 @@ public static unsafe partial class QuantizedMatmul
                 }
 
                 var source = new RowSource(input, FormatOf<T>(), shape[^1]);
-                workspace.Gather(kind, new WeightStack(experts, w, b, packed), source, rows, sorted, output, cancellation);
+                workspace.Gather(kind, new WeightStack(experts, planes, b, packed), source, rows, sorted, output, cancellation);
             }
             finally
             {
@@ -219,12 +220,13 @@ public static unsafe partial class QuantizedMatmul
             Throw.WrongShapeLength(nameof(dx), dx.Length, shape, IndexArray.Product(shape, nameof(shape)));
         }
 
-        fixed (byte* w = experts)
+        fixed (byte* w = experts, scales = &experts.GetScalesReference(), zeros = &experts.GetBiasesReference())
         fixed (float* input = dy)
         fixed (float* output = dx)
         {
+            var planes = new PlanePointers(w, scales, zeros);
             CheckOverlap(input, dy.Length, nameof(dy), output, dx.Length, nameof(dx));
-            CheckOverlap(w, experts.ByteCount, nameof(experts), output, dx.Length, nameof(dx));
+            CheckOverlap(experts, nameof(experts), planes, output, dx.Length, nameof(dx));
             Workspace workspace = context.Rent();
             try
             {
@@ -239,7 +241,7 @@ public static unsafe partial class QuantizedMatmul
                 }
 
                 var source = new RowSource(input, QuantFormat.F32, (int)sides.Inner);
-                workspace.GatherGradient(kind, new WeightStack(experts, w), source, rows, sorted, output, cancellation);
+                workspace.GatherGradient(kind, new WeightStack(experts, planes), source, rows, sorted, output, cancellation);
             }
             finally
             {
@@ -277,12 +279,13 @@ public static unsafe partial class QuantizedMatmul
                 isGradient ? "dy" : "y", isGradient ? input.Length : output.Length, pairs, isGradient ? sides.Inner : sides.Outer);
         }
 
-        fixed (byte* w = weights)
+        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
         fixed (float* x = input)
         fixed (float* y = output)
         {
+            var planes = new PlanePointers(w, scales, zeros);
             CheckOverlap(x, input.Length, isGradient ? "dy" : "x", y, output.Length, isGradient ? "dx" : "y");
-            CheckOverlap(w, weights.ByteCount, nameof(weights), y, output.Length, isGradient ? "dx" : "y");
+            CheckOverlap(weights, nameof(weights), planes, y, output.Length, isGradient ? "dx" : "y");
             if (input.IsEmpty || output.IsEmpty)
             {
                 output.Clear();
@@ -296,11 +299,11 @@ public static unsafe partial class QuantizedMatmul
                 var source = new RowSource(x, QuantFormat.F32, (int)sides.Inner);
                 if (isGradient)
                 {
-                    workspace.GatherGradient(kind, new WeightStack(weights, w), source, length, sorted: false, y, cancellation);
+                    workspace.GatherGradient(kind, new WeightStack(weights, planes), source, length, sorted: false, y, cancellation);
                 }
                 else
                 {
-                    workspace.Gather(kind, new WeightStack(weights, w), source, length, sorted: false, y, cancellation);
+                    workspace.Gather(kind, new WeightStack(weights, planes), source, length, sorted: false, y, cancellation);
                 }
             }
             finally

@@ -89,13 +89,14 @@ public static unsafe partial class QuantizedMatmul
         packed?.ThrowIfDisposed();
         int rows = CountRows(x.Length, weights, "columns", weights.Shape.Columns, nameof(x));
         CheckLength(y, rows, weights.Shape.Rows, nameof(y));
-        fixed (byte* w = weights)
+        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
         fixed (float* b = bias)
         fixed (T* input = x)
         fixed (float* output = y)
         {
+            var planes = new PlanePointers(w, scales, zeros);
             CheckOverlap(input, x.Length, nameof(x), output, y.Length, nameof(y));
-            CheckOverlap(w, weights.ByteCount, nameof(weights), output, y.Length, nameof(y));
+            CheckOverlap(weights, nameof(weights), planes, output, y.Length, nameof(y));
             if (x.IsEmpty || y.IsEmpty)
             {
                 y.Clear();
@@ -107,7 +108,7 @@ public static unsafe partial class QuantizedMatmul
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
                 var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
-                workspace.Run(ProductKind.Forward, new WeightStack(weights, w, b, packed), source, cancellation);
+                workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, packed), source, cancellation);
             }
             finally
             {
@@ -123,12 +124,13 @@ public static unsafe partial class QuantizedMatmul
         CheckMatrix(weights, context);
         int rows = CountRows(dy.Length, weights, "rows", weights.Shape.Rows, nameof(dy));
         CheckLength(dx, rows, weights.Shape.Columns, nameof(dx));
-        fixed (byte* w = weights)
+        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
         fixed (T* input = dy)
         fixed (float* output = dx)
         {
+            var planes = new PlanePointers(w, scales, zeros);
             CheckOverlap(input, dy.Length, nameof(dy), output, dx.Length, nameof(dx));
-            CheckOverlap(w, weights.ByteCount, nameof(weights), output, dx.Length, nameof(dx));
+            CheckOverlap(weights, nameof(weights), planes, output, dx.Length, nameof(dx));
             if (dy.IsEmpty || dx.IsEmpty)
             {
                 dx.Clear();
@@ -140,7 +142,7 @@ public static unsafe partial class QuantizedMatmul
             {
                 workspace.Plan.SetSingle(rows, output, weights.Shape.Columns);
                 var source = new RowSource(input, FormatOf<T>(), (int)weights.Shape.Rows);
-                workspace.Run(ProductKind.Transposed, new WeightStack(weights, w), source, cancellation);
+                workspace.Run(ProductKind.Transposed, new WeightStack(weights, planes), source, cancellation);
             }
             finally
             {
@@ -186,6 +188,17 @@ public static unsafe partial class QuantizedMatmul
             && (byte*)input < (byte*)(output + outputLength) && (byte*)output < (byte*)(input + inputLength))
         {
             Throw.Overlap(inputName, outputName);
+        }
+    }
+
+    private static void CheckOverlap(
+        QuantizedTensor weights, string name, in PlanePointers planes, float* output, long outputLength, string outputName)
+    {
+        CheckOverlap(planes.Codes, weights.RowByteCount * weights.Shape.TotalRows, name, output, outputLength, outputName);
+        if (planes.Scales != null)
+        {
+            CheckOverlap(planes.Scales, weights.GetRowByteCount(1) * weights.Shape.TotalRows, name, output, outputLength, outputName);
+            CheckOverlap(planes.Biases, weights.GetRowByteCount(2) * weights.Shape.TotalRows, name, output, outputLength, outputName);
         }
     }
 

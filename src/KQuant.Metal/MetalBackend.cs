@@ -67,7 +67,7 @@ public sealed partial class MetalBackend : IMatmulBackend
     public bool Supports(QuantCodec codec, QuantShape shape)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        return ShaderLibrary.Codecs.Contains(codec.Name) && shape.Columns > 0 && shape.Columns % 16 == 0 && shape.Rows is > 0 and <= uint.MaxValue && shape.Experts is > 0 and <= int.MaxValue;
+        return ShaderLibrary.Codecs.Contains(codec.Name) && codec.Transform is null && shape.Columns > 0 && shape.Columns % 16 == 0 && shape.Rows is > 0 and <= uint.MaxValue && shape.Experts is > 0 and <= int.MaxValue;
     }
 
     /// <inheritdoc/>
@@ -78,6 +78,11 @@ public sealed partial class MetalBackend : IMatmulBackend
         if (!ShaderLibrary.Codecs.Contains(weights.Codec.Name))
         {
             throw new NotSupportedException($"Metal takes no {weights}: there are no shaders for {weights.Codec}.");
+        }
+
+        if (weights.Transform is not null)
+        {
+            throw new NotSupportedException($"Metal takes no {weights}: its activations are transformed first, which only the processor does.");
         }
 
         if (!Supports(weights.Codec, weights.Shape))

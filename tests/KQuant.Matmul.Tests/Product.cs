@@ -130,7 +130,7 @@ internal sealed unsafe class Product : IDisposable
             for (int u = 0; u < Units; u++)
             {
                 int blocks = u == Units - 1 ? TailBlocks : 256 / Codec.WeightsPerBlock;
-                Codec.Unpack(block, blocks, ref unit);
+                Codec.Unpack(new PlanePointers(block), blocks, ref unit);
                 block += blocks * Codec.BytesPerBlock;
                 for (int i = 0; i < 256; i++)
                 {

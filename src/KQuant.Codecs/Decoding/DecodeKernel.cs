@@ -29,5 +29,18 @@ internal sealed unsafe class DecodeKernel(QuantCodec codec, KernelTier tier, del
         }
     }
 
+    /// <summary>Decodes blocks of a codec with any number of planes.</summary>
+    public void Run(in PlanePointers source, float* destination, nint blocks)
+    {
+        if (Codec.Planes.Length == 1)
+        {
+            Run(source.Codes, destination, blocks);
+        }
+        else if (blocks > 0)
+        {
+            Codec.DecodePlanes(source, destination, blocks);
+        }
+    }
+
     public override string ToString() => $"{Codec.Name} {Tier}";
 }

@@ -6,11 +6,23 @@ namespace KQuant.Matmul.Kernels;
 /// </summary>
 internal unsafe struct ProductTask
 {
-    /// <summary>Wire bytes of the first weight row.</summary>
+    /// <summary>Wire bytes of the first weight row; the first plane of them where a codec has several.</summary>
     public byte* Weights;
 
     /// <summary>Bytes from weight row to weight row.</summary>
     public nint WeightRowBytes;
+
+    /// <summary>The second plane of the first weight row, if the codec has one.</summary>
+    public byte* Scales;
+
+    /// <summary>Bytes from row to row in the second plane.</summary>
+    public nint ScaleRowBytes;
+
+    /// <summary>The third plane of the first weight row, if the codec has one.</summary>
+    public byte* Biases;
+
+    /// <summary>Bytes from row to row in the third plane.</summary>
+    public nint BiasRowBytes;
 
     /// <summary>Weight rows to multiply; a multiple of the kernel's granule except at the end of the matrix.</summary>
     public int WeightRows;

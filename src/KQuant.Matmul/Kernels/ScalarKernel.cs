@@ -50,12 +50,13 @@ internal sealed unsafe class ScalarKernel(QuantCodec codec) : ProductKernel(code
                 task.Outputs[m][n] = 0;
             }
 
-            byte* block = task.Weights + (n * task.WeightRowBytes);
+            PlanePointers block = new PlanePointers(task.Weights, task.Scales, task.Biases)
+                .Add(n * task.WeightRowBytes, n * task.ScaleRowBytes, n * task.BiasRowBytes);
             for (int u = 0; u < task.Units; u++)
             {
                 int count = u == task.Units - 1 ? task.TailBlocks : _blocksPerUnit;
                 Codec.Unpack(block, count, ref unit);
-                block += count * Codec.BytesPerBlock;
+                block = block.Skip(Codec, count);
                 for (int m = 0; m < task.Rows; m++)
                 {
                     ref float y = ref task.Outputs[m][n];

@@ -55,7 +55,7 @@ public sealed class QuantizedEmbedding
             }
         }
 
-        fixed (byte* w = Weights)
+        fixed (byte* w = Weights, scales = &Weights.GetScalesReference(), zeros = &Weights.GetBiasesReference())
         fixed (int* rows = ids)
         fixed (float* output = y)
         {
@@ -67,7 +67,7 @@ public sealed class QuantizedEmbedding
             Workspace workspace = context.Rent();
             try
             {
-                workspace.Lookup(new WeightStack(Weights, w), rows, ids.Length, output, cancellationToken);
+                workspace.Lookup(new WeightStack(Weights, new PlanePointers(w, scales, zeros)), rows, ids.Length, output, cancellationToken);
             }
             finally
             {

@@ -103,7 +103,7 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
                     ? weights + _weights.BytesOf(k + columns)
                     : weights + (rowsAtOnce * _weights.RowBytes);
                 task.FirstColumn = k;
-                task.Columns = TileDecoder.Decode(_weights, _decoder, weights, task.WeightRows, k, columns, decoded, stride);
+                task.Columns = TileDecoder.Decode(_weights, _decoder, group.Matrix, n, task.WeightRows, k, columns, decoded, stride);
                 _kernel.Multiply(task);
                 task.Accumulate = true;
             }

@@ -1,3 +1,4 @@
+using KQuant.Codecs;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
 using KQuant.Matmul.Scheduling;
@@ -46,6 +47,14 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
             Activations = _arrange.Activations(range.Group),
             Outputs = (float**)(memory + kernelBytes),
         };
+        if (!_weights.IsSinglePlane)
+        {
+            PlanePointers row = _weights.Row(group.Matrix, range.First);
+            task.Scales = row.Scales;
+            task.ScaleRowBytes = _weights.ScaleRowBytes;
+            task.Biases = row.Biases;
+            task.BiasRowBytes = _weights.BiasRowBytes;
+        }
 
         // More rows than the kernel takes at once: the weights of a piece are still in the cache when the next rows meet them.
         for (int first = 0; first < group.Count; first += task.Rows)

@@ -10,6 +10,7 @@ namespace KQuant.Matmul.Products;
 internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
 {
     private DecodeKernel?[] _decoders = new DecodeKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
+    private ProductKernel?[] _scalars = [];
     private FloatKernel?[] _floats = new FloatKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
 
     /// <summary>The int8 kernel for a number of activation rows; null for a codec that is multiplied in float32.</summary>
@@ -19,7 +20,9 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
     public ProductKernel? Integer(QuantCodec codec, int rows, ProductKernel? packed = null)
     {
         // Kernels for a few rows read wire bytes as fast as memory gives them: packed weights replace the panels, and what is slower than they are.
-        ProductKernel? kernel = ProductKernels.Select(codec, rows, maxTier, deterministic);
+        // A codec that is not in the table, such as one with parameters of its own, has the scalar kernel too.
+        ProductKernel? kernel = ProductKernels.Select(codec, rows, maxTier, deterministic)
+            ?? (codec.Integers is null ? null : At(ref _scalars, codec) ??= new ScalarKernel(codec));
         return packed is not null && packed.Tier == kernel!.Tier && (packed.MaxRows <= kernel.MaxRows || packed.PackedRows <= rows) ? packed : kernel;
     }
 

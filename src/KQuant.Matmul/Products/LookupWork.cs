@@ -32,8 +32,9 @@ internal sealed unsafe class LookupWork : ParallelWork
         int end = Math.Min(_count, (piece + 1) * _rowsPerPiece);
         for (int i = piece * _rowsPerPiece; i < end; i++)
         {
-            byte* row = _weights.Matrix(0) + (_rows[i] * _weights.RowBytes);
-            _decoder.Run(row, _output + ((nint)i * _weights.Columns), _weights.Columns / _weights.Codec.WeightsPerBlock);
+            float* output = _output + ((nint)i * _weights.Columns);
+            _decoder.Run(_weights.Row(0, _rows[i]), output, _weights.Columns / _weights.Codec.WeightsPerBlock);
+            _weights.Transform?.ApplyTransposed(new Span<float>(output, _weights.Columns));
         }
     }
 }

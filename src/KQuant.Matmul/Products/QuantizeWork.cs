@@ -12,6 +12,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
     private RowSource _source;
     private RowPlan _plan = null!;
     private DecodeKernel? _widen;
+    private ActivationTransform? _transform;
     private ActivationQuantizer _quantizer = null!;
     private int _rowsPerPiece;
     private ActivationView _view;
@@ -20,8 +21,15 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
     public ref readonly ActivationView View => ref _view;
 
     /// <summary>Quantizes the rows of all slots.</summary>
-    public void Run(in RowSource source, RowPlan plan, ActivationScheme scheme, Workspace workspace, CancellationToken cancellation)
+    public void Run(
+        in RowSource source,
+        RowPlan plan,
+        ActivationScheme scheme,
+        ActivationTransform? transform,
+        Workspace workspace,
+        CancellationToken cancellation)
     {
+        _transform = transform;
         _source = source;
         _plan = plan;
         _widen = source.Format == QuantFormat.F32 ? null : workspace.Kernels.Decoder(QuantCodec.Get(source.Format));
@@ -49,8 +57,26 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
                 row = (byte*)widened;
             }
 
+            if (_transform is not null)
+            {
+                row = Transform(row, scratch);
+            }
+
             _quantizer.Quantize((float*)row, _source.Columns, _view, slot);
         }
+    }
+
+    private byte* Transform(byte* row, AlignedBuffer scratch)
+    {
+        float* transformed = scratch.Get<float>(_source.Columns);
+        var values = new Span<float>(transformed, _source.Columns);
+        if (row != transformed)
+        {
+            new ReadOnlySpan<float>(row, _source.Columns).CopyTo(values);
+        }
+
+        _transform!.Apply(values);
+        return (byte*)transformed;
     }
 
     private ActivationView Reserve(int rows, int units, ActivationScheme scheme)

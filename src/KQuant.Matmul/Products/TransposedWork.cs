@@ -54,12 +54,11 @@ internal sealed unsafe class TransposedWork : ParallelWork, IDisposable
             task.Columns = Math.Min(ColumnsAtOnce, range.First + range.Count - k);
             task.FirstOutput = k;
             task.Accumulate = false;
-            byte* weights = _weights.Matrix(group.Matrix);
-            for (int n = 0; n < _weights.Rows; n += FloatKernel.RowBlock, weights += FloatKernel.RowBlock * _weights.RowBytes)
+            for (int n = 0; n < _weights.Rows; n += FloatKernel.RowBlock)
             {
                 task.WeightRows = Math.Min(FloatKernel.RowBlock, _weights.Rows - n);
                 task.FirstWeightRow = n;
-                TileDecoder.Decode(_weights, _decoder, weights, task.WeightRows, k, task.Columns, decoded, stride);
+                TileDecoder.Decode(_weights, _decoder, group.Matrix, n, task.WeightRows, k, task.Columns, decoded, stride);
                 _kernel.MultiplyTransposed(task);
                 task.Accumulate = true;
             }

@@ -4,13 +4,27 @@ using KQuant.Matmul.Kernels;
 namespace KQuant.Matmul.Products;
 
 /// <summary>Pinned weights: matrices of wire bytes, one behind the other.</summary>
-internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointer, float* biases = null, PackedTensor? packed = null)
+/// <param name="tensor">The weights.</param>
+/// <param name="planes">Where their planes begin.</param>
+/// <param name="bias">What is added to results; null for nothing.</param>
+/// <param name="packed">The same weights in an arrangement of their own.</param>
+internal readonly unsafe struct WeightStack(
+    QuantizedTensor tensor, PlanePointers planes, float* bias = null, PackedTensor? packed = null)
 {
     /// <summary>The codec.</summary>
     public readonly QuantCodec Codec = tensor.Codec;
 
-    /// <summary>Bytes from row to row.</summary>
+    /// <summary>What happens to activations first.</summary>
+    public readonly ActivationTransform? Transform = tensor.Transform;
+
+    /// <summary>Bytes from row to row, in the first plane.</summary>
     public readonly nint RowBytes = (nint)tensor.RowByteCount;
+
+    /// <summary>Bytes from row to row in the second plane; 0 if there is none.</summary>
+    public readonly nint ScaleRowBytes = (nint)tensor.GetRowByteCount(1);
+
+    /// <summary>Bytes from row to row in the third plane; 0 if there is none.</summary>
+    public readonly nint BiasRowBytes = (nint)tensor.GetRowByteCount(2);
 
     /// <summary>Rows of one matrix.</summary>
     public readonly int Rows = (int)tensor.Shape.Rows;
@@ -21,8 +35,8 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
     /// <summary>The same matrices in an arrangement of their own, if there is one.</summary>
     public readonly PackedTensor? Packed = packed;
 
-    private readonly byte* _pointer = pointer;
-    private readonly float* _biases = biases;
+    private readonly PlanePointers _planes = planes;
+    private readonly float* _bias = bias;
 
     /// <summary>Units of 256 weights in a row; the last may be partial.</summary>
     public int Units => (Columns + 255) / 256;
@@ -30,19 +44,29 @@ internal readonly unsafe struct WeightStack(QuantizedTensor tensor, byte* pointe
     /// <summary>Blocks in the last unit of a row.</summary>
     public int TailBlocks => ((Columns - 1) % 256 / Codec.WeightsPerBlock) + 1;
 
-    /// <summary>Bytes of one matrix.</summary>
-    public nint MatrixBytes => Rows * RowBytes;
+    /// <summary>Whether all bytes lie in one plane.</summary>
+    public bool IsSinglePlane => _planes.Scales == null;
 
-    /// <summary>Bytes that columns take, rounded down.</summary>
-    public nint BytesOf(int columns) => (nint)columns * Codec.BytesPerBlock / Codec.WeightsPerBlock;
+    /// <summary>Bytes of one matrix, in all planes.</summary>
+    public nint MatrixBytes => Rows * (RowBytes + ScaleRowBytes + BiasRowBytes);
+
+    /// <summary>Bytes that columns take in the first plane, rounded down.</summary>
+    public nint BytesOf(int columns) => (nint)columns * Codec.PlaneBytes(0) / Codec.WeightsPerBlock;
 
     /// <summary>What is added to every row of products with a matrix, <see cref="Rows"/> values; null for nothing.</summary>
-    public float* Bias(nint number) => _biases == null ? null : _biases + (number * Rows);
+    public float* Bias(nint number) => _bias == null ? null : _bias + (number * Rows);
 
     /// <summary>The first row of a matrix, as a kernel wants it.</summary>
     public byte* Matrix(nint number, ProductKernel kernel) =>
         kernel.IsPacked ? Packed!.Pointer + (number * Packed.MatrixBytes) : Matrix(number);
 
-    /// <summary>The first row of a matrix.</summary>
-    public byte* Matrix(nint number) => _pointer + (number * MatrixBytes);
+    /// <summary>The first row of a matrix in the first plane.</summary>
+    public byte* Matrix(nint number) => _planes.Codes + (number * Rows * RowBytes);
+
+    /// <summary>A row of a matrix in all planes.</summary>
+    public PlanePointers Row(nint matrix, nint row)
+    {
+        nint number = (matrix * Rows) + row;
+        return _planes.Add(number * RowBytes, number * ScaleRowBytes, number * BiasRowBytes);
+    }
 }

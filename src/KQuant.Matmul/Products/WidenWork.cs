@@ -19,6 +19,7 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
     private RowSource _source;
     private RowPlan _plan = null!;
     private DecodeKernel _widen = null!;
+    private ActivationTransform? _transform;
     private float* _packed;
     private nint _stride;
     private int _rowsPerPiece;
@@ -30,14 +31,22 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
     /// <param name="source">The caller's rows.</param>
     /// <param name="plan">Which of them are needed.</param>
     /// <param name="needsPadding">Whether the kernel reads whole vectors of a row.</param>
+    /// <param name="transform">What happens to each row first; null for nothing.</param>
     /// <param name="workspace">Memory and threads.</param>
     /// <param name="cancellation">Ends it early.</param>
-    public void Run(in RowSource source, RowPlan plan, bool needsPadding, Workspace workspace, CancellationToken cancellation)
+    public void Run(
+        in RowSource source,
+        RowPlan plan,
+        bool needsPadding,
+        ActivationTransform? transform,
+        Workspace workspace,
+        CancellationToken cancellation)
     {
+        _transform = transform;
         _source = source;
         _plan = plan;
         Rows = (float**)_pointers.Get<nint>(plan.RowCount);
-        bool copy = source.Format != QuantFormat.F32
+        bool copy = source.Format != QuantFormat.F32 || transform is not null
             || (needsPadding && (source.Columns % FloatKernel.Lanes != 0 || plan.SlotCount >= RowsWorthAligning));
         if (copy)
         {
@@ -64,6 +73,7 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
         {
             float* row = _packed + (slot * _stride);
             _widen.Run(_source.Row(_plan.SlotRows[slot]), row, _source.Columns);
+            _transform?.Apply(new Span<float>(row, _source.Columns));
             new Span<float>(row + _source.Columns, (int)_stride - _source.Columns).Clear();
         }
     }

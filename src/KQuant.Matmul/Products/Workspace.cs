@@ -15,6 +15,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly WidenWork _widen = new();
     private readonly FloatWork _float = new();
     private readonly TransposedWork _transposed = new();
+    private readonly UntransformWork _untransform = new();
     private readonly CopyWork _copy = new();
     private readonly ScatterWork _scatter = new();
     private readonly LookupWork _lookup = new();
@@ -113,22 +114,27 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
             return;
         }
 
-        _quantize.Run(x, Plan, form.Scheme, this, cancellation);
+        _quantize.Run(x, Plan, form.Scheme, weights.Transform, this, cancellation);
         _integer.Run(weights, _quantize.View, Plan, this, cancellation);
         _copy.Run(Plan, weights.Rows, this, cancellation);
     }
 
     private void MultiplyInFloat(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _widen.Run(x, Plan, needsPadding: true, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: true, weights.Transform, this, cancellation);
         _float.Run(weights, _widen.Rows, Plan, this, cancellation);
         _copy.Run(Plan, weights.Rows, this, cancellation);
     }
 
     private void MultiplyTransposed(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _widen.Run(x, Plan, needsPadding: false, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: false, transform: null, this, cancellation);
         _transposed.Run(weights, _widen.Rows, Plan, this, cancellation);
+        if (weights.Transform is not null)
+        {
+            _untransform.Run(weights.Transform, Plan, weights.Columns, this, cancellation);
+        }
+
         _copy.Run(Plan, weights.Columns, this, cancellation);
     }
 }

@@ -51,13 +51,9 @@ internal sealed unsafe class ModelWeights : IDisposable
     public QuantizedTensor Rows(string name, long firstRow, long rows, long allRows, int columns)
     {
         QuantizedTensor whole = Matrix(name, allRows, columns);
-        fixed (byte* start = whole)
-        {
-            var part = QuantizedTensor.FromPointer(
-                whole.Codec, new QuantShape(rows, columns), start + (firstRow * whole.RowByteCount), rows * whole.RowByteCount, whole);
-            _loaded.Add(part);
-            return part;
-        }
+        QuantizedTensor part = whole.SliceRows(firstRow, rows);
+        _loaded.Add(part);
+        return part;
     }
 
     /// <summary>A stack of matrices, not copied where the file has it in one piece.</summary>

@@ -1,0 +1,159 @@
+using System.Numerics.Tensors;
+using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Encoders;
+using KQuant.Codecs.Files;
+
+namespace KQuant.Codecs.Planes;
+
+/// <summary>
+/// A codec whose scales, and perhaps biases, lie in byte arrays of their own. One class for each, with the members below and whatever facts
+/// differ from the defaults; parameters such as the group size are the instance's.
+/// </summary>
+internal abstract unsafe class PlaneCodec : QuantCodec
+{
+    // What is decoded to float at a time on the way to a 16-bit destination.
+    private const int BufferedWeights = 2048;
+
+    /// <param name="name">The codec's name.</param>
+    /// <param name="weightsPerBlock">Weights that share a scale.</param>
+    /// <param name="planes">Codes, scales, biases: one to three.</param>
+    protected PlaneCodec(string name, int weightsPerBlock, params ReadOnlySpan<CodecPlane> planes)
+        : base(name, null, weightsPerBlock, planes) =>
+        ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, null);
+
+    public override QuantCodec Fallback => Get(QuantFormat.F16);
+
+    public override GgufFileType? FileType => null;
+
+    public override double ErrorLimit => GetErrorLimit(BitsPerWeight);
+
+    public override KernelTier DecodeTier => KernelTier.Scalar;
+
+    internal override IntegerForm? Integers => null;
+
+    internal override ReadOnlySpan<int> ScaleOffsets => [];
+
+    internal override DecodeKernel ScalarDecoder { get; }
+
+    public sealed override void Decode(ReadOnlySpan<byte> source, Span<float> destination)
+    {
+        int blocks = CountBlocks(source.Length, destination.Length);
+        fixed (byte* bytes = source)
+        fixed (float* weights = destination)
+        {
+            DecodePlanes(Split(bytes, blocks), weights, blocks);
+        }
+    }
+
+    public sealed override void Decode(ReadOnlySpan<byte> source, Span<Half> destination)
+    {
+        int blocks = CountBlocks(source.Length, destination.Length);
+        int run = Math.Max(1, BufferedWeights / WeightsPerBlock);
+        var weights = new float[run * WeightsPerBlock];
+        for (int b = 0; b < blocks; b += run)
+        {
+            int count = Math.Min(run, blocks - b) * WeightsPerBlock;
+            DecodeRun(source, blocks, b, weights.AsSpan(0, count));
+            TensorPrimitives.ConvertToHalf(weights.AsSpan(0, count), destination[(b * WeightsPerBlock)..]);
+        }
+    }
+
+    public sealed override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination)
+    {
+        int blocks = CountBlocks(source.Length, destination.Length);
+        int run = Math.Max(1, BufferedWeights / WeightsPerBlock);
+        var weights = new float[run * WeightsPerBlock];
+        for (int b = 0; b < blocks; b += run)
+        {
+            int count = Math.Min(run, blocks - b) * WeightsPerBlock;
+            DecodeRun(source, blocks, b, weights.AsSpan(0, count));
+            for (int i = 0; i < count; i++)
+            {
+                destination[(b * WeightsPerBlock) + i] = (BFloat16)weights[i];
+            }
+        }
+    }
+
+    public sealed override bool TryEncode(
+        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)
+    {
+        bytesWritten = 0;
+        int rowLength = options.RowLength == 0 ? source.Length : options.RowLength;
+        CheckEncode(source.Length, rowLength, options);
+        long needed = GetByteCount(source.Length);
+        if (destination.Length < needed)
+        {
+            return false;
+        }
+
+        fixed (byte* bytes = destination)
+        {
+            EncodePlanes(source, Split(bytes, source.Length / WeightsPerBlock), rowLength, options);
+        }
+
+        bytesWritten = needed;
+        return true;
+    }
+
+    internal sealed override void EncodePlanes(
+        ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options)
+    {
+        if (source.IsEmpty)
+        {
+            return;
+        }
+
+        CheckImportance(options);
+        fixed (float* weights = source)
+        fixed (float* importance = options.Importance)
+        {
+            var job = new RowJob(this, weights, destination, importance, rowLength, options);
+            ParallelRows.Run(job, source.Length / rowLength, 1, options.MaxThreads, options.CancellationToken);
+        }
+    }
+
+    internal override void Unpack(in PlanePointers source, int blocks, ref WeightUnit unit) =>
+        throw new NotSupportedException($"{Name} has no products with int8 activations.");
+
+    /// <summary>Decodes blocks: the specification.</summary>
+    internal abstract override void DecodePlanes(in PlanePointers source, float* destination, nint blocks);
+
+    /// <summary>Encodes one row of finite weights.</summary>
+    protected abstract void EncodeRow(ReadOnlySpan<float> row, in PlanePointers destination, in EncodeOptions options);
+
+    // In one piece of memory, planes follow each other.
+    private PlanePointers Split(byte* start, nint blocks)
+    {
+        byte* scales = start + (blocks * PlaneBytes(0));
+        return new PlanePointers(start, PlaneBytes(1) == 0 ? null : scales, PlaneBytes(2) == 0 ? null : scales + (blocks * PlaneBytes(1)));
+    }
+
+    private void DecodeRun(ReadOnlySpan<byte> source, int blocks, int first, Span<float> weights)
+    {
+        fixed (byte* bytes = source)
+        fixed (float* to = weights)
+        {
+            DecodePlanes(Split(bytes, blocks).Skip(this, first), to, weights.Length / WeightsPerBlock);
+        }
+    }
+
+    private readonly struct RowJob(
+        PlaneCodec codec, float* source, PlanePointers destination, float* importance, int rowLength, in EncodeOptions options) : IRowJob
+    {
+        private readonly int _importanceLength = options.Importance.Length;
+        private readonly EncodeMode _mode = options.Mode;
+        private readonly long _firstRow = options.FirstRow;
+
+        public void Run(int row)
+        {
+            var weights = new ReadOnlySpan<float>(source + ((nint)row * rowLength), rowLength);
+            if (!float.IsFinite(TensorPrimitives.MaxMagnitude(weights)))
+            {
+                Throw.WeightNotFinite(codec, _firstRow + row, weights);
+            }
+
+            var rowOptions = new EncodeOptions { Importance = new ReadOnlySpan<float>(importance, _importanceLength), Mode = _mode };
+            codec.EncodeRow(weights, destination.Skip(codec, (nint)row * (rowLength / codec.WeightsPerBlock)), rowOptions);
+        }
+    }
+}
