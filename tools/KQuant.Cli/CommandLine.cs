@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using System.Reflection;
+using System.Runtime.InteropServices;
 using KQuant.Cli.Commands;
 using KQuant.Cli.Rendering;
 
@@ -36,6 +37,12 @@ internal static class CommandLine
             CodecsCommand.Create(),
             BenchCommand.Create(),
         };
+        foreach (Command verb in root.Subcommands.Concat(root.Subcommands.SelectMany(verb => verb.Subcommands)))
+        {
+            CommonOptions.Tighten(verb);
+            ModelPath.AllowAsArgument(verb);
+        }
+
         root.Options.OfType<VersionOption>().Single().Action = new VersionAction();
         return root;
     }
@@ -50,7 +57,8 @@ internal static class CommandLine
     public static async Task<int> RunAsync(
         string[] args, TextWriter? output = null, TextWriter? error = null, Stream? input = null, CancellationToken cancellationToken = default)
     {
-        ParseResult command = CreateRoot().Parse(args);
+        // As git and dotnet have it.
+        ParseResult command = CreateRoot().Parse(args is ["help", ..] ? [.. args[1..], "--help"] : args);
         var configuration = new CommandStreams(input)
         {
             EnableDefaultExceptionHandler = false,
@@ -72,12 +80,25 @@ internal static class CommandLine
             return ExitCode.WrongUsage;
         }
 
+        // A terminal that closes ends the work as Ctrl-C does, so that nothing is left half written.
+        using var hangup = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var signal = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            context.Cancel = true;
+            hangup.Cancel();
+        });
         try
         {
-            return await command.InvokeAsync(configuration, cancellationToken).ConfigureAwait(false);
+            return await command.InvokeAsync(configuration, hangup.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
+            if (Terminal.IsError(configuration.Error))
+            {
+                // Behind the ^C that the terminal shows.
+                await configuration.Error.WriteLineAsync().ConfigureAwait(false);
+            }
+
             await configuration.Error.WriteLineAsync("Interrupted.").ConfigureAwait(false);
             return ExitCode.Interrupted;
         }
@@ -104,7 +125,8 @@ internal static class CommandLine
     {
         foreach (string message in command.Errors.Select(problem => problem.Message).Distinct())
         {
-            error.WriteLine($"error: {OnOneLine(message)}");
+            string? word = command.UnmatchedTokens.FirstOrDefault(token => message.Contains($"'{token}'", StringComparison.Ordinal));
+            error.WriteLine($"error: {OnOneLine(message)}{(word is null ? "" : Suggestions.For(word, command.CommandResult.Command))}");
         }
 
         var path = new List<string>();

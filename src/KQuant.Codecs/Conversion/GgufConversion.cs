@@ -14,10 +14,7 @@ internal static class GgufConversion
     public static ConversionReport Run(IGgufSource source, ConversionJob job)
     {
         job.Notes.AddRange(source.Notes);
-        if (Directory.Exists(job.Output))
-        {
-            throw new IOException($"{job.Output} is a folder; a file is to be written.");
-        }
+        OutputPlace.CheckFile(job.Output);
 
         if (!job.Options.Overwrite && File.Exists(job.Output))
         {

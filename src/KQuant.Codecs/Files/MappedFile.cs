@@ -37,9 +37,10 @@ internal sealed unsafe class MappedFile : IDisposable
     public bool IsDisposed { get; private set; }
 
     /// <summary>Maps a file.</summary>
-    /// <exception cref="IOException">The file cannot be opened (not found, a directory, no permission).</exception>
+    /// <exception cref="IOException">The file cannot be opened (not found, a directory, a pipe or device, no permission).</exception>
     public static MappedFile Open(string path)
     {
+        FileKinds.CheckReadable(path);
         SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         try
         {

@@ -82,6 +82,7 @@ internal static class TemplateFiles
 
     private static string ReadText(string path)
     {
+        FileKinds.CheckReadable(path);
         if (new FileInfo(path).Length > MaxFileBytes)
         {
             throw new ModelFormatException(path, $"the file has more than {MaxFileBytes} bytes");

@@ -54,7 +54,10 @@ internal sealed class ChatHistory
     {
         _lines.Clear();
         _added.Clear();
-        File.Delete(Path);
+        if (File.Exists(Path))
+        {
+            File.Delete(Path);
+        }
     }
 
     /// <summary>Adds the lines of this chat to those that others have written meanwhile.</summary>

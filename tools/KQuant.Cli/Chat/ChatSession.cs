@@ -163,6 +163,12 @@ internal sealed class ChatSession(
 
     private void Load(string path)
     {
+        if (path.Length == 0)
+        {
+            Say("/load FILE takes the next prompt from a file; it needs the name of one");
+            return;
+        }
+
         try
         {
             _loaded = Utf8Reader.ReadFile(path).TrimEnd('\n', '\r');
@@ -178,10 +184,22 @@ internal sealed class ChatSession(
         switch (argument)
         {
             case "on" or "off": history.IsKept = argument == "on"; break;
-            case "clear": history.Clear(); break;
+            case "clear": ClearHistory(); break;
         }
 
         Say($"history is {(history.IsKept ? "on" : "off")}: {history.Path}");
+    }
+
+    private void ClearHistory()
+    {
+        try
+        {
+            history.Clear();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Say(exception.Message);
+        }
     }
 
     private void Reset()

@@ -42,7 +42,7 @@ internal static class BenchModelCommand
                         CacheFormat = parsed.GetValue(cache),
                     };
                     benchmarks.Add(new ModelBenchmark(
-                        parsed.GetValue(path)!, options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), cancellationToken));
+                        parsed.GetModel(path), options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), cancellationToken));
                 }
 
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];

@@ -13,8 +13,7 @@ internal static class ChatCommand
     {
         var arguments = new ModelArguments();
         var sampling = new SamplingArguments();
-        Option<int> maxTokens = CommonOptions.Number("--max-tokens", "Tokens of an answer at most.", 256, 1, int.MaxValue);
-        maxTokens.Aliases.Add("-m");
+        Option<int> maxTokens = CommonOptions.MaxTokens("Tokens of an answer at most.", 256);
         Option<int> maxKvSize = CommonOptions.Number(
             "--max-kv-size", "Tokens to remember at most, the first four and the last ones; 0 for all.", 0, 0, int.MaxValue);
         var system = new Option<string>("--system-prompt") { Description = "A system message before the conversation.", HelpName = "text" };

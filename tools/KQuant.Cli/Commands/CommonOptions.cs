@@ -30,19 +30,8 @@ internal static class CommonOptions
     /// <summary><c>--threads N</c>; -1 when it is not given.</summary>
     public static Option<int> Threads()
     {
-        const int Most = 1024;
-        var option = new Option<int>("--threads")
-        {
-            Description = "Threads to use; one per processor if not given.",
-            HelpName = "n",
-        };
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() is < 1 or > Most)
-            {
-                result.AddError($"--threads is a number from 1 to {Most}.");
-            }
-        });
+        Option<int> option = Number("--threads", "Threads to use; one per processor if not given.", 0, 1, 1024);
+        option.DefaultValueFactory = null;
         return option;
     }
 
@@ -145,22 +134,61 @@ internal static class CommonOptions
     /// <param name="standard">Its value when it is not given.</param>
     /// <param name="least">The least that makes sense.</param>
     /// <param name="most">The most that makes sense.</param>
-    public static Option<int> Number(string name, string description, int standard, int least, int most)
+    public static Option<int> Number(string name, string description, int standard, int least, int most) => new(name)
     {
-        var option = new Option<int>(name) { Description = description, HelpName = "n", DefaultValueFactory = _ => standard };
-        option.Validators.Add(result =>
+        Description = description,
+        HelpName = "n",
+        DefaultValueFactory = _ => standard,
+        CustomParser = result =>
         {
-            if (ValueOf(result) is { } value && (value < least || value > most))
+            if (!TryParse(result.Tokens[0].Value, out int value) || value < least || value > most)
             {
                 result.AddError($"{name} is a number from {least} to {most}.");
             }
-        });
+
+            return value;
+        },
+    };
+
+    /// <summary>
+    /// The number that was given; null if there is none, or several, or something else, which is an error by itself: an option that is
+    /// wrong cannot be asked for its value.
+    /// </summary>
+    public static int? ValueOf(OptionResult? result) =>
+        result is { Tokens.Count: 1 } && TryParse(result.Tokens[0].Value, out int value) ? value : null;
+
+    /// <summary><c>--max-tokens N</c>, <c>-m N</c>.</summary>
+    public static Option<int> MaxTokens(string description, int standard)
+    {
+        Option<int> option = Number("--max-tokens", description, standard, 1, int.MaxValue);
+        option.Aliases.Add("-m");
         return option;
     }
 
-    /// <summary>The number that was given; null if there is none, or several, which is an error by itself.</summary>
-    public static int? ValueOf(OptionResult? result) =>
-        result is { Tokens.Count: <= 1 } && !result.Errors.Any() ? result.GetValueOrDefault<int>() : null;
+    /// <summary>What holds for all options of a verb: flags take no value, and no path or name is empty.</summary>
+    public static void Tighten(Command command)
+    {
+        foreach (Option option in command.Options)
+        {
+            if (option is Option<bool>)
+            {
+                option.Arity = ArgumentArity.Zero;
+            }
+            else if (option is Option<string> { HelpName: not "text" } or Option<string[]>)
+            {
+                option.Validators.Add(result =>
+                {
+                    if (result.Tokens.Any(token => token.Value.Length == 0))
+                    {
+                        result.AddError($"{option.Name} is empty.");
+                    }
+                });
+            }
+        }
+    }
+
+    private static bool TryParse(string text, out int value) =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
 
     /// <summary>An option with a whole number, as often as one likes.</summary>
     /// <inheritdoc cref="Number"/>

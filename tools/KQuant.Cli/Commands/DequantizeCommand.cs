@@ -35,7 +35,7 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = Models.Open(parsed.GetValue(model)!, target, Models.FormatOf(target));
+            using IModelSource source = Models.Open(parsed.GetModel(model), target, Models.FormatOf(target));
             CheckQuantized(source);
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions

@@ -16,7 +16,7 @@ internal static class InspectCommand
         var command = new Command("inspect", "Show architecture, formats, metadata and tensors of a model.") { model, json };
         command.SetWork((parsed, _) =>
         {
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
+            using IModelSource source = ModelSource.Open(parsed.GetModel(model));
             InspectReport report = ModelInspection.Inspect(source);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Files;
@@ -17,7 +18,13 @@ internal static class LogitsCommand
     {
         var arguments = new ModelArguments();
         var prompt = new Option<string>("--prompt", "-p") { Description = "The text.", HelpName = "text" };
-        var ids = new Option<string>("--ids") { Description = "Token ids instead of a text, with commas between them.", HelpName = "1,2,3" };
+        var ids = new Option<int[]>("--ids")
+        {
+            Description = "Token ids instead of a text, with commas between them.",
+            HelpName = "1,2,3",
+            Arity = ArgumentArity.ExactlyOne,
+            CustomParser = ParseIds,
+        };
         var output = new Option<string>("--output", "-o")
         {
             Description = "The .safetensors or .npy file to write: float32 [tokens, vocabulary], as 'logits'.",
@@ -48,7 +55,7 @@ internal static class LogitsCommand
                 throw new CommandException($"{target} exists; --overwrite replaces it.");
             }
 
-            int[]? given = parsed.GetValue(ids) is string list ? ParseIds(list) : null;
+            int[]? given = parsed.GetValue(ids);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken, needsTokenizer: given is null);
             int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!);
@@ -80,13 +87,27 @@ internal static class LogitsCommand
         return command;
     }
 
-    private static int[] ParseIds(string list) =>
-    [
-        .. list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(
-            item => int.TryParse(item, NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-                ? id
-                : throw new CommandException($"--ids has '{item}', which is no token id.")),
-    ];
+    private static int[]? ParseIds(ArgumentResult result)
+    {
+        var ids = new List<int>();
+        foreach (string item in result.Tokens[0].Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (!int.TryParse(item, NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+            {
+                result.AddError($"--ids has '{item}', which is no token id.");
+                return null;
+            }
+
+            ids.Add(id);
+        }
+
+        if (ids.Count == 0)
+        {
+            result.AddError("--ids is empty.");
+        }
+
+        return [.. ids];
+    }
 
     private static void Compute(LanguageModel model, int[] tokens, Stream stream, CancellationToken cancellation)
     {

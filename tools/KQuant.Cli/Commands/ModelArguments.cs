@@ -41,7 +41,7 @@ internal sealed class ModelArguments
     }
 
     /// <summary>The path of the model.</summary>
-    public string GetPath(ParseResult parsed) => parsed.GetValue(_model)!;
+    public string GetPath(ParseResult parsed) => parsed.GetModel(_model);
 
     /// <summary>Opens the GPU that was asked for; null for the processor.</summary>
     public IMatmulBackend? OpenDevice(ParseResult parsed) => parsed.GetValue(_device) switch

@@ -32,7 +32,7 @@ internal static class PerplexityCommand
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             using LanguageModel? reference = parsed.GetValue(against) is string other
-                ? arguments.LoadBeside(model, parsed, other, cancellationToken)
+                ? arguments.LoadBeside(model, parsed, ModelPath.Resolve(other), cancellationToken)
                 : null;
             int[] tokens = model.Tokenizer.Encode(text, addSpecialTokens: false, parseSpecialTokens: false);
             var options = new PerplexityOptions

@@ -60,7 +60,7 @@ internal static class QuantizeCommand
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
             ModelFormat kind = parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format);
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
-            using IModelSource source = Models.Open(parsed.GetValue(model)!, target, kind, export);
+            using IModelSource source = Models.Open(parsed.GetModel(model), target, kind, export);
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
             var options = new ConversionOptions

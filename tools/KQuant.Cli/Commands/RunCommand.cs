@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KQuant.Cli.Rendering;
@@ -24,13 +25,14 @@ internal static class RunCommand
             HelpName = "text",
             DefaultValueFactory = _ => "Hello!",
         };
-        Option<int> maxTokens = CommonOptions.Number("--max-tokens", "Tokens to generate at most.", 64, 1, int.MaxValue);
+        Option<int> maxTokens = CommonOptions.MaxTokens("Tokens to generate at most.", 64);
         var system = new Option<string>("--system-prompt") { Description = "A system message before the prompt.", HelpName = "text" };
         var noTemplate = new Option<bool>("--no-chat-template") { Description = "Continue the prompt as it is." };
-        var templateConfig = new Option<string>("--chat-template-config")
+        var templateConfig = new Option<JsonObject>("--chat-template-config")
         {
             Description = "Variables for the chat template, as a JSON object.",
             HelpName = "json",
+            CustomParser = ParseVariables,
         };
         var stops = new Option<string[]>("--stop") { Description = "A text that ends the answer.", HelpName = "text" };
         var ignoreEos = new Option<bool>("--ignore-eos") { Description = "Go on when the model ends the text." };
@@ -45,13 +47,21 @@ internal static class RunCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             TextWriter output = parsed.InvocationConfiguration.Output;
-            JsonObject? variables = ParseVariables(parsed.GetValue(templateConfig));
+            JsonObject? variables = parsed.GetValue(templateConfig);
             string text = parsed.GetValue(prompt)!;
             text = text == "-" ? parsed.GetStreams().Input.ReadToEnd() : text;
             bool isRaw = parsed.GetValue(raw);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
-            int[] ids = isRaw || parsed.GetValue(noTemplate) || model.ChatTemplate is null
+            bool isPlain = isRaw || parsed.GetValue(noTemplate) || model.ChatTemplate is null;
+            if (isPlain && !string.IsNullOrEmpty(parsed.GetValue(system)))
+            {
+                throw new CommandException(model.ChatTemplate is null
+                    ? $"{model.Path} has no chat template, and --system-prompt has no place without one; put it into --prompt."
+                    : "--system-prompt has no place without a chat template; put it into --prompt.");
+            }
+
+            int[] ids = isPlain
                 ? model.Tokenizer.Encode(text)
                 : EncodeChat(model, text, parsed.GetValue(system), variables);
             var options = new GenerationOptions
@@ -65,20 +75,27 @@ internal static class RunCommand
             };
             var statistics = new RunStatistics();
             bool isFirst = true;
-            foreach (GeneratedToken token in model.Generate(ids, options, cancellationToken))
+            try
             {
-                if (isFirst && !isRaw)
+                foreach (GeneratedToken token in model.Generate(ids, options, cancellationToken))
                 {
-                    output.WriteLine(Line);
-                }
+                    if (isFirst && !isRaw)
+                    {
+                        output.WriteLine(Line);
+                    }
 
-                isFirst = false;
-                statistics.Add();
-                output.Write(token.Text);
-                output.Flush();
+                    isFirst = false;
+                    statistics.Add();
+                    output.Write(token.Text);
+                    output.Flush();
+                }
+            }
+            finally
+            {
+                // What comes next, be it that the answer was interrupted, stands on a line of its own.
+                output.WriteLine();
             }
 
-            output.WriteLine();
             if (!isRaw)
             {
                 output.WriteLine(Line);
@@ -88,22 +105,23 @@ internal static class RunCommand
         return command;
     }
 
-    /// <summary>Parsed before the model is loaded, so that a mistake costs no time.</summary>
-    private static JsonObject? ParseVariables(string? json)
+    private static JsonObject? ParseVariables(ArgumentResult result)
     {
-        if (json is null)
-        {
-            return null;
-        }
-
         try
         {
-            return JsonText.Parse(json) as JsonObject ?? throw new CommandException("--chat-template-config is no JSON object.");
+            if (JsonText.Parse(result.Tokens[0].Value) is JsonObject variables)
+            {
+                return variables;
+            }
+
+            result.AddError("--chat-template-config is no JSON object.");
         }
         catch (JsonException exception)
         {
-            throw new CommandException($"--chat-template-config is no JSON: {exception.Message}");
+            result.AddError($"--chat-template-config is no JSON: {exception.Message}");
         }
+
+        return null;
     }
 
     private static int[] EncodeChat(LanguageModel model, string prompt, string? system, JsonObject? variables)

@@ -1,24 +1,35 @@
 using System.CommandLine;
+using System.Globalization;
 using KQuant.Models.Generation;
+using static System.FormattableString;
 
 namespace KQuant.Cli.Commands;
 
 /// <summary>The options that say how tokens are chosen.</summary>
 internal sealed class SamplingArguments
 {
-    private readonly Option<float> _temperature = Real("--temp", "Temperature; 0 always takes the most likely token.", 0);
-    private readonly Option<float> _topP = Real("--top-p", "Keep the most likely tokens that make up this much probability; 0 keeps all.", 0);
+    private readonly Option<float> _temperature = Real("--temp", "Temperature; 0 always takes the most likely token.", 0, 0, float.MaxValue);
+    private readonly Option<float> _topP = Real("--top-p", "Keep the most likely tokens that make up this much probability; 0 keeps all.", 0, 0, 1);
     private readonly Option<int> _topK = CommonOptions.Number("--top-k", "Keep so many of the most likely tokens; 0 keeps all.", 0, 0, int.MaxValue);
-    private readonly Option<float> _minP = Real("--min-p", "Keep tokens at least this much as likely as the most likely one; 0 keeps all.", 0);
-    private readonly Option<float> _xtcProbability = Real("--xtc-probability", "Probability of excluding top choices.", 0);
-    private readonly Option<float> _xtcThreshold = Real("--xtc-threshold", "Probability above which a token is a top choice.", 0.1f);
-    private readonly Option<float> _repetition = Real("--repetition-penalty", "Divides logits of the last 20 tokens; 1 changes nothing.", 1);
-    private readonly Option<float> _presence = Real("--presence-penalty", "Taken from logits of the last 20 tokens, once.", 0);
-    private readonly Option<float> _frequency = Real("--frequency-penalty", "Taken from logits of the last 20 tokens, as often as they came.", 0);
+    private readonly Option<float> _minP = Real("--min-p", "Keep tokens at least this much as likely as the most likely one; 0 keeps all.", 0, 0, 1);
+    private readonly Option<float> _xtcProbability = Real("--xtc-probability", "Probability of excluding top choices.", 0, 0, 1);
+    private readonly Option<float> _xtcThreshold = Real("--xtc-threshold", "Probability above which a token is a top choice.", 0.1f, 0, 0.5f);
+    private readonly Option<float> _repetition = Real("--repetition-penalty", "Divides logits of the last 20 tokens; 1 changes nothing.", 1, float.Epsilon, float.MaxValue);
+    private readonly Option<float> _presence = Real("--presence-penalty", "Taken from logits of the last 20 tokens, once.", 0, -1000, 1000);
+    private readonly Option<float> _frequency = Real("--frequency-penalty", "Taken from logits of the last 20 tokens, as often as they came.", 0, -1000, 1000);
     private readonly Option<int?> _seed = new("--seed")
     {
         Description = "Where draws begin: the same seed gives the same text.",
         HelpName = "n",
+        CustomParser = result =>
+        {
+            if (!int.TryParse(result.Tokens[0].Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value))
+            {
+                result.AddError($"--seed is a whole number from {int.MinValue} to {int.MaxValue}.");
+            }
+
+            return value;
+        },
     };
 
     /// <summary>Adds the options to a command.</summary>
@@ -48,16 +59,22 @@ internal sealed class SamplingArguments
         Seed = parsed.GetValue(_seed),
     };
 
-    private static Option<float> Real(string name, string description, float standard) => new(name)
+    private static Option<float> Real(string name, string description, float standard, float least, float most) => new(name)
     {
         Description = description,
         HelpName = "x",
         DefaultValueFactory = _ => standard,
         CustomParser = result =>
         {
-            if (!Numbers.TryParse(result.Tokens[0].Value, out float value))
+            if (!Numbers.TryParse(result.Tokens[0].Value, out float value) || value < least || value > most)
             {
-                result.AddError($"{name} is a number, not '{result.Tokens[0].Value}'.");
+                string range = (least, most) switch
+                {
+                    (float.Epsilon, _) => " above 0",
+                    (_, float.MaxValue) => Invariant($" of at least {least}"),
+                    _ => Invariant($" from {least} to {most}"),
+                };
+                result.AddError($"{name} is a number{range}, not '{result.Tokens[0].Value}'.");
             }
 
             return value;

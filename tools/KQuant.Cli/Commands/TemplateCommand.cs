@@ -22,7 +22,7 @@ internal static class TemplateCommand
         var command = new Command("template", "Render a conversation with the chat template of a model.") { model, messages, plain };
         command.SetWork((parsed, cancellationToken) =>
         {
-            string path = parsed.GetValue(model)!;
+            string path = parsed.GetModel(model);
             ChatTemplate template = ChatTemplate.Load(path) ?? throw new CommandException($"{path} has no chat template.");
             JsonObject variables = ReadConversation(parsed.GetValue(messages)!);
             ChatMessage[] conversation = [.. Messages(variables, parsed.GetValue(messages)!)];

@@ -19,7 +19,7 @@ internal static class TokenizeCommand
         var command = new Command("tokenize", "Turn lines of the standard input into token ids, or ids into text.") { model, decode, plain, json };
         command.SetWork((parsed, cancellationToken) =>
         {
-            var tokenizer = Tokenizer.Load(parsed.GetValue(model)!);
+            var tokenizer = Tokenizer.Load(parsed.GetModel(model));
             bool asJson = parsed.GetValue(json), special = !parsed.GetValue(plain);
             TextWriter output = parsed.GetStreams().Output;
             TextReader input = parsed.GetStreams().Input;

@@ -26,10 +26,17 @@ internal static class VerifyCommand
         {
             model, against, limits, threads, json,
         };
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(limits) is not null && result.GetResult(against) is null)
+            {
+                result.AddError("--max-nmse needs --against: without another model there is no error to limit.");
+            }
+        });
         command.SetWork((parsed, cancellationToken) =>
         {
-            using IModelSource source = ModelSource.Open(parsed.GetValue(model)!);
-            using IModelSource? reference = parsed.GetValue(against) is string path ? OpenReference(path, source) : null;
+            using IModelSource source = ModelSource.Open(parsed.GetModel(model));
+            using IModelSource? reference = parsed.GetValue(against) is string path ? OpenReference(ModelPath.Resolve(path), source) : null;
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),

@@ -21,6 +21,13 @@ public sealed class AuxiliaryFiles
         ".tflite", ".npz", ".npy", ".ot", ".mlmodel", ".nemo", ".distcp", ".pkl", ".partial", ".incomplete",
     };
 
+    /// <summary>How the names of the files begin without which a model is another one.</summary>
+    private static readonly string[] PartsOfModels =
+    [
+        "config.json", "generation_config.json", "tokenizer", "vocab.", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+        "chat_template", "additional_chat_templates", "preprocessor_config.json", "processor_config.json", "spiece.model",
+    ];
+
     private readonly string _root;
     private readonly string? _blobs;
     private readonly List<AuxiliaryFile> _files = [];
@@ -62,6 +69,14 @@ public sealed class AuxiliaryFiles
         path = _files.Find(file => file.RelativePath == relativePath).FullPath;
         return path is not null;
     }
+
+    /// <summary>Whether a file of that name belongs to the model whose folder it lies in and must not survive it.</summary>
+    /// <param name="name">The name, without folders.</param>
+    /// <param name="onlyWeights">Whether only the weights and their index are asked for.</param>
+    internal static bool IsOfModel(string name, bool onlyWeights) =>
+        (name.StartsWith("model", StringComparison.Ordinal)
+            && (name.EndsWith(".safetensors", StringComparison.Ordinal) || name.EndsWith(".safetensors.index.json", StringComparison.Ordinal)))
+        || (!onlyWeights && Array.Exists(PartsOfModels, part => name.StartsWith(part, StringComparison.Ordinal)));
 
     private static bool IsWeights(string name) =>
         WeightExtensions.Contains(Path.GetExtension(name)) || name.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase);

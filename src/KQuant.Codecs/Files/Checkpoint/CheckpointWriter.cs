@@ -98,7 +98,7 @@ public sealed class CheckpointWriter
     /// <summary>Writes the folder.</summary>
     /// <param name="folder">The folder; it is created when missing.</param>
     /// <param name="auxiliary">Files of the source to copy, see <see cref="AuxiliaryFiles.Find"/>; null for none.</param>
-    /// <param name="overwrite">Whether the folder may have content; weights of an older model are removed from it.</param>
+    /// <param name="overwrite">Whether the folder may have content; it is replaced as a whole, and what is no part of a model moves over.</param>
     /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>
@@ -119,6 +119,7 @@ public sealed class CheckpointWriter
         foreach (AuxiliaryFile file in auxiliary?.Files ?? [])
         {
             cancellationToken.ThrowIfCancellationRequested();
+            FileKinds.CheckReadable(file.FullPath);
             using FileStream source = File.OpenRead(file.FullPath);
             output.Write(file.RelativePath, source.CopyTo);
         }

@@ -15,7 +15,7 @@ internal static class ConfigFile
     /// <summary>A config names each quantized module twice; models have up to a few thousand, with experts stacked.</summary>
     private const int MaxLength = 8 << 20;
 
-    /// <summary>A parsed value takes up to some 300 bytes when it is a member of an object that is looked into.</summary>
+    /// <summary>A parsed value takes up to some 300 bytes when it is a member of an object.</summary>
     private const int MaxTokens = 250_000;
 
     private static readonly JsonWriterOptions Layout = new()
@@ -26,7 +26,7 @@ internal static class ConfigFile
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    /// <summary>Reads a JSON object.</summary>
+    /// <summary>Reads a JSON object, as <see cref="LenientJson"/> does.</summary>
     /// <exception cref="ModelFormatException">The file is missing, too large, or no JSON object.</exception>
     public static JsonObject Read(string path)
     {
@@ -41,7 +41,7 @@ internal static class ConfigFile
             throw new ModelFormatException(path, $"the file has {file.Length} bytes; at most {MaxLength} are read");
         }
 
-        ReadOnlySpan<byte> text = file.Bytes(0, (int)file.Length);
+        ReadOnlySpan<byte> text = LenientJson.ToStandard(file.Bytes(0, (int)file.Length));
         if (!Utf8.IsValid(text))
         {
             throw new ModelFormatException(path, "the file is not valid UTF-8");
@@ -50,7 +50,7 @@ internal static class ConfigFile
         try
         {
             CheckTokens(path, text);
-            return JsonNode.Parse(text, documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject
+            return LenientJson.Parse(text) as JsonObject
                 ?? throw new ModelFormatException(path, "the file holds no JSON object");
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -63,7 +63,7 @@ internal static class ConfigFile
     public static void Write(Stream stream, JsonObject config)
     {
         using var json = new Utf8JsonWriter(stream, Layout);
-        config.WriteTo(json);
+        LenientJson.Write(json, config);
     }
 
     private static void CheckTokens(string path, ReadOnlySpan<byte> text)

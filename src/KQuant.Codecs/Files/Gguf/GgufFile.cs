@@ -83,6 +83,7 @@ public sealed class GgufFile : IDisposable
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static bool HasMagic(string path)
     {
+        FileKinds.CheckReadable(path);
         using FileStream stream = File.OpenRead(path);
         Span<byte> start = stackalloc byte[4];
         return stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) == start.Length && start.SequenceEqual("GGUF"u8);

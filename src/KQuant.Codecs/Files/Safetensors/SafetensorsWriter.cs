@@ -121,7 +121,7 @@ public sealed class SafetensorsWriter
     /// <see cref="MaxShardBytes"/>, and <c>model.safetensors.index.json</c>.
     /// </summary>
     /// <param name="folder">The folder; it is created when missing.</param>
-    /// <param name="overwrite">Whether the folder may have content; weights of an older model are removed from it.</param>
+    /// <param name="overwrite">Whether the folder may have content; it is replaced as a whole, and all but the weights of an older model moves over.</param>
     /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
     /// <param name="cancellationToken">Cancels between two writes of a callback; nothing is left behind.</param>
     /// <exception cref="InvalidOperationException">A callback wrote another number of bytes than its tensor has.</exception>

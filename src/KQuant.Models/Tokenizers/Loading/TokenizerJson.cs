@@ -14,6 +14,7 @@ internal static class TokenizerJson
     /// <exception cref="ModelFormatException">The file is not well-formed or needs what is not known here.</exception>
     public static Tokenizer Load(string path)
     {
+        FileKinds.CheckReadable(path);
         long length = new FileInfo(path).Length;
         if (length > MaxBytes)
         {
@@ -29,7 +30,7 @@ internal static class TokenizerJson
 
         try
         {
-            return new Tokenizer(Build(path, text.Span));
+            return new Tokenizer(Build(path, LenientJson.ToStandard(text.Span)));
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
@@ -103,20 +104,18 @@ internal static class TokenizerJson
             string name = json.GetString()!;
             json.Read();
             JsonElement section = name == "model" && json.TokenType == JsonTokenType.StartObject
-                ? Model(path, ref json, large)
+                ? Model(ref json, large)
                 : JsonElement.ParseValue(ref json);
-            if (!sections.TryAdd(name, section))
-            {
-                throw new ModelFormatException(path, $"'{Printable.Shorten(name)}' is there twice");
-            }
+            sections[name] = section;
         }
 
         json.Read();
         return sections;
     }
 
-    private static JsonElement Model(string path, ref Utf8JsonReader json, Dictionary<string, int> large)
+    private static JsonElement Model(ref Utf8JsonReader json, Dictionary<string, int> large)
     {
+        large.Clear();
         using var small = new MemoryStream();
         using var writer = new Utf8JsonWriter(small);
         writer.WriteStartObject();
@@ -126,11 +125,7 @@ internal static class TokenizerJson
             json.Read();
             if (name is "vocab" or "merges")
             {
-                if (!large.TryAdd(name, checked((int)json.TokenStartIndex)))
-                {
-                    throw new ModelFormatException(path, $"model.{name} is there twice");
-                }
-
+                large[name] = checked((int)json.TokenStartIndex);
                 json.Skip();
                 continue;
             }

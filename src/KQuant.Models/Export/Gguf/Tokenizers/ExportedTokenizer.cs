@@ -85,7 +85,7 @@ internal sealed class ExportedTokenizer
             text = text[Encoding.UTF8.Preamble.Length..];
         }
 
-        var json = new Utf8JsonReader(text);
+        var json = new Utf8JsonReader(LenientJson.ToStandard(text));
         json.Read();
         Expect(in json, JsonTokenType.StartObject, "the file");
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -117,6 +117,9 @@ internal sealed class ExportedTokenizer
 
     private void ReadModel(ref Utf8JsonReader json)
     {
+        _settings.Clear();
+        Vocabulary.Clear();
+        _merges.Clear();
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             string name = json.GetString()!;
@@ -144,6 +147,7 @@ internal sealed class ExportedTokenizer
 
     private void ReadVocabulary(ref Utf8JsonReader json)
     {
+        Vocabulary.Clear();
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             string token = json.GetString()!;
@@ -159,6 +163,7 @@ internal sealed class ExportedTokenizer
 
     private void ReadMerges(ref Utf8JsonReader json)
     {
+        _merges.Clear();
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             if (_merges.Count == MaxMerges)
@@ -183,10 +188,11 @@ internal sealed class ExportedTokenizer
 
     private void ReadAdded(ref Utf8JsonReader json)
     {
+        _added.Clear();
         while (json.Read() && json.TokenType != JsonTokenType.EndArray)
         {
             JsonNode? token = ReadPart(ref json);
-            if (token?["content"].AsString() is not string content || token["id"].AsInteger() is not long id || id is < 0 or >= MaxTokens)
+            if (token is not JsonObject || token["content"].AsString() is not string content || token["id"].AsInteger() is not long id || id is < 0 or >= MaxTokens)
             {
                 throw Bad("an added token has no content or no id", in json);
             }
@@ -206,7 +212,7 @@ internal sealed class ExportedTokenizer
         Utf8JsonReader end = json;
         end.Skip();
         return end.BytesConsumed - start <= MaxPartLength
-            ? JsonNode.Parse(ref json)
+            ? LenientJson.Parse(ref json)
             : throw Bad($"a part of the tokenizer is longer than {MaxPartLength} bytes", in json);
     }
 
