@@ -106,7 +106,8 @@ public sealed partial class LanguageModel : IDisposable
     public MatmulContext Context => _context;
 
     /// <summary>
-    /// Loads a model. Only headers, norms and the tokenizer are read; weights are read from the file when they are first multiplied.
+    /// Loads a model. Only headers, norms and the tokenizer are read; weights are read from the file when they are first multiplied, unless
+    /// <see cref="ModelOptions.Map"/> is false.
     /// </summary>
     /// <param name="path">A checkpoint folder or a GGUF file.</param>
     /// <param name="options">How; null for the defaults.</param>
@@ -129,10 +130,11 @@ public sealed partial class LanguageModel : IDisposable
     public static LanguageModel Load(
         string path, ModelOptions? options = null, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        IModelSource source = ModelSource.Open(path);
+        options ??= new ModelOptions();
+        IModelSource source = MappedFile.WithoutMapping(!options.Map, () => ModelSource.Open(path));
         try
         {
-            return new LanguageModel(source, path, options ?? new ModelOptions(), progress, cancellationToken);
+            return new LanguageModel(source, path, options, progress, cancellationToken);
         }
         catch
         {

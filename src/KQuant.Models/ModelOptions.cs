@@ -32,6 +32,12 @@ public sealed record ModelOptions
     /// </summary>
     public IMatmulBackend? Backend { get; init; }
 
+    /// <summary>
+    /// Whether the files of the model are mapped into memory, which reads nothing in advance. A process is killed when it touches a mapped
+    /// page that someone else has cut off; false reads the whole model into memory, for files that others may truncate or replace in place.
+    /// </summary>
+    public bool Map { get; init; } = true;
+
     /// <summary>Tokens of a prompt that go through the model at once.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to less than 1 or more than 65,536.</exception>
     public int ChunkSize

@@ -59,6 +59,7 @@ public class ProcessTests
     [TestCase("-INT", "folder")]
     [TestCase("-INT", "file")]
     [TestCase("-TERM", "folder")]
+    [TestCase("-HUP", "file")]
     public void AnInterruptionLeavesNothingBehind(string signal, string kind)
     {
         if (OperatingSystem.IsWindows())
@@ -102,7 +103,7 @@ public class ProcessTests
         using Process process = CliProcess.Start(
             null, "quantize", "--model", model, "--kquant-type", "q6_k", "--encode", "best", "--threads", "1", "--output", output);
         Assert.That(process.StandardError.ReadLine(), Does.StartWith(" 10 %"));
-        Assert.That(Directory.GetFileSystemEntries(_folder.Path), Has.Length.EqualTo(2), "something is being written");
+        Assert.That(Directory.GetFileSystemEntries(_folder.Path), Has.Length.GreaterThanOrEqualTo(2), "something is being written");
         using (Process kill = Process.Start("kill", [signal, process.Id.ToString(CultureInfo.InvariantCulture)]))
         {
             kill.WaitForExit();

@@ -123,8 +123,15 @@ internal static class CommandLine
 
     private static void WriteUsageErrors(ParseResult command, TextWriter error)
     {
+        // A verb that is mistyped is also one that is missing: only the first helps.
+        bool isMistyped = command is { UnmatchedTokens.Count: > 0, CommandResult.Command.Subcommands.Count: > 0 };
         foreach (string message in command.Errors.Select(problem => problem.Message).Distinct())
         {
+            if (isMistyped && !command.UnmatchedTokens.Any(token => message.Contains($"'{token}'", StringComparison.Ordinal)))
+            {
+                continue;
+            }
+
             string? word = command.UnmatchedTokens.FirstOrDefault(token => message.Contains($"'{token}'", StringComparison.Ordinal));
             error.WriteLine($"error: {OnOneLine(message)}{(word is null ? "" : Suggestions.For(word, command.CommandResult.Command))}");
         }

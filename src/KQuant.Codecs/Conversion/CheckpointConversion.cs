@@ -17,6 +17,13 @@ internal static class CheckpointConversion
             throw new NotSupportedException($"{source.Path} is quantized with mode '{mode}', which is not read here.");
         }
 
+        ModelStructure.CheckComplete(source);
+        if (!job.Plan.Codec.IsQuantized && job.Plan.Tensors.FirstOrDefault(IsOpaque)?.Source is IModelTensorSource opaque)
+        {
+            throw new NotSupportedException(
+                $"{source.Path}: tensor '{opaque.Name}' is stored as bytes, and config.json names no codec for it; it would stay undecoded.");
+        }
+
         AuxiliaryFiles auxiliary = AuxiliaryFiles.Find(source.Path);
         AddNotes(source, auxiliary, job);
         var writer = new CheckpointWriter(ConfigOf(source, job), job.Options.MaxShardBytes);
@@ -73,12 +80,21 @@ internal static class CheckpointConversion
         }
     }
 
+    /// <summary>Whether a tensor holds weights as bytes of which nobody knows what they are.</summary>
+    private static bool IsOpaque(PlannedTensor planned) =>
+        planned.Codec is null && planned.Source is { Codec: null, FormatName: "u8", Shape.Length: > 1 };
+
     private static void AddNotes(ModelFolder source, AuxiliaryFiles auxiliary, ConversionJob job)
     {
         foreach (IGrouping<string, DroppedTensor> group in source.Dropped.GroupBy(dropped => dropped.Reason))
         {
             job.Notes.Add(
                 $"{group.Count()} stored tensors are left out, {group.Key}: {group.First().Name}{(group.Count() > 1 ? ", ..." : "")}.");
+        }
+
+        if (source.Weights.StaleIndex is string index)
+        {
+            job.Notes.Add($"{index} is ignored: none of its shards exists, and model.safetensors does.");
         }
 
         foreach (AuxiliaryFile skipped in auxiliary.Skipped)

@@ -20,6 +20,16 @@ internal static partial class ModelStructure
         _ => [],
     };
 
+    /// <summary>Refuses a checkpoint that lacks what its config promises, before it becomes another model that lacks it.</summary>
+    /// <exception cref="ModelFormatException">The output head is missing.</exception>
+    public static void CheckComplete(ModelFolder folder)
+    {
+        if (FindMissingHead(folder) is string problem)
+        {
+            throw new ModelFormatException(folder.Path, problem);
+        }
+    }
+
     [GeneratedRegex(@"(^blk|\.layers)\.(?<number>\d{1,6})\.")]
     private static partial Regex Layer { get; }
 
@@ -29,11 +39,27 @@ internal static partial class ModelStructure
         return
         [
             .. folder.QuantizationMode == KQuantConfig.Mode ? FindQuantizationProblems(folder) : [],
+            .. folder.QuantizationMode is string mode && KQuantConfig.GetMode(folder.Config) is null
+                ? [$"The tensors are those of a checkpoint quantized with '{mode}', but config.json does not say so."]
+                : Array.Empty<string>(),
+            .. FindMissingHead(folder) is string missing ? [missing + "."] : Array.Empty<string>(),
             .. FindMissingLayers(folder, config.GetInteger("num_hidden_layers"), "num_hidden_layers"),
             .. folder.Tensors.Where(tensor => tensor.Name.EndsWith("model.embed_tokens.weight", StringComparison.Ordinal))
                 .SelectMany(tensor => FindShapeProblems(
                     tensor, config.GetInteger("vocab_size"), "vocab_size", config.GetInteger("hidden_size"), "hidden_size")),
         ];
+    }
+
+    /// <summary>Only what is said is believed: without the key, families differ.</summary>
+    private static string? FindMissingHead(ModelFolder folder)
+    {
+        var config = new CheckpointConfig(folder.Config);
+        bool isCausal = config.GetArray("architectures")?.Any(name => name.AsString()?.EndsWith("ForCausalLM", StringComparison.Ordinal) == true) == true;
+        return isCausal && config.GetBoolean("tie_word_embeddings") == false
+            && folder.Tensors.Any(tensor => tensor.Name.EndsWith("model.embed_tokens.weight", StringComparison.Ordinal))
+            && !folder.Tensors.Any(tensor => tensor.Name is "lm_head.weight" or "language_model.lm_head.weight")
+            ? "tie_word_embeddings is false in config.json, but lm_head.weight is missing"
+            : null;
     }
 
     private static IEnumerable<string> FindQuantizationProblems(ModelFolder folder)

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using CommunityToolkit.HighPerformance.Buffers;
 using Microsoft.Win32.SafeHandles;
 
@@ -9,9 +10,14 @@ namespace KQuant.Codecs.Files;
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
+    private const int PageSize = 4096;
+
+    private static readonly AsyncLocal<bool> ReadsWhole = new();
+
     private readonly SafeFileHandle _handle;
     private readonly MemoryMappedViewAccessor? _view;
     private readonly byte* _pointer;
+    private byte* _copy;
 
     private MappedFile(string path, SafeFileHandle handle, long length, MemoryMappedViewAccessor? view)
     {
@@ -27,6 +33,11 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    private MappedFile(string path, SafeFileHandle handle, long length, byte* copy)
+        : this(path, handle, length, view: null) => _pointer = _copy = copy;
+
+    ~MappedFile() => FreeCopy();
+
     /// <summary>The path as the caller gave it.</summary>
     public string Path { get; }
 
@@ -35,6 +46,27 @@ internal sealed unsafe class MappedFile : IDisposable
 
     /// <summary>True after <see cref="Dispose"/>: the mapping is gone and its bytes must not be touched.</summary>
     public bool IsDisposed { get; private set; }
+
+    /// <summary>
+    /// Opens a model with its files read into memory instead of mapped: a process that touches a page of a file that someone else has cut
+    /// off meanwhile is killed, and one that has its own copy is not.
+    /// </summary>
+    /// <typeparam name="T">What is opened.</typeparam>
+    /// <param name="isWanted">Whether to do so at all.</param>
+    /// <param name="open">Opens it.</param>
+    public static T WithoutMapping<T>(bool isWanted, Func<T> open)
+    {
+        bool before = ReadsWhole.Value;
+        ReadsWhole.Value = before || isWanted;
+        try
+        {
+            return open();
+        }
+        finally
+        {
+            ReadsWhole.Value = before;
+        }
+    }
 
     /// <summary>Maps a file.</summary>
     /// <exception cref="IOException">The file cannot be opened (not found, a directory, a pipe or device, no permission).</exception>
@@ -47,7 +79,12 @@ internal sealed unsafe class MappedFile : IDisposable
             long length = RandomAccess.GetLength(handle);
             if (length == 0)
             {
-                return new MappedFile(path, handle, 0, null);
+                return new MappedFile(path, handle, 0, view: null);
+            }
+
+            if (ReadsWhole.Value)
+            {
+                return ReadAll(path, handle, length);
             }
 
             using var map = MemoryMappedFile.CreateFromFile(
@@ -126,11 +163,42 @@ internal sealed unsafe class MappedFile : IDisposable
 
         IsDisposed = true;
         _handle.Dispose();
+        FreeCopy();
+        GC.SuppressFinalize(this);
         if (_view is not null)
         {
             _view.SafeMemoryMappedViewHandle.ReleasePointer();
             _view.Dispose();
         }
+    }
+
+    /// <summary>Whole pages, because some readers touch the rest of the last one of a mapping.</summary>
+    private static MappedFile ReadAll(string path, SafeFileHandle handle, long length)
+    {
+        nuint bytes = (nuint)checked((length + PageSize - 1) / PageSize * PageSize);
+        var file = new MappedFile(path, handle, length, (byte*)NativeMemory.AlignedAlloc(bytes, PageSize));
+        try
+        {
+            for (long offset = 0; offset < length;)
+            {
+                int count = (int)Math.Min(1 << 26, length - offset);
+                file.Read(offset, new Span<byte>(file._copy + offset, count));
+                offset += count;
+            }
+
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private void FreeCopy()
+    {
+        NativeMemory.AlignedFree(_copy);
+        _copy = null;
     }
 
     private void CheckRange(long offset, long count)

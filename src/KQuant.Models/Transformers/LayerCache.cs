@@ -36,7 +36,9 @@ internal sealed unsafe class LayerCache : IDisposable
         ValueStride = (headSize + BlockSize - 1) / BlockSize * BlockSize;
         Window = window;
         Keep = window == 0 ? 0 : keep;
-        RingSize = window == 0 ? 0 : window - Keep + chunk - 1;
+
+        // A window of almost 2^31 positions, which a file may claim, must not make a ring of fewer than none.
+        RingSize = window == 0 ? 0 : (int)Math.Min((long)window - Keep + chunk - 1, int.MaxValue - Keep - BlockSize);
         _format = format;
     }
 

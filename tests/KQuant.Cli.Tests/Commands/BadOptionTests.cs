@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using KQuant.Models.Generation;
 using KQuant.TestKit;
 
@@ -34,7 +35,8 @@ public class BadOptionTests
         }
 
         Check(option, [.. verb, .. rest, option.Name], option.Name);
-        foreach (string value in Texts.Contains(option.ValueType) ? [] : BadNumbers)
+        bool isReal = option.ValueType == typeof(float);
+        foreach (string value in Texts.Contains(option.ValueType) ? [] : BadNumbers.Where(value => !isReal || !float.TryParse(value, CultureInfo.InvariantCulture, out float real) || !float.IsFinite(real)))
         {
             Check(option, [.. verb, .. rest, $"{option.Name}={value}"], null);
         }
@@ -185,6 +187,11 @@ public class BadOptionTests
         foreach (Option other in command.Options.Where(other => other.Name != option.Name && (other.Required || other.Name is "--model" or "--kquant-type")))
         {
             words.AddRange([other.Name, other.Name is "--codec" or "--kquant-type" ? "q4_k" : other.Name is "--output" or "-o" ? "x.gguf" : "x"]);
+        }
+
+        if (verb is ["logits"] && option.Name is not ("--prompt" or "--ids"))
+        {
+            words.AddRange(["--ids", "1"]);
         }
 
         return [.. words];

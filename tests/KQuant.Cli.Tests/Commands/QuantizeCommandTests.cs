@@ -284,7 +284,7 @@ public class QuantizeCommandTests
     [TestCase("'--model' is required", "quantize", "--kquant-type", "q4_k", "--output", "y")]
     [TestCase("'--output' is required", "dequantize", "--model", "x")]
     [TestCase("--dtype is 'f32' or 'f16' or 'bf16', not 'q4_k'.", "dequantize", "--model", "x", "--output", "y", "--dtype", "q4_k")]
-    [TestCase("--max-nmse is a number", "verify", "--model", "x", "--max-nmse", "q4_k=much")]
+    [TestCase("--max-nmse is a number", "verify", "--model", "x", "--against", "y", "--max-nmse", "q4_k=much")]
     [TestCase("'--loud'", "inspect", "--model", "x", "--loud")]
     [TestCase("Required command was not provided.", "tensor")]
     [TestCase("-o takes a name that ends in .gguf", "tensor", "encode", "x.npy", "--codec", "q4_k", "-o", "y.npy")]

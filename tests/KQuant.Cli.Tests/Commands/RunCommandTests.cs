@@ -98,9 +98,9 @@ public class RunCommandTests
         Cli.Run("perplexity", "--model", TestModels.TinyDense, "--file", folder["none"]).MustFail("there is no such file");
         Cli.Run("run", "--model", folder["none"]).MustFail("there is no such file or folder");
         Cli.Run("run", "--model", TestModels.TinyDense, "--context", "2", "--prompt", "one two three four").MustFail("the context holds 2");
-        Cli.Run("run", "--model", TestModels.TinyDense, "--chat-template-config", "[1]").MustFail("no JSON object");
-        Cli.Run("run", "--model", TestModels.TinyDense, "--top-p", "7").MustFail("TopP is 7");
-        Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", "1,x", "-o", folder["l.npy"]).MustFail("'x'");
+        Cli.Run("run", "--model", TestModels.TinyDense, "--chat-template-config", "[1]").MustFail("no JSON object", exitCode: 2);
+        Cli.Run("run", "--model", TestModels.TinyDense, "--top-p", "7").MustFail("--top-p is a number from 0 to 1", exitCode: 2);
+        Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", "1,x", "-o", folder["l.npy"]).MustFail("'x'", exitCode: 2);
         Cli.Run("logits", "--model", TestModels.TinyDense, "-o", folder["l.npy"]).MustFail("either --prompt or --ids", exitCode: 2);
     }
 }

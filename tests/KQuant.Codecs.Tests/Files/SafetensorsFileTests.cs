@@ -166,7 +166,7 @@ public class SafetensorsFileTests
     [TestCase("{\"a\":\"model.safetensors\",\"a\":\"model.safetensors\",\"x\":\"other.safetensors\"}", "twice", TestName = "EntryTwice")]
     [TestCase("{\"a\":\"other.safetensors\",\"x\":\"other.safetensors\"}", "'a'", TestName = "TensorInAnotherShard")]
     [TestCase("{\"x\":\"other.safetensors\"}", "does not list", TestName = "TensorNotListed")]
-    [TestCase("{\"a\":\"none.safetensors\"}", "missing", TestName = "ShardMissing")]
+    [TestCase("{\"a\":\"none.safetensors\",\"x\":\"other.safetensors\"}", "missing", TestName = "ShardMissing")]
     [TestCase("{\"a\":1}", "no string", TestName = "ShardIsANumber")]
     [TestCase("[]", "no object", TestName = "MapIsAnArray")]
     [TestCase("{}", "empty", TestName = "MapIsEmpty")]

@@ -55,7 +55,7 @@ internal static class LogitsCommand
                 throw new CommandException($"{target} exists; --overwrite replaces it.");
             }
 
-            int[]? given = parsed.GetValue(ids);
+            int[]? given = parsed.GetResult(ids) is null ? null : parsed.GetValue(ids);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken, needsTokenizer: given is null);
             int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!);

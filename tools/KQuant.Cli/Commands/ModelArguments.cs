@@ -31,10 +31,15 @@ internal sealed class ModelArguments
         "--context", "Tokens that a text may have; 0 for as many as the model was made for.", 0, 0, int.MaxValue);
     private readonly Option<int> _chunk = CommonOptions.Number("--chunk", "Tokens of a prompt that are read at once.", 512, 1, 65_536);
 
+    private readonly Option<bool> _noMap = new("--no-mmap")
+    {
+        Description = "Read the model into memory instead of mapping its files, which others may then cut off.",
+    };
+
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _device, _threads, _cache, _activations, _conventions, _context, _chunk })
+        foreach (Option option in new Option[] { _model, _device, _threads, _cache, _activations, _conventions, _context, _chunk, _noMap })
         {
             command.Options.Add(option);
         }
@@ -79,6 +84,7 @@ internal sealed class ModelArguments
             Context = context,
             Backend = device,
             LoadTokenizer = needsTokenizer,
+            Map = !parsed.GetValue(_noMap),
         };
         LanguageModel? model = null;
         Progress.Show("Loading", _ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));

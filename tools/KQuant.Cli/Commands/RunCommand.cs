@@ -90,12 +90,14 @@ internal static class RunCommand
                     output.Flush();
                 }
             }
-            finally
+            catch (OperationCanceledException) when (!isFirst)
             {
-                // What comes next, be it that the answer was interrupted, stands on a line of its own.
+                // That it was interrupted stands on a line of its own.
                 output.WriteLine();
+                throw;
             }
 
+            output.WriteLine();
             if (!isRaw)
             {
                 output.WriteLine(Line);

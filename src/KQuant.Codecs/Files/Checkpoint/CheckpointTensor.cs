@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using CommunityToolkit.HighPerformance.Buffers;
 
 namespace KQuant.Codecs.Files;
 
@@ -44,12 +46,18 @@ internal sealed class CheckpointTensor : IModelTensorSource
     private string FilePath => _parts[0].Tensor.FilePath;
 
     /// <summary>A stored tensor as it is.</summary>
-    public static CheckpointTensor Plain(string name, SafetensorsTensor stored) =>
-        Stack(name, stored.Shape, [new TensorPart(stored, 0)], stored.ByteCount);
+    public static CheckpointTensor Plain(string name, SafetensorsTensor stored, Fp8Scale? scale = null) =>
+        Stack(name, stored.Shape, [new TensorPart(stored, 0, scale)], stored.ByteCount);
 
     /// <summary>Parts of floats or integers, all of the type of the first.</summary>
     public static CheckpointTensor Stack(string name, ImmutableArray<long> shape, TensorPart[] parts, long bytesPerPart)
     {
+        if (parts[0].Scale is not null)
+        {
+            QuantCodec floats = QuantCodec.Get(QuantFormat.F32);
+            return new CheckpointTensor(name, shape, floats, floats.Name, parts, checked(bytesPerPart * sizeof(float)));
+        }
+
         ElementType type = parts[0].Tensor.ElementType;
         string format = type.TryGetCodec(out QuantCodec? codec) ? codec.Name : type.ToString().ToLowerInvariant();
         return new CheckpointTensor(name, shape, codec, format, parts, bytesPerPart);
@@ -66,7 +74,15 @@ internal sealed class CheckpointTensor : IModelTensorSource
         {
             (long part, long inPart) = Math.DivRem(offset, _bytesPerPart);
             int count = (int)Math.Min(destination.Length, _bytesPerPart - inPart);
-            _parts[part].Tensor.ReadBytes(_parts[part].Offset + inPart, destination[..count]);
+            if (_parts[part].Scale is Fp8Scale scale)
+            {
+                count = ReadDecoded(scale, inPart, destination[..count]);
+            }
+            else
+            {
+                _parts[part].Tensor.ReadBytes(_parts[part].Offset + inPart, destination[..count]);
+            }
+
             destination = destination[count..];
             offset += count;
         }
@@ -83,7 +99,15 @@ internal sealed class CheckpointTensor : IModelTensorSource
         {
             (long part, long inPart) = Math.DivRem(firstRow, rowsPerPart);
             int run = (int)Math.Min(rows, rowsPerPart - inPart);
-            _parts[part].Tensor.Decode(_parts[part].Offset + (inPart * rowBytes), codec, destination[..(run * columns)]);
+            if (_parts[part].Scale is Fp8Scale scale)
+            {
+                scale.ReadRows(inPart, destination[..(run * columns)]);
+            }
+            else
+            {
+                _parts[part].Tensor.Decode(_parts[part].Offset + (inPart * rowBytes), codec, destination[..(run * columns)]);
+            }
+
             destination = destination[(run * columns)..];
             firstRow += run;
             rows -= run;
@@ -93,12 +117,25 @@ internal sealed class CheckpointTensor : IModelTensorSource
     public QuantizedTensor Load()
     {
         QuantCodec codec = RequireCodec();
-        return _parts.Length == 1
+        return _parts is [{ Scale: null }]
             ? _parts[0].Tensor.AsWeights(codec, this.GetQuantShape(), _parts[0].Offset)
             : TensorCopy.Load(this);
     }
 
     public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+
+    /// <summary>Bytes of float32 rows that are stored otherwise, up to the end of a row.</summary>
+    private int ReadDecoded(Fp8Scale scale, long offset, Span<byte> destination)
+    {
+        int columns = this.GetQuantShape().Columns;
+        using SpanOwner<float> row = SpanOwner<float>.Allocate(columns);
+        (long number, long inRow) = Math.DivRem(offset, (long)columns * sizeof(float));
+        scale.ReadRows(number, row.Span);
+        ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(row.Span)[(int)inRow..];
+        int count = Math.Min(bytes.Length, destination.Length);
+        bytes[..count].CopyTo(destination);
+        return count;
+    }
 
     private QuantCodec RequireCodec()
     {

@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Files;
 /// Experts as mlx-lm stacks them: <c>mlp.experts.J.gate_proj.weight</c> of all J become <c>mlp.switch_mlp.gate_proj.weight</c> [experts,
 /// out, in], and so do the halves of a fused <c>mlp.experts.gate_up_proj</c>. Nothing is copied: the stack refers to its parts.
 /// </summary>
-internal sealed class ExpertStacks(CheckpointConfig config)
+internal sealed class ExpertStacks(CheckpointConfig config, Fp8Scales scales)
 {
     private const string Marker = ".experts.";
 
@@ -18,8 +18,11 @@ internal sealed class ExpertStacks(CheckpointConfig config)
     private readonly long? _experts = config.GetInteger("num_experts", "num_local_experts", "n_routed_experts");
     private readonly long? _hiddenSize = config.GetInteger("hidden_size");
 
-    /// <summary>gpt-oss interleaves the rows of gate and up, and keeps its own names.</summary>
-    private readonly bool _splitsFused = config.ModelType != "gpt_oss";
+    /// <summary>Models that store fused experts as [experts, in, out], whatever the numbers are.</summary>
+    private static readonly string[] TransposedTypes = ["gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text", "dbrx"];
+
+    private readonly string _type = config.ModelType ?? "";
+    private readonly bool _splitsFused = !TransposedTypes.Contains(config.ModelType);
 
     /// <summary>Takes a tensor that is one expert of a stack.</summary>
     /// <param name="name">The name, already without foreign prefixes.</param>
@@ -29,14 +32,14 @@ internal sealed class ExpertStacks(CheckpointConfig config)
     public bool TryTake(string name, SafetensorsTensor stored, out Stack? started)
     {
         started = null;
-        if (!TryParse(name, out string? stackName, out int expert))
+        if (!TryParse(name, _type, out string? stackName, out int expert))
         {
             return false;
         }
 
         if (!_stacks.TryGetValue(stackName, out Stack? stack))
         {
-            stack = new Stack(stackName, _experts);
+            stack = new Stack(stackName, _experts, scales);
             _stacks.Add(stackName, stack);
             started = stack;
         }
@@ -53,15 +56,17 @@ internal sealed class ExpertStacks(CheckpointConfig config)
     public bool TrySplit(string name, SafetensorsTensor stored, [NotNullWhen(true)] out CheckpointTensor[]? parts)
     {
         parts = null;
-        bool isGateUp = name.EndsWith(".experts.gate_up_proj", StringComparison.Ordinal);
-        bool isDown = name.EndsWith(".experts.down_proj", StringComparison.Ordinal);
+        bool isGranite = _type is "granitemoe" or "granitemoehybrid" or "granitemoeshared" && name.Contains(".block_sparse_moe.", StringComparison.Ordinal);
+        bool isGateUp = name.EndsWith(isGranite ? ".input_linear.weight" : ".experts.gate_up_proj", StringComparison.Ordinal);
+        bool isDown = name.EndsWith(isGranite ? ".output_linear.weight" : ".experts.down_proj", StringComparison.Ordinal);
         if (!_splitsFused || !(isGateUp || isDown) || stored.Shape.Length != 3 || stored.ByteCount == 0 || stored.Shape[0] > MaxExperts
             || !stored.ElementType.TryGetCodec(out _))
         {
             return false;
         }
 
-        string prefix = name[..name.LastIndexOf(Marker, StringComparison.Ordinal)] + ".switch_mlp.";
+        string block = name[..name.LastIndexOf(isGranite ? ".block_sparse_moe." : Marker, StringComparison.Ordinal)] + (isGranite ? ".block_sparse_moe" : "");
+        string prefix = block + ".switch_mlp.";
         (long rows, long columns) = (stored.Shape[1], stored.Shape[2]);
         if (isDown && rows == _hiddenSize)
         {
@@ -74,6 +79,15 @@ internal sealed class ExpertStacks(CheckpointConfig config)
 
         return parts is not null;
     }
+
+    /// <summary>What the class of mlx-lm for a model type calls the stack of a leaf.</summary>
+    private static string NameStack(string block, string leaf, string type) => type switch
+    {
+        "dots1" or "afmoe" => $"{block}.experts.{leaf}",
+        "nemotron_h" => $"{block}.switch_mlp.{(leaf == "up_proj" ? "fc1" : leaf == "down_proj" ? "fc2" : leaf)}",
+        "kimi_linear" when block.EndsWith(".block_sparse_moe", StringComparison.Ordinal) => $"{block[..^".block_sparse_moe".Length]}.mlp.switch_mlp.{leaf}",
+        _ => $"{block}.switch_mlp.{leaf}",
+    };
 
     private static CheckpointTensor Half(SafetensorsTensor stored, string name, bool isUp)
     {
@@ -89,7 +103,7 @@ internal sealed class ExpertStacks(CheckpointConfig config)
     }
 
     /// <summary>Splits <c>PREFIX.experts.J.LEAF.KIND</c>; Mixtral's w1, w3 and w2 are gate, up and down.</summary>
-    private static bool TryParse(string name, [NotNullWhen(true)] out string? stackName, out int expert)
+    private static bool TryParse(string name, string type, [NotNullWhen(true)] out string? stackName, out int expert)
     {
         stackName = null;
         expert = 0;
@@ -113,12 +127,12 @@ internal sealed class ExpertStacks(CheckpointConfig config)
             "w2" or "down_proj" => "down_proj",
             _ => null,
         };
-        stackName = leaf is null ? null : $"{name[..at]}.switch_mlp.{leaf}.{rest[2]}";
+        stackName = leaf is null ? null : $"{NameStack(name[..at], leaf, type)}.{rest[2]}";
         return leaf is not null;
     }
 
     /// <summary>One stack while its parts are collected.</summary>
-    public sealed class Stack(string name, long? expected)
+    public sealed class Stack(string name, long? expected, Fp8Scales scales)
     {
         private readonly SortedDictionary<int, SafetensorsTensor> _parts = [];
 
@@ -163,7 +177,7 @@ internal sealed class ExpertStacks(CheckpointConfig config)
             }
 
             return CheckpointTensor.Stack(
-                name, [count, .. first.Shape], [.. _parts.Values.Select(part => new TensorPart(part, 0))], first.ByteCount);
+                name, [count, .. first.Shape], [.. _parts.Values.Select(part => new TensorPart(part, 0, scales.TryGet(part, out Fp8Scale? scale) ? scale : null))], first.ByteCount);
         }
     }
 }

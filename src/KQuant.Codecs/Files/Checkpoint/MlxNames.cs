@@ -10,6 +10,9 @@ namespace KQuant.Codecs.Files;
 internal sealed class MlxNames
 {
     private const string LanguageModel = "language_model.";
+    private const string Adapter = "base_model.model.";
+    private const string Model = "model.";
+    private const string Embedding = "embed_tokens.weight";
 
     private static readonly string[] Towers =
     [
@@ -23,9 +26,29 @@ internal sealed class MlxNames
     private readonly bool _isComposite;
     private readonly bool _dropsHead;
     private readonly long? _layers;
+    private readonly bool _hasAdapterPrefix;
+    private readonly bool _lacksModel;
 
-    public MlxNames(CheckpointConfig config)
+    /// <param name="config">The config of the checkpoint.</param>
+    /// <param name="path">The folder, for messages.</param>
+    /// <param name="stored">The names of all stored tensors, which share what programs put in front of them.</param>
+    /// <exception cref="ModelFormatException">There are two embeddings.</exception>
+    public MlxNames(CheckpointConfig config, string path, IReadOnlyCollection<string> stored)
     {
+        // A model that was saved with an adapter around it, or without the head around it.
+        _hasAdapterPrefix = stored.Count > 0 && stored.All(name => name.StartsWith(Adapter, StringComparison.Ordinal));
+        string front = _hasAdapterPrefix ? Adapter : "";
+        bool hasModel = stored.Any(name => name.AsSpan(front.Length).StartsWith(Model, StringComparison.Ordinal));
+        if (stored.Contains(front + Embedding))
+        {
+            if (stored.Contains(front + Model + Embedding))
+            {
+                throw new ModelFormatException(path, $"this is a second embedding beside {front}{Model}{Embedding}", front + Embedding);
+            }
+
+            _lacksModel = !hasModel;
+        }
+
         _isComposite = config.IsComposite;
         string type = config.ModelType ?? "";
 
@@ -42,6 +65,8 @@ internal sealed class MlxNames
     /// <returns>False when it is dropped.</returns>
     public bool TryMap(string stored, [NotNullWhen(true)] out string? name, [NotNullWhen(false)] out string? reason)
     {
+        stored = _hasAdapterPrefix ? stored[Adapter.Length..] : stored;
+        stored = _lacksModel && !stored.StartsWith("lm_head.", StringComparison.Ordinal) ? Model + stored : stored;
         name = stored.StartsWith("model." + LanguageModel, StringComparison.Ordinal)
             ? "model." + stored[("model.".Length + LanguageModel.Length)..]
             : stored.StartsWith(LanguageModel, StringComparison.Ordinal) ? stored[LanguageModel.Length..] : stored;

@@ -41,9 +41,10 @@ public sealed class ModelFolder : IModelSource
 
     /// <summary>
     /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
-    /// name; null when it is a float checkpoint. Tensors of other schemes than kquant are listed as they are stored.
+    /// name; null when it is a float checkpoint, which one of eight-bit floats with their factors is, too. A scheme that no config names is
+    /// recognized by its tensors. Tensors of other schemes than kquant are listed as they are stored.
     /// </summary>
-    public string? QuantizationMode { get; }
+    public string? QuantizationMode { get; private set; }
 
     /// <summary>All tensors under their mlx-lm names, in an order that reads the files from front to back.</summary>
     public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
@@ -116,11 +117,18 @@ public sealed class ModelFolder : IModelSource
     private void ListSanitized()
     {
         var config = new CheckpointConfig(Config);
-        var names = new MlxNames(config);
-        var experts = new ExpertStacks(config);
+        var scales = new Fp8Scales(_weights, config);
+        CheckScheme(scales);
+        var names = new MlxNames(config, Path, [.. _weights.Tensors.Select(tensor => tensor.Name)]);
+        var experts = new ExpertStacks(config, scales);
         var listed = new List<Func<CheckpointTensor>>();
         foreach (SafetensorsTensor stored in _weights.Tensors)
         {
+            if (scales.IsPart(stored.Name))
+            {
+                continue;
+            }
+
             if (!names.TryMap(stored.Name, out string? name, out string? reason))
             {
                 _dropped.Add(new DroppedTensor(stored.Name, reason));
@@ -138,7 +146,7 @@ public sealed class ModelFolder : IModelSource
             }
             else
             {
-                listed.Add(() => CheckpointTensor.Plain(name, stored));
+                listed.Add(() => CheckpointTensor.Plain(name, stored, scales.TryGet(stored, out Fp8Scale? scale) ? scale : null));
             }
         }
 
@@ -146,6 +154,15 @@ public sealed class ModelFolder : IModelSource
         foreach (Func<CheckpointTensor> build in listed)
         {
             Add(build());
+        }
+    }
+
+    /// <summary>Finds out what the tensors are, when the config does not say so or says that they are eight-bit floats.</summary>
+    private void CheckScheme(Fp8Scales scales)
+    {
+        if (QuantizationMode is null or "fp8")
+        {
+            QuantizationMode = ForeignScheme.Find(_weights, scales);
         }
     }
 

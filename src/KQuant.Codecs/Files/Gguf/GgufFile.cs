@@ -146,6 +146,11 @@ public sealed class GgufFile : IDisposable
     {
         MappedFile file = MappedFile.Open(path);
         _parts.Add(file);
+        if (ForeignContent.Describe(file) is string foreign)
+        {
+            throw new ModelFormatException(path, foreign);
+        }
+
         GgufHeader header = GgufHeaderReader.Read(file, budget);
         foreach (GgufTensor tensor in header.Tensors)
         {

@@ -300,8 +300,18 @@ internal sealed class GgufHeaderReader
                 throw tensor.Error($"the data starts before byte {end}, where that of tensor '{Printable.Shorten(last!.Name)}' ends");
             }
 
+            if (last is { Type: null })
+            {
+                last.StoredByteCount = tensor.Offset - last.Offset;
+            }
+
             last = tensor;
             end = tensor.Offset + byteCount;
+        }
+
+        if (last is { Type: null })
+        {
+            last.StoredByteCount = _file.Length - last.Offset;
         }
 
         // Some writers leave out the padding behind the last tensor; a part of it says that the file was cut off, or laid out for another

@@ -43,6 +43,9 @@ public sealed unsafe class GgufTensor
     /// <summary>Bytes of the data; may exceed 2 GiB; null if the type is not known.</summary>
     public long? ByteCount { get; }
 
+    /// <summary>Bytes up to the next tensor, or to the end of the file, of a tensor whose type is not known: what can be copied of it.</summary>
+    internal long StoredByteCount { get; set; }
+
     /// <summary>Where the data begins in its file.</summary>
     public long Offset { get; internal set; }
 
@@ -126,6 +129,9 @@ public sealed unsafe class GgufTensor
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {TypeName} [{string.Join(", ", Dimensions)}]";
+
+    /// <summary>Copies bytes of a tensor of whatever type; the range was checked.</summary>
+    internal void ReadStored(long offset, Span<byte> destination) => File.Read(Offset + offset, destination);
 
     internal ModelFormatException Error(string problem) => new(FilePath, problem, Name, Offset);
 

@@ -70,7 +70,7 @@ public sealed class GgufWriter
         }
 
         ArgumentNullException.ThrowIfNull(type);
-        AddExactly(name, [.. dimensions], type, GetByteCount(name, dimensions, type), write);
+        AddExactly(name, [.. dimensions], type.Id, GetByteCount(name, dimensions, type), write);
     }
 
     /// <summary>Declares a tensor whose bytes are in memory.</summary>
@@ -112,20 +112,16 @@ public sealed class GgufWriter
     }
 
     /// <summary>
-    /// Declares a copy of a tensor of another file: same name, same dimensions, same bytes, also of types without a codec.
+    /// Declares a copy of a tensor of another file: same name, same dimensions, same bytes, also of types without a codec. Of a type that
+    /// nobody knows here all bytes up to the next tensor are copied.
     /// </summary>
     /// <param name="tensor">A tensor of a file that stays open until it is written.</param>
     /// <exception cref="ArgumentException">The name is taken, or longer than the 63 bytes that llama.cpp allows.</exception>
-    /// <exception cref="ModelFormatException">The type is not known, so that nobody can say how many bytes to copy.</exception>
     public void Add(GgufTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Type is null)
-        {
-            throw tensor.Error($"GGML type {tensor.TypeId} is not known, so the data cannot be copied; the types are {GgmlType.NameList}");
-        }
-
-        AddExactly(tensor.Name, tensor.Dimensions, tensor.Type, tensor.ByteCount!.Value, stream => CopyBytes(tensor, stream));
+        long byteCount = tensor.ByteCount ?? tensor.StoredByteCount;
+        AddExactly(tensor.Name, tensor.Dimensions, tensor.TypeId, byteCount, stream => CopyBytes(tensor, byteCount, stream));
     }
 
     /// <summary>Writes the file.</summary>
@@ -178,14 +174,13 @@ public sealed class GgufWriter
 
     private static long Align(long length, long alignment) => checked(length + alignment - 1) / alignment * alignment;
 
-    private static void CopyBytes(GgufTensor tensor, Stream stream)
+    private static void CopyBytes(GgufTensor tensor, long byteCount, Stream stream)
     {
-        long byteCount = tensor.ByteCount!.Value;
         using SpanOwner<byte> buffer = SpanOwner<byte>.Allocate((int)Math.Min(CopyChunkBytes, byteCount));
         for (long offset = 0; offset < byteCount; offset += CopyChunkBytes)
         {
             Span<byte> chunk = buffer.Span[..(int)Math.Min(CopyChunkBytes, byteCount - offset)];
-            tensor.ReadBytes(offset, chunk);
+            tensor.ReadStored(offset, chunk);
             stream.Write(chunk);
         }
     }
@@ -255,7 +250,7 @@ public sealed class GgufWriter
         }
     }
 
-    private void AddExactly(string name, ImmutableArray<long> dimensions, GgmlType type, long byteCount, Action<Stream> write)
+    private void AddExactly(string name, ImmutableArray<long> dimensions, uint typeId, long byteCount, Action<Stream> write)
     {
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(write);
@@ -275,7 +270,7 @@ public sealed class GgufWriter
             throw new ArgumentException($"There is a tensor '{name}' already.", nameof(name));
         }
 
-        _entries.Add(new Entry(name, dimensions, type, byteCount, write));
+        _entries.Add(new Entry(name, dimensions, typeId, byteCount, write));
         TotalBytes = checked(TotalBytes + byteCount);
     }
 
@@ -326,13 +321,13 @@ public sealed class GgufWriter
                 WriteInt64(stream, dimension);
             }
 
-            WriteUInt32(stream, entry.Type.Id);
+            WriteUInt32(stream, entry.TypeId);
             WriteInt64(stream, offset);
             offset = checked(offset + Align(entry.ByteCount, alignment));
         }
     }
 
-    private sealed record Entry(string Name, ImmutableArray<long> Dimensions, GgmlType Type, long ByteCount, Action<Stream> Write);
+    private sealed record Entry(string Name, ImmutableArray<long> Dimensions, uint TypeId, long ByteCount, Action<Stream> Write);
 
     /// <summary>Turns bytes of one tensor into the progress of the whole.</summary>
     private sealed class Reporter(GgufWriter writer, int index, long written, IProgress<ModelProgress>? progress) : IProgress<long>

@@ -42,9 +42,13 @@ public sealed partial class SafetensorsFile : IDisposable
     /// <summary>The <c>__metadata__</c> of the first file; empty when it has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _shards[0].Metadata;
 
+    /// <summary>An index that is ignored because it belongs to other files: none of its shards exists. Null if there is none.</summary>
+    public string? StaleIndex { get; private set; }
+
     /// <summary>Opens a model.</summary>
     /// <param name="path">
-    /// A <c>.safetensors</c> file, an index (<c>*.safetensors.index.json</c>), or a folder, in which <c>model.safetensors.index.json</c>,
+    /// A <c>.safetensors</c> file, an index (<c>*.safetensors.index.json</c>), or a folder, in which <c>model.safetensors.index.json</c>
+    /// (unless none of its shards exists),
     /// else <c>model.safetensors</c>, else all of <c>model*.safetensors</c> are taken.
     /// </param>
     /// <returns>The opened model; dispose it to release the mappings.</returns>
@@ -59,7 +63,9 @@ public sealed partial class SafetensorsFile : IDisposable
         var file = new SafetensorsFile(path);
         try
         {
-            string entry = Directory.Exists(path) ? FindInFolder(path) : path;
+            string? stale = null;
+            string entry = Directory.Exists(path) ? FindInFolder(path, out stale) : path;
+            file.StaleIndex = stale;
             if (entry.EndsWith(IndexSuffix, StringComparison.OrdinalIgnoreCase))
             {
                 file.OpenIndex(entry);
@@ -113,16 +119,31 @@ public sealed partial class SafetensorsFile : IDisposable
     }
 
     /// <summary>The index of a folder, its single file, or the folder itself when only shards without an index are there.</summary>
-    private static string FindInFolder(string folder)
+    private static string FindInFolder(string folder, out string? staleIndex)
     {
-        string index = System.IO.Path.Combine(folder, IndexName);
+        staleIndex = null;
+        string index = System.IO.Path.Combine(folder, IndexName), single = System.IO.Path.Combine(folder, SingleName);
         if (File.Exists(index))
         {
-            return index;
+            if (!File.Exists(single) || HasShards(index, folder))
+            {
+                return index;
+            }
+
+            staleIndex = index;
         }
 
-        string single = System.IO.Path.Combine(folder, SingleName);
         return File.Exists(single) ? single : folder;
+    }
+
+    /// <summary>
+    /// Whether any shard of an index is there: if not, it was carried over from a model that was cut into other files than the one beside it.
+    /// </summary>
+    private static bool HasShards(string index, string folder)
+    {
+        using SafetensorsIndex opened = SafetensorsIndex.Open(index);
+        string[] names = opened.ReadShardNames();
+        return names.Length == 0 || names.Any(name => File.Exists(System.IO.Path.Combine(folder, name)));
     }
 
     private static string[] FindShards(string folder)

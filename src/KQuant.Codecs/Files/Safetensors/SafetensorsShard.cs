@@ -46,6 +46,11 @@ internal sealed class SafetensorsShard : IDisposable
 
     private ReadOnlySpan<byte> LocateHeader()
     {
+        if (ForeignContent.Describe(File) is string foreign)
+        {
+            throw new ModelFormatException(Path, foreign);
+        }
+
         if (File.Length < LengthBytes)
         {
             throw new ModelFormatException(Path, $"the file has {File.Length} bytes, too few for the header length");

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using KQuant.Codecs;
+using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
 
@@ -73,6 +74,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
             throw new NotSupportedException($"{folder.Path} is quantized with mode '{mode}', which is not read here.");
         }
 
+        ModelStructure.CheckComplete(folder);
         var reader = CheckpointConfigReader.Open(folder, FamilySupport.Export);
         ModelConfig config = reader.Read(ModelConventions.LlamaCpp);
         var export = new GgufExport(folder, config.Architecture);

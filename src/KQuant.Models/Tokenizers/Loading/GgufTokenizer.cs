@@ -32,7 +32,7 @@ internal sealed class GgufTokenizer
             throw new ModelFormatException(path, $"{Keys}tokens has {spellings.Count} tokens; 1 to {BpeReader.MaxTokens} are taken");
         }
 
-        _types = metadata.ContainsKey(Keys + "token_type") ? metadata.GetArray<int>(Keys + "token_type") : [];
+        _types = metadata.ContainsKey(Keys + "token_type") ? ReadTypes(metadata) : [];
         if (_types.Length != 0 && _types.Length < spellings.Count)
         {
             throw new ModelFormatException(path, $"{Keys}token_type has {_types.Length} elements for {spellings.Count} tokens");
@@ -50,6 +50,27 @@ internal sealed class GgufTokenizer
         {
             throw new ModelFormatException(path, $"{Keys}tokens has '{Printable.Shorten(_tokens[first])}' twice, as {first} and as {second}");
         }
+    }
+
+    /// <summary>The types of the tokens; most writers store int32, some another integer.</summary>
+    private static int[] ReadTypes(GgufMetadata metadata)
+    {
+        const string Key = Keys + "token_type";
+        GgufValue value = metadata[Key];
+        if (value.TryGetArray(out int[]? types))
+        {
+            return types;
+        }
+
+        var converted = new int[value.Count];
+        int i = 0;
+        foreach (GgufValue element in value.GetElements())
+        {
+            // The exact kind is asked for when it is none of the integers, which tells what is wrong.
+            converted[i++] = element.TryGetInteger(out long type) && (int)type == type ? (int)type : metadata.GetArray<int>(Key)[0];
+        }
+
+        return converted;
     }
 
     /// <exception cref="ModelFormatException">The metadata has no tokenizer, or one of a kind that is not known.</exception>

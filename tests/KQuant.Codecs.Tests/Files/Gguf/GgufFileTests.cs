@@ -44,7 +44,7 @@ public class GgufFileTests
     [TestCase(77u)]
     [TestCase(4u)]
     [TestCase(uint.MaxValue)]
-    public void AnUnknownTypeIsListedAndRefusedOnlyWhenItsDataIsAskedFor(uint type)
+    public void AnUnknownTypeIsListedAndCopiedAndRefusedOnlyWhenItsDataIsAskedFor(uint type)
     {
         using var folder = new TemporaryFolder();
         using GgufFile file = GgufFile.Open(folder.Write("unknown.gguf", new GgufBytes()
@@ -54,13 +54,26 @@ public class GgufFileTests
         Assert.That((odd.TypeId, odd.Type, odd.ByteCount, odd.TypeName), Is.EqualTo((type, (GgmlType?)null, (long?)null, $"type {type}")));
         Assert.That(file.GetTensor("after").GetRowBytes(0).Length, Is.EqualTo(8));
 
-        foreach (Action read in new Action[] { () => odd.GetBytes(), () => odd.AsWeights(), () => new GgufWriter().Add(odd) })
+        foreach (Action read in new Action[] { () => odd.GetBytes(), () => odd.AsWeights() })
         {
             Assert.That(
                 read,
                 Throws.TypeOf<ModelFormatException>().With.Message.Contains("'odd'").And.Message.Contains($"type {type} ")
                     .And.Message.Contains("iq4_nl"));
         }
+
+        // Whatever the type is, its bytes end where the next tensor begins.
+        var writer = new GgufWriter();
+        foreach (GgufTensor tensor in file.Tensors)
+        {
+            writer.Add(tensor);
+        }
+
+        writer.Write(folder["copy.gguf"]);
+        using GgufFile copy = GgufFile.Open(folder["copy.gguf"]);
+        Assert.That(copy.Tensors.Select(tensor => (tensor.Name, tensor.TypeId)), Is.EqualTo(file.Tensors.Select(tensor => (tensor.Name, tensor.TypeId))));
+        Assert.That(copy.Tensors[2].Offset - copy.Tensors[1].Offset, Is.EqualTo(file.Tensors[2].Offset - odd.Offset));
+        Assert.That(copy.GetTensor("after").GetRowBytes(0).SequenceEqual(file.GetTensor("after").GetRowBytes(0)));
     }
 
     [Test]

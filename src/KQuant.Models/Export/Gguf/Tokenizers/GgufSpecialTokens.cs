@@ -18,6 +18,8 @@ internal sealed class GgufSpecialTokens
         ("pad", "padding_token_id"), ("cls", "cls_token_id"), ("mask", "mask_token_id"),
     ];
 
+    private static readonly string[] EndKeys = ["eos_token_id", "eot_token_id", "eom_token_id"];
+
     private readonly Dictionary<string, string> _texts = [];
     private readonly OrderedDictionary<string, int> _ids = [];
     private readonly OrderedDictionary<string, bool> _additions = [];
@@ -25,8 +27,9 @@ internal sealed class GgufSpecialTokens
     /// <param name="tokenizer">The tokenizer, if there is one.</param>
     /// <param name="tokenizerConfig">Its configuration, if there is one.</param>
     /// <param name="config">The configuration of the model.</param>
+    /// <param name="generation">How texts are generated, if that is configured.</param>
     /// <param name="size">Ids from here on do not exist.</param>
-    public GgufSpecialTokens(ExportedTokenizer? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, int size)
+    public GgufSpecialTokens(ExportedTokenizer? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, JsonObject? generation, int size)
     {
         foreach ((string name, _) in Kinds)
         {
@@ -50,6 +53,7 @@ internal sealed class GgufSpecialTokens
             }
         }
 
+        AddEnds(generation, size);
         foreach (string name in (string[])["bos", "eos", "sep"])
         {
             if (tokenizerConfig?[$"add_{name}_token"].AsBoolean() is bool adds)
@@ -64,6 +68,20 @@ internal sealed class GgufSpecialTokens
 
     /// <summary>Keys behind <c>tokenizer.ggml.</c> and whether the token is added.</summary>
     public IEnumerable<KeyValuePair<string, bool>> Additions => _additions;
+
+    /// <summary>Tokens that end a text and that only the configuration of the generation names, in the places that a GGUF has for them.</summary>
+    private void AddEnds(JsonObject? generation, int size)
+    {
+        const string End = "eos_token_id";
+        foreach (JsonNode? node in generation?[End] is JsonArray several ? several : [generation?[End]?.DeepClone()])
+        {
+            if (node.AsInteger() is long id && id >= 0 && id < size && !EndKeys.Any(key => _ids.TryGetValue(key, out int known) && known == id)
+                && Array.Find(EndKeys, key => !_ids.ContainsKey(key)) is string free)
+            {
+                _ids[free] = (int)id;
+            }
+        }
+    }
 
     private static int FindId(ExportedTokenizer tokenizer, string text)
     {

@@ -226,7 +226,8 @@ internal sealed class TokenizerExport
 
     private void WriteSpecialTokens(GgufMetadata metadata)
     {
-        var special = new GgufSpecialTokens(_tokenizer, _config, _values, _size);
+        JsonObject? generation = _files.TryFind("generation_config.json", out string? path) ? ConfigFile.Read(path) : null;
+        var special = new GgufSpecialTokens(_tokenizer, _config, _values, generation, _size);
         foreach ((string key, int id) in special.Ids)
         {
             metadata.Set(Prefix + key, (uint)id);

@@ -1,0 +1,63 @@
+namespace KQuant.Codecs.Files;
+
+/// <summary>
+/// Recognizes checkpoints of other quantization schemes by their tensors, because a <c>quantization_config</c> gets lost: such weights,
+/// taken for floats and integers, would make a model of noise.
+/// </summary>
+internal static class ForeignScheme
+{
+    private static readonly (string Suffix, string Scheme)[] Suffixes =
+    [
+        (".g_idx", "gptq"), (".qzeros", "awq"), (".weight_packed", "compressed-tensors"), (".weight.absmax", "bitsandbytes"),
+        (".weight.quant_map", "bitsandbytes"), (".SCB", "bitsandbytes"), (".weight._data", "quanto"), (".weight._scale", "quanto"),
+        (".weight_scale_2", "nvfp4"), ("_blocks", "mxfp4"), (".lora_A.weight", "lora"), (".lora_A.default.weight", "lora"),
+    ];
+
+    /// <summary>The scheme, as configs call it; null for a checkpoint of floats.</summary>
+    /// <param name="weights">The stored tensors.</param>
+    /// <param name="scales">The scales that are understood.</param>
+    public static string? Find(SafetensorsFile weights, Fp8Scales scales)
+    {
+        string? weak = null;
+        foreach (SafetensorsTensor tensor in weights.Tensors)
+        {
+            foreach ((string suffix, string scheme) in Suffixes)
+            {
+                if (tensor.Name.EndsWith(suffix, StringComparison.Ordinal) && (suffix != "_blocks" || tensor.ElementType == ElementType.U8))
+                {
+                    // AWQ is GPTQ without the order of the columns.
+                    if (scheme != "awq")
+                    {
+                        return scheme;
+                    }
+
+                    weak = scheme;
+                }
+            }
+
+            weak ??= OfWeight(tensor, weights, scales);
+        }
+
+        return weak;
+    }
+
+    private static string? OfWeight(SafetensorsTensor tensor, SafetensorsFile weights, Fp8Scales scales)
+    {
+        const string Suffix = ".weight";
+        if (!tensor.Name.EndsWith(Suffix, StringComparison.Ordinal) || tensor.Shape.Length < 2)
+        {
+            return null;
+        }
+
+        string module = tensor.Name[..^Suffix.Length];
+        return tensor.ElementType switch
+        {
+            ElementType.U32 when weights.TryGet(module + ".scales", out _) => "affine",
+            ElementType.U8 when weights.TryGet(module + ".scales", out _) => "kquant without its codecs",
+            ElementType.U8 => "bytes",
+            ElementType.I8 => "int8",
+            ElementType.F8_E4M3 or ElementType.F8_E5M2 when !scales.TryGet(tensor, out _) => "fp8",
+            _ => null,
+        };
+    }
+}

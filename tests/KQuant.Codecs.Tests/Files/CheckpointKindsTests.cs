@@ -1,0 +1,276 @@
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.TestKit;
+
+namespace KQuant.Codecs.Tests.Files;
+
+/// <summary>Checkpoints as other programs leave them: with names, schemes and files that are not those of a plain float model.</summary>
+public class CheckpointKindsTests
+{
+    private const int Size = 256;
+
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void CreateFolder() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void DeleteFolder() => _folder.Dispose();
+
+    [TestCase("gptq", "q_proj.qweight:I32:32,256", "q_proj.qzeros:I32:2,32", "q_proj.scales:F16:2,256", "q_proj.g_idx:I32:256")]
+    [TestCase("awq", "q_proj.qweight:I32:256,32", "q_proj.qzeros:I32:2,32", "q_proj.scales:F16:2,256")]
+    [TestCase("bitsandbytes", "q_proj.weight:U8:32768,1", "q_proj.weight.absmax:U8:1024", "q_proj.weight.quant_state.bitsandbytes__nf4:U8:8")]
+    [TestCase("bitsandbytes", "q_proj.weight:I8:256,256", "q_proj.SCB:F32:256")]
+    [TestCase("quanto", "q_proj.weight._data:I8:256,256", "q_proj.weight._scale:BF16:256,1")]
+    [TestCase("int8", "q_proj.weight:I8:256,256", "q_proj.weight_scale:BF16:256,1")]
+    [TestCase("compressed-tensors", "q_proj.weight_packed:I32:256,32", "q_proj.weight_scale:BF16:256,2")]
+    [TestCase("affine", "q_proj.weight:U32:256,32", "q_proj.scales:BF16:256,4", "q_proj.biases:BF16:256,4")]
+    [TestCase("fp8", "q_proj.weight:F8_E4M3:256,256")]
+    [TestCase("nvfp4", "q_proj.weight:U8:256,128", "q_proj.weight_scale:F8_E4M3:256,16", "q_proj.weight_scale_2:F32:1")]
+    [TestCase("kquant without its codecs", "q_proj.weight:U8:256,144", "q_proj.scales:U8:1")]
+    [TestCase("lora", "q_proj.lora_A.weight:F32:8,256", "q_proj.lora_B.weight:F32:256,8")]
+    public void ASchemeIsRecognizedByItsTensors(string scheme, params string[] tensors)
+    {
+        Write("{}", [.. tensors.Select(tensor => Zeros("model.layers.0.self_attn." + tensor))]);
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(folder.QuantizationMode, Is.EqualTo(scheme));
+        QuantizationPlan plan = QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
+        Assert.That(
+            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            Throws.TypeOf<NotSupportedException>().With.Message.Contains($"'{scheme}'"));
+        Assert.That(ModelVerifier.Verify(folder).Problems, Has.Some.Contains($"'{scheme}'"));
+        Assert.That(Directory.Exists(_folder["out"]), Is.False);
+    }
+
+    [TestCase("_scale_inv", "3,2")]
+    [TestCase("_scale", "300,1")]
+    [TestCase("_scale", "1")]
+    [TestCase("_scale", "")]
+    public void EightBitFloatsWithFactorsAreDecoded(string suffix, string shape)
+    {
+        // Rows that are no multiple of a block of 128.
+        const int Rows = 300;
+        var codes = new byte[Rows * Size];
+        new Random(3).NextBytes(codes);
+        for (int i = 0; i < codes.Length; i++)
+        {
+            codes[i] = (codes[i] & 127) == 127 ? (byte)0 : codes[i];
+        }
+
+        long[] factorShape = Shape(shape);
+        float[] factors = [.. Enumerable.Range(1, (int)factorShape.Aggregate(1L, (a, b) => a * b)).Select(i => 0.01f * i)];
+        const string Name = "model.layers.0.mlp.up_proj.weight";
+        Write(
+            """{"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}""",
+            new Stored(Name, ElementType.F8_E4M3, [Rows, Size], codes),
+            new Stored(Name + suffix, ElementType.F32, factorShape, MemoryMarshal.AsBytes(factors.AsSpan()).ToArray()),
+            new Stored("model.layers.0.mlp.up_proj.input_scale", ElementType.F32, [1], new byte[4]));
+
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(folder.QuantizationMode, Is.Null);
+        IModelTensorSource tensor = folder.Tensors.Single();
+        Assert.That((tensor.Name, tensor.FormatName, tensor.ByteCount), Is.EqualTo((Name, "f32", 4L * codes.Length)));
+        var expected = new float[codes.Length];
+        for (int i = 0; i < codes.Length; i++)
+        {
+            (int row, int column) = (i / Size, i % Size);
+            float factor = factors.Length == 1 ? factors[0] : factors.Length == Rows ? factors[row] : factors[(row / 128 * 2) + (column / 128)];
+            expected[i] = E4M3(codes[i]) * factor;
+        }
+
+        var rows = new float[codes.Length];
+        tensor.ReadRows(0, rows);
+        Assert.That(rows, Is.EqualTo(expected));
+        var bytes = new byte[4 * codes.Length];
+        tensor.ReadBytes(0, bytes.AsSpan(0, 1001));
+        tensor.ReadBytes(1001, bytes.AsSpan(1001));
+        Assert.That(MemoryMarshal.Cast<byte, float>(bytes).SequenceEqual(expected));
+        Assert.That(tensor.Load().Shape, Is.EqualTo(new QuantShape(Rows, Size)));
+
+        ModelConverter.Convert(folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q8_0)), _folder["out"]);
+        using ModelFolder written = ModelFolder.Open(_folder["out"]);
+        Assert.That((written.QuantizationMode, written.Tensors.Single().FormatName), Is.EqualTo(("kquant", "q8_0")));
+    }
+
+    [Test]
+    public void ExpertsOfEightBitFloatsAreStacked()
+    {
+        var stored = new List<Stored>();
+        for (int expert = 0; expert < 3; expert++)
+        {
+            string name = $"model.layers.0.mlp.experts.{expert}.up_proj.weight";
+            stored.Add(new Stored(name, ElementType.F8_E4M3, [128, 128], [.. Enumerable.Repeat((byte)0x38, 128 * 128)]));
+            stored.Add(new Stored(name + "_scale_inv", ElementType.F32, [1, 1], BitConverter.GetBytes(expert + 1f)));
+        }
+
+        Write("""{"quantization_config": {"quant_method": "fp8"}, "num_experts": 3}""", [.. stored]);
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        IModelTensorSource stack = folder.Tensors.Single();
+        Assert.That(stack.Shape, Is.EqualTo([3L, 128L, 128L]));
+        var rows = new float[2 * 128];
+        stack.ReadRows(127, rows);
+        Assert.That((rows[0], rows[127], rows[128], rows[255]), Is.EqualTo((1f, 1f, 2f, 2f)));
+    }
+
+    [TestCase("2,3", "F32", "fit neither")]
+    [TestCase("3,2", "U8", "not floats")]
+    public void FactorsThatFitNothingAreRefused(string shape, string type, string message)
+    {
+        Write(
+            "{}",
+            Zeros("model.layers.0.mlp.up_proj.weight:F8_E4M3:300,256"), Zeros($"model.layers.0.mlp.up_proj.weight_scale_inv:{type}:{shape}"));
+        Assert.That(() => ModelFolder.Open(_folder["model"]), Throws.TypeOf<ModelFormatException>().With.Message.Contains(message));
+    }
+
+    [TestCase("embed_tokens.weight", "layers.0.mlp.up_proj.weight", "norm.weight")]
+    [TestCase("base_model.model.model.embed_tokens.weight", "base_model.model.model.layers.0.mlp.up_proj.weight", "base_model.model.model.norm.weight")]
+    [TestCase("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "model.norm.weight")]
+    [TestCase("language_model.model.embed_tokens.weight", "language_model.model.layers.0.mlp.up_proj.weight", "language_model.model.norm.weight")]
+    public void PrefixesOfOtherProgramsAreUnderstood(params string[] names)
+    {
+        Write("{}", [.. names.Select(name => Zeros($"{name}:BF16:{(name.EndsWith("norm.weight", StringComparison.Ordinal) ? "256" : "256,256")}"))]);
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(
+            folder.Tensors.Select(tensor => tensor.Name),
+            Is.EquivalentTo(["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "model.norm.weight"]));
+    }
+
+    [Test]
+    public void ASecondEmbeddingIsRefused()
+    {
+        Write("{}", Zeros("model.embed_tokens.weight:BF16:256,256"), Zeros("embed_tokens.weight:BF16:256,256"));
+        Assert.That(() => ModelFolder.Open(_folder["model"]), Throws.TypeOf<ModelFormatException>().With.Message.Contains("second embedding"));
+    }
+
+    [TestCase("""{"architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": false}""", true)]
+    [TestCase("""{"architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": true}""", false)]
+    [TestCase("""{"architectures": ["Qwen3Model"], "tie_word_embeddings": false}""", false)]
+    [TestCase("""{"architectures": ["Qwen3ForCausalLM"]}""", false)]
+    public void AHeadThatIsPromisedMustBeThere(string config, bool isMissing)
+    {
+        Write(config, Zeros("model.embed_tokens.weight:BF16:256,256"));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(ModelVerifier.Verify(folder).Problems.Any(problem => problem.Contains("lm_head.weight is missing", StringComparison.Ordinal)), Is.EqualTo(isMissing));
+        QuantizationPlan plan = QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
+        Assert.That(
+            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            isMissing ? Throws.TypeOf<ModelFormatException>().With.Message.Contains("lm_head.weight is missing") : Throws.Nothing);
+    }
+
+    [Test]
+    public void DequantizingLeavesNoBytes()
+    {
+        Write(
+            """{"quantization": {"mode": "kquant", "per_tensor": {"a": "q8_0"}}}""",
+            Zeros("a.weight:U8:2,34"), Zeros("a.scales:U8:1"), Zeros("b.weight:U8:2,34"), Zeros("b.scales:U8:1"));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        QuantizationPlan plan = QuantizationPlan.Dequantize(folder.Tensors, QuantCodec.Get(QuantFormat.F32));
+        Assert.That(
+            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            Throws.TypeOf<NotSupportedException>().With.Message.Contains("'b.weight' is stored as bytes"));
+    }
+
+    [TestCase("nemotron_h", "backbone.layers.0.mixer.experts.{0}.up_proj.weight", "backbone.layers.0.mixer.switch_mlp.fc1.weight")]
+    [TestCase("nemotron_h", "backbone.layers.0.mixer.experts.{0}.down_proj.weight", "backbone.layers.0.mixer.switch_mlp.fc2.weight")]
+    [TestCase("dots1", "model.layers.1.mlp.experts.{0}.gate_proj.weight", "model.layers.1.mlp.experts.gate_proj.weight")]
+    [TestCase("afmoe", "model.layers.2.mlp.experts.{0}.down_proj.weight", "model.layers.2.mlp.experts.down_proj.weight")]
+    [TestCase("kimi_linear", "model.layers.1.block_sparse_moe.experts.{0}.w2.weight", "model.layers.1.mlp.switch_mlp.down_proj.weight")]
+    [TestCase("mixtral", "model.layers.1.block_sparse_moe.experts.{0}.w2.weight", "model.layers.1.block_sparse_moe.switch_mlp.down_proj.weight")]
+    public void StacksHaveTheNamesOfTheirClass(string type, string pattern, string expected)
+    {
+        Write(
+            new JsonObject { ["model_type"] = type, ["num_experts"] = 2 }.ToJsonString(),
+            [.. Enumerable.Range(0, 2).Select(expert => Zeros(pattern.Replace("{0}", $"{expert}", StringComparison.Ordinal) + ":BF16:256,256"))]);
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(folder.Tensors.Select(tensor => tensor.Name), Is.EqualTo([expected]));
+        Assert.That(TensorRoles.Classify(expected), Is.EqualTo(TensorRole.RoutedExpert));
+    }
+
+    [TestCase("qwen3_moe", "mlp.experts.gate_up_proj", true)]
+    [TestCase("granitemoe", "block_sparse_moe.input_linear.weight", true)]
+    [TestCase("llama4_text", "feed_forward.experts.gate_up_proj", false)]
+    [TestCase("qwen3_vl_moe", "mlp.experts.gate_up_proj", false)]
+    [TestCase("gpt_oss", "mlp.experts.gate_up_proj", false)]
+    public void FusedExpertsAreSplitByTypeAndNotByShape(string type, string name, bool isSplit)
+    {
+        // Square, so that the shape tells nothing.
+        Write(new JsonObject { ["model_type"] = type, ["hidden_size"] = 256 }.ToJsonString(), Zeros($"model.layers.0.{name}:BF16:2,256,256"));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(folder.Tensors, Has.Count.EqualTo(isSplit ? 2 : 1));
+        Assert.That(folder.Tensors.All(tensor => tensor.Name.Contains(".switch_mlp.", StringComparison.Ordinal)), Is.EqualTo(isSplit));
+        if (!isSplit)
+        {
+            ConversionReport report = ModelConverter.Convert(
+                folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+            Assert.That(report.Notes, Has.Some.Contains("1 tensors, 100 % of the weights, stay bf16"));
+        }
+    }
+
+    [Test]
+    public void AStaleIndexIsIgnoredWithANote()
+    {
+        Write("{}", Zeros("model.embed_tokens.weight:BF16:256,256"));
+        _folder.Write("model/model.safetensors.index.json", """{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}""");
+        using (ModelFolder folder = ModelFolder.Open(_folder["model"]))
+        {
+            ConversionReport report = ModelConverter.Convert(
+                folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+            Assert.That(report.Notes, Has.Some.Contains("model.safetensors.index.json is ignored"));
+        }
+
+        // As soon as one of its shards exists, it counts.
+        File.Copy(_folder["model/model.safetensors"], _folder["model/model-00001-of-00002.safetensors"]);
+        Assert.That(() => ModelFolder.Open(_folder["model"]), Throws.TypeOf<ModelFormatException>().With.Message.Contains("is missing"));
+    }
+
+    [TestCase("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "pointer of Git LFS")]
+    [TestCase("<!doctype html>\n<html>", "web page")]
+    [TestCase("\n  <!DOCTYPE html>", "web page")]
+    [TestCase("<html><body>404", "web page")]
+    [TestCase("<?xml version=\"1.0\"?><Error><Code>AccessDenied", "web page")]
+    public void WhatDownloadsLeaveInPlaceOfWeightsIsNamed(string content, string message)
+    {
+        _folder.Write("model/config.json", "{}");
+        foreach (string name in (string[])["model/model.safetensors", "a.safetensors", "a.gguf"])
+        {
+            string path = _folder.Write(name, content);
+            Assert.That(
+                () => ModelSource.Open(name.StartsWith("model/", StringComparison.Ordinal) ? _folder["model"] : path),
+                Throws.TypeOf<ModelFormatException>().With.Message.Contains(message), name);
+        }
+    }
+
+    private static float E4M3(byte code)
+    {
+        double magnitude = (code & 0x78) == 0 ? (code & 7) / 512.0 : (1 + ((code & 7) / 8.0)) * Math.Pow(2, ((code >> 3) & 15) - 7);
+        return (float)(code < 128 ? magnitude : -magnitude);
+    }
+
+    private static long[] Shape(string text) => [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(long.Parse)];
+
+    /// <summary>A tensor of zeros from <c>NAME:TYPE:SHAPE</c>.</summary>
+    private static Stored Zeros(string description)
+    {
+        string[] parts = description.Split(':');
+        ElementType type = Enum.Parse<ElementType>(parts[1]);
+        long[] shape = Shape(parts[2]);
+        return new Stored(parts[0], type, shape, new byte[shape.Aggregate(1L, (a, b) => a * b) * type.GetBits() / 8]);
+    }
+
+    private void Write(string config, params Stored[] tensors)
+    {
+        var writer = new SafetensorsWriter();
+        foreach (Stored tensor in tensors)
+        {
+            writer.Add(tensor.Name, tensor.Type, tensor.Shape, tensor.Bytes);
+        }
+
+        _folder.Write("model/config.json", config);
+        writer.Write(_folder["model/model.safetensors"]);
+    }
+
+    private sealed record Stored(string Name, ElementType Type, long[] Shape, byte[] Bytes);
+}
