@@ -69,7 +69,7 @@ public class BenchCodecsTests
     }
 
     [TestCase("'q9_9' is no codec; the codecs are q2_k, q3_k, ", "bench", "codecs", "--codec", "q9_9")]
-    [TestCase("'sse' is no tier; the tiers are Scalar, Vector128, ", "bench", "codecs", "--tier", "sse")]
+    [TestCase("'sse' is no tier; the tiers are Scalar, Portable, ", "bench", "codecs", "--tier", "sse")]
     [TestCase("--rounds is a number from 1 to 10000.", "bench", "codecs", "--rounds", "0")]
     [TestCase("Required command was not provided.", "bench")]
     [TestCase("--loud", "bench", "codecs", "--loud")]
