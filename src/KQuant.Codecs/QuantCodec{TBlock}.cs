@@ -37,7 +37,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
     internal override DecodeKernel ScalarDecoder { get; }
 
-    // Not in the constructor: the table of decoders is made from that of codecs.
+    // When it is needed: the table of decoders is made from that of codecs, and that there are codecs does not depend on what the environment says.
     private DecodeKernel Decoder => _decoder ??= DecodeKernels.Best(this, KernelTiers.Max);
 
     public override void Decode(ReadOnlySpan<byte> source, Span<float> destination)

@@ -12,6 +12,7 @@ public sealed record MatmulOptions
     /// <summary>The most threads a context accepts.</summary>
     public const int ThreadLimit = 1024;
 
+    private readonly KernelTier _maxTier = KernelTiers.Max;
     private readonly int _maxThreads = ParseThreads(Environment.GetEnvironmentVariable(ThreadsVariable));
     private readonly TimeSpan _spinBeforePark = TimeSpan.FromMicroseconds(200);
 
@@ -19,7 +20,17 @@ public sealed record MatmulOptions
     /// The best instruction set that may be used. The default is <see cref="KernelTiers.Max"/>: the best there is, or what
     /// <c>KQUANT_MAX_TIER</c> says. Kernels of the best tier that the machine has and this allows are chosen.
     /// </summary>
-    public KernelTier MaxTier { get; init; } = KernelTiers.Max;
+    /// <exception cref="ArgumentOutOfRangeException">Set to what is no tier.</exception>
+    public KernelTier MaxTier
+    {
+        get => _maxTier;
+        init
+        {
+            _maxTier = KernelTiers.IsDefined(value)
+                ? value
+                : throw new ArgumentOutOfRangeException(nameof(MaxTier), value, $"MaxTier is {value}, which is none of {string.Join(", ", KernelTiers.All.ToArray())}.");
+        }
+    }
 
     /// <summary>
     /// The most threads that work on a product, the calling thread included; 1 starts no thread. The default is the number of

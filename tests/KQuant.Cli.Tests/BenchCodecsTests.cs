@@ -68,6 +68,31 @@ public class BenchCodecsTests
             Is.EqualTo(["Scalar"]));
     }
 
+    [TestCase("codecs")]
+    [TestCase("bench", "matmul", "--codec", "q4_0", "--rounds", "1")]
+    [TestCase("inspect", "--model", "nothing")]
+    public void AnEnvironmentThatNamesNoTierIsOneSentence(params string[] args)
+    {
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "kquant.exe" : "kquant"), args)
+        {
+            Environment = { [KernelTiers.MaxTierVariable] = "Avx3" },
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        string output = process.StandardOutput.ReadToEnd(), error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(process.ExitCode, Is.EqualTo(ExitCode.Failed));
+            Assert.That(output, Is.Empty);
+            Assert.That(
+                error.TrimEnd(),
+                Is.EqualTo("error: KQUANT_MAX_TIER is 'Avx3'; it must be one of Scalar, Portable, Avx2, AvxVnni, Avx512, Neon, NeonDot."));
+        });
+    }
+
     [TestCase("'q9_9' is no codec; the codecs are q2_k, q3_k, ", "bench", "codecs", "--codec", "q9_9")]
     [TestCase("'sse' is no tier; the tiers are Scalar, Portable, ", "bench", "codecs", "--tier", "sse")]
     [TestCase("--rounds is a number from 1 to 10000.", "bench", "codecs", "--rounds", "0")]

@@ -15,12 +15,12 @@ internal static class Contexts
         int threads = 2,
         ActivationPrecision activations = ActivationPrecision.Int8,
         bool deterministic = false,
-        KernelTier maxTier = KernelTier.Avx512) => new(new MatmulOptions
+        KernelTier? maxTier = null) => new(new MatmulOptions
         {
             MaxThreads = threads,
             Activations = activations,
             Deterministic = deterministic,
-            MaxTier = maxTier,
+            MaxTier = maxTier ?? KernelTiers.Best,
             SpinBeforePark = TimeSpan.FromMicroseconds(20),
         });
 

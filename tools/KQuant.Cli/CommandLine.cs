@@ -5,6 +5,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using KQuant.Cli.Commands;
 using KQuant.Cli.Rendering;
+using KQuant.Codecs;
 
 namespace KQuant.Cli;
 
@@ -117,6 +118,8 @@ internal static class CommandLine
     public static void SetWork(this Command command, Action<ParseResult, CancellationToken> work) => command.SetAction(
         async (parsed, cancellationToken) =>
         {
+            // Whatever a command does, an environment that says something impossible is an error.
+            _ = KernelTiers.Max;
             await Task.Run(() => work(parsed, cancellationToken), cancellationToken).ConfigureAwait(false);
             return ExitCode.Done;
         });

@@ -60,6 +60,6 @@ internal static unsafe class DecodeKernels
 
     /// <summary>The best decoder of a codec that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
     public static DecodeKernel Best(QuantCodec codec, KernelTier maxTier) => All
-        .Where(kernel => kernel.Codec == codec && kernel.Tier <= maxTier && kernel.IsSupported)
+        .Where(kernel => kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && kernel.IsSupported)
         .MaxBy(kernel => kernel.Tier) ?? codec.ScalarDecoder;
 }

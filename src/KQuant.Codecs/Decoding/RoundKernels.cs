@@ -15,6 +15,8 @@ internal static unsafe class RoundKernels
 
     private const uint QuietBit = 0x40;
 
+    private static RoundKernel? s_default;
+
     public static IReadOnlyList<RoundKernel> All { get; } =
     [
         new(KernelTier.Scalar, &RoundScalar),
@@ -24,11 +26,11 @@ internal static unsafe class RoundKernels
     ];
 
     /// <summary>The kernel of this process.</summary>
-    public static RoundKernel Default { get; } = Best(KernelTiers.Max);
+    public static RoundKernel Default => s_default ??= Best(KernelTiers.Max);
 
     /// <summary>The best kernel that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
     public static RoundKernel Best(KernelTier maxTier) =>
-        All.Where(kernel => kernel.Tier <= maxTier && kernel.IsSupported).MaxBy(kernel => kernel.Tier)!;
+        All.Where(kernel => KernelTiers.Allows(maxTier, kernel.Tier) && kernel.IsSupported).MaxBy(kernel => kernel.Tier)!;
 
     private static void RoundScalar(float* source, ushort* destination, nint count)
     {

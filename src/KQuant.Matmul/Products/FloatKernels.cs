@@ -13,7 +13,7 @@ internal static class FloatKernels
     {
         for (int i = 0; i < All.Count; i++)
         {
-            if (All[i].Codec == codec && All[i].Tier <= maxTier && All[i].IsSupported)
+            if (All[i].Codec == codec && KernelTiers.Allows(maxTier, All[i].Tier) && All[i].IsSupported)
             {
                 return All[i];
             }

@@ -21,7 +21,7 @@ internal static class ProductKernels
         for (int i = 0; i < kernels.Count; i++)
         {
             ProductKernel kernel = kernels[i];
-            if (kernel.Codec == codec && kernel.Tier <= maxTier && !kernel.IsPacked
+            if (kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && !kernel.IsPacked
                 && rows <= kernel.PreferredRows && (kernel.IsCanonical || !canonical) && kernel.IsSupported)
             {
                 return kernel;
@@ -38,7 +38,7 @@ internal static class ProductKernels
     {
         foreach (ProductKernel kernel in All)
         {
-            if (kernel.Codec == codec && kernel.Tier <= maxTier && kernel.IsPacked && kernel.IsSupported)
+            if (kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && kernel.IsPacked && kernel.IsSupported)
             {
                 return kernel;
             }

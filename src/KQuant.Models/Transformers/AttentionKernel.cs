@@ -11,7 +11,7 @@ internal abstract unsafe class AttentionKernel
     /// <summary>All kernels, best first.</summary>
     public static AttentionKernel[] All { get; } =
     [
-        new VectorAttentionKernel<Avx512Lanes>("Vector512", Vector512.IsHardwareAccelerated),
+        new VectorAttentionKernel<Lanes512>("Vector512", Vector512.IsHardwareAccelerated),
         new VectorAttentionKernel<LanesOfVector>("Vector", System.Numerics.Vector.IsHardwareAccelerated),
         new ScalarAttentionKernel(),
     ];

@@ -28,27 +28,27 @@ internal unsafe interface ILanes<TSelf>
 }
 
 /// <summary>Sixteen lanes.</summary>
-internal readonly unsafe struct Avx512Lanes(Vector512<float> value) : ILanes<Avx512Lanes>
+internal readonly unsafe struct Lanes512(Vector512<float> value) : ILanes<Lanes512>
 {
     private readonly Vector512<float> _value = value;
 
     public static int Count => 16;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Avx512Lanes Load(float* source) => new(Vector512.Load(source));
+    public static Lanes512 Load(float* source) => new(Vector512.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Avx512Lanes Load(Half* source) => new(Binary16.ToSingle(Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)source))));
+    public static Lanes512 Load(Half* source) => new(Binary16.ToSingle(Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)source))));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Avx512Lanes Broadcast(float* source) => new(Vector512.Create(*source));
+    public static Lanes512 Broadcast(float* source) => new(Vector512.Create(*source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Avx512Lanes MultiplyAdd(Avx512Lanes a, Avx512Lanes b, Avx512Lanes sum) =>
+    public static Lanes512 MultiplyAdd(Lanes512 a, Lanes512 b, Lanes512 sum) =>
         new(Vector512.MultiplyAddEstimate(a._value, b._value, sum._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Avx512Lanes Add(Avx512Lanes a, Avx512Lanes b) => new(a._value + b._value);
+    public static Lanes512 Add(Lanes512 a, Lanes512 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Store(float* target) => _value.Store(target);

@@ -43,7 +43,7 @@ internal static class CodecsCommand
         KernelTiers.Max.ToString(),
         [
             .. KernelTiers.All.ToArray().Select(tier =>
-                new TierEntry(tier.ToString(), KernelTiers.IsSupported(tier), tier <= KernelTiers.Max)),
+                new TierEntry(tier.ToString(), KernelTiers.IsSupported(tier), KernelTiers.Allows(KernelTiers.Max, tier))),
         ]);
 
     private static void Write(CodecsReport report, TextWriter output)
