@@ -4,6 +4,7 @@ using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Decoding;
 using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs;
 

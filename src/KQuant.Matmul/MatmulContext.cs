@@ -1,7 +1,7 @@
 using KQuant.Codecs;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Kernels;
 using KQuant.Matmul.Products;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul;
 

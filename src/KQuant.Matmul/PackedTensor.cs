@@ -1,7 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Kernels;
 using KQuant.Matmul.Products;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul;
 
@@ -13,30 +12,27 @@ namespace KQuant.Matmul;
 /// </summary>
 public sealed unsafe class PackedTensor : IDisposable
 {
-    private readonly AlignedBuffer _memory = new();
     private bool _disposed;
 
     private PackedTensor(QuantizedTensor weights, ProductKernel? kernel)
     {
         Weights = weights;
-        Kernel = kernel;
+        Packed = kernel is null ? null : new PackedWeights(weights.Shape, (nint)weights.RowByteCount, kernel);
     }
 
     /// <summary>The tensor it was made from.</summary>
     public QuantizedTensor Weights { get; }
 
     /// <summary>Bytes of the copy; 0 when this machine has no arrangement of its own for the format, and products use the tensor.</summary>
-    public long ByteCount { get; private set; }
+    public long ByteCount => Packed?.ByteCount ?? 0;
 
     /// <summary>The instruction set the arrangement is for, or null without one.</summary>
     public KernelTier? Tier => Kernel?.Tier;
 
-    internal ProductKernel? Kernel { get; }
+    internal ProductKernel? Kernel => Packed?.Kernel;
 
-    internal byte* Pointer { get; private set; }
-
-    /// <summary>Bytes of one packed matrix.</summary>
-    internal nint MatrixBytes => Kernel is null ? 0 : (nint)PackWeightsWork.RoundUp(Weights.Shape.Rows, Kernel.Granule) * (nint)Weights.RowByteCount;
+    /// <summary>The copy; null without an arrangement.</summary>
+    internal PackedWeights? Packed { get; }
 
     /// <summary>Arranges weights.</summary>
     /// <param name="weights">A matrix or a stack of them. Formats without packed kernels (F32, F16, BF16) are accepted and left as they are.</param>
@@ -54,7 +50,7 @@ public sealed unsafe class PackedTensor : IDisposable
         var packed = new PackedTensor(weights, context.SelectPacked(weights.Codec));
         fixed (byte* source = weights)
         {
-            if (packed.Kernel is null || weights.ByteCount == 0)
+            if (packed.Packed is not { } copy || weights.ByteCount == 0)
             {
                 return packed;
             }
@@ -62,10 +58,8 @@ public sealed unsafe class PackedTensor : IDisposable
             Workspace workspace = context.Rent();
             try
             {
-                nint bytes = checked((nint)weights.Shape.Experts * packed.MatrixBytes);
-                packed.Pointer = packed._memory.Get(bytes);
-                packed.ByteCount = bytes;
-                workspace.Pack(new WeightStack(weights, new PlanePointers(source)), packed, cancellationToken);
+                copy.Reserve();
+                workspace.Pack(new WeightStack(weights, new PlanePointers(source)), copy, cancellationToken);
                 return packed;
             }
             catch
@@ -84,8 +78,7 @@ public sealed unsafe class PackedTensor : IDisposable
     public void Dispose()
     {
         _disposed = true;
-        Pointer = null;
-        _memory.Dispose();
+        Packed?.Dispose();
     }
 
     /// <inheritdoc/>

@@ -189,7 +189,7 @@ public static unsafe partial class QuantizedMatmul
                 }
 
                 var source = new RowSource(input, FormatOf<T>(), shape[^1]);
-                workspace.Gather(kind, new WeightStack(experts, planes, b, packed), source, rows, sorted, output, cancellation);
+                workspace.Gather(kind, new WeightStack(experts, planes, b, packed?.Packed), source, rows, sorted, output, cancellation);
             }
             finally
             {

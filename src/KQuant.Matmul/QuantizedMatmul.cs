@@ -108,7 +108,7 @@ public static unsafe partial class QuantizedMatmul
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
                 var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
-                workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, packed), source, cancellation);
+                workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, packed?.Packed), source, cancellation);
             }
             finally
             {

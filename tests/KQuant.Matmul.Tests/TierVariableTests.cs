@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.Loader;
 using KQuant.Codecs;
+using NUnit.Framework.Constraints;
 
 namespace KQuant.Matmul.Tests;
 
@@ -63,7 +64,7 @@ public class TierVariableTests
         () => new MatmulOptions { MaxTier = (KernelTier)7 },
         Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.StartsWith("MaxTier is 7, which is none of Scalar, Portable, "));
 
-    private static NUnit.Framework.Constraints.IResolveConstraint ThrowsTheSentence() =>
+    private static EqualStringConstraint ThrowsTheSentence() =>
         Throws.InnerException.TypeOf<ArgumentException>().And.InnerException.Message.EqualTo(Sentence);
 
     private object? Property(string type, string name) => _codecs.GetType($"KQuant.Codecs.{type}", throwOnError: true)!.GetProperty(name)!.GetValue(null);

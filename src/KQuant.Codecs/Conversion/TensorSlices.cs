@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Conversion;
 
@@ -56,63 +57,80 @@ internal static class TensorSlices
         long slices = checked(slicesPerExpert * shape.Experts);
         long affordable = Math.Max(1, MaxWeightsInFlight / ((long)rowsPerSlice * shape.Columns));
         int inFlight = (int)Math.Min(slices, Math.Min(affordable, threads == 1 ? 1 : (long)threads * SlicesPerThread));
-        var workers = new ISliceWorker[inFlight];
-        var failures = new ExceptionDispatchInfo?[inFlight];
-        var parallel = new ParallelOptions { MaxDegreeOfParallelism = threads };
+        var run = new SliceWork(shape, rowsPerSlice, slicesPerExpert, inFlight, cancellationToken);
+        using var scratch = new AlignedBuffer();
         try
         {
             for (int i = 0; i < inFlight; i++)
             {
-                workers[i] = createWorker();
+                run.Workers[i] = createWorker();
             }
 
             for (long first = 0; first < slices; first += inFlight)
             {
                 int count = (int)Math.Min(inFlight, slices - first);
-                long start = first;
-                if (count == 1)
+                run.First = first;
+                if (threads == 1)
                 {
-                    Work(start, 0);
+                    run.RunAlone(count, scratch, CancellationToken.None);
                 }
                 else
                 {
-                    Parallel.For(0, count, parallel, i => Work(start, i));
+                    WorkerPool.Shared.Run(run, count, threads, wake: true, scratch, CancellationToken.None);
                 }
 
                 for (int i = 0; i < count; i++)
                 {
                     cancellationToken.ThrowIfCancellationRequested();
-                    failures[i]?.Throw();
-                    workers[i].Finish(Slice(start + i));
+                    run.HandOver(i);
                 }
             }
         }
         finally
         {
-            foreach (ISliceWorker? worker in workers)
+            foreach (ISliceWorker? worker in run.Workers)
             {
                 worker?.Dispose();
             }
         }
+    }
 
-        void Work(long start, int i)
+    // Slices that are worked on at once. A failure waits for its turn: the first slice that fails is the one that is reported.
+    private sealed class SliceWork(QuantShape shape, int rowsPerSlice, long slicesPerExpert, int inFlight, CancellationToken cancellation) : ParallelWork
+    {
+        private readonly ExceptionDispatchInfo?[] _failures = new ExceptionDispatchInfo?[inFlight];
+
+        /// <summary>One for each slice in flight.</summary>
+        public ISliceWorker[] Workers { get; } = new ISliceWorker[inFlight];
+
+        /// <summary>The slice of the first worker.</summary>
+        public long First { get; set; }
+
+        /// <summary>Hands a result over, or throws what its worker met.</summary>
+        public void HandOver(int i)
         {
-            if (cancellationToken.IsCancellationRequested)
+            _failures[i]?.Throw();
+            Workers[i].Finish(Slice(First + i));
+        }
+
+        protected override void RunPiece(int piece, AlignedBuffer scratch)
+        {
+            if (cancellation.IsCancellationRequested)
             {
                 return;
             }
 
             try
             {
-                workers[i].Work(Slice(start + i));
+                Workers[piece].Work(Slice(First + piece));
             }
             catch (Exception exception)
             {
-                failures[i] = ExceptionDispatchInfo.Capture(exception);
+                _failures[piece] = ExceptionDispatchInfo.Capture(exception);
             }
         }
 
-        TensorSlice Slice(long number)
+        private TensorSlice Slice(long number)
         {
             (long expert, long inExpert) = Math.DivRem(number, slicesPerExpert);
             long row = inExpert * rowsPerSlice;

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Codecs.Blocks;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Encoders;
 

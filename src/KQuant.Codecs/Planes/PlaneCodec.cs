@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using KQuant.Codecs.Decoding;
-using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Planes;
 

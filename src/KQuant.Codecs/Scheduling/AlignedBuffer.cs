@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace KQuant.Matmul.Scheduling;
+namespace KQuant.Codecs.Scheduling;
 
 /// <summary>
 /// Native memory on a cache line boundary that grows to what was asked of it at most and is kept: after the first product of a size

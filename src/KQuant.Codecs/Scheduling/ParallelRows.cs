@@ -1,6 +1,6 @@
 using System.Runtime.ExceptionServices;
 
-namespace KQuant.Codecs.Encoders;
+namespace KQuant.Codecs.Scheduling;
 
 /// <summary>Work on numbered rows that do not depend on each other.</summary>
 internal interface IRowJob
@@ -38,7 +38,7 @@ internal static class ParallelRows
         }
     }
 
-    private sealed class Team<TJob>(TJob job, int rows, int rowsPerTurn, CancellationToken cancellationToken)
+    private sealed class Team<TJob>(TJob job, int rows, int rowsPerTurn, CancellationToken cancellationToken) : ParallelWork
         where TJob : struct, IRowJob
     {
         private readonly Lock _failureLock = new();
@@ -49,10 +49,14 @@ internal static class ParallelRows
 
         public void Run(int threads)
         {
-            Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, _ => TakeTurns());
+            // A piece takes turns until none is left: so turns are handed out in order, which pieces of the pool are not.
+            using var scratch = new AlignedBuffer();
+            WorkerPool.Shared.Run(this, threads, threads, wake: true, scratch, CancellationToken.None);
             cancellationToken.ThrowIfCancellationRequested();
             _failure?.Throw();
         }
+
+        protected override void RunPiece(int piece, AlignedBuffer scratch) => TakeTurns();
 
         private void TakeTurns()
         {

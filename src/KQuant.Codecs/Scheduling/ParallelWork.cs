@@ -1,7 +1,7 @@
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 
-namespace KQuant.Matmul.Scheduling;
+namespace KQuant.Codecs.Scheduling;
 
 /// <summary>
 /// Numbered pieces of work that any thread may take, in any order. Each thread starts with a share of its own, piece after piece, because what

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace KQuant.Matmul.Scheduling;
+namespace KQuant.Codecs.Scheduling;
 
 /// <summary>
 /// Threads that wait for work: first spinning, because the next product of a model follows within microseconds, then parked. Every caller
@@ -33,6 +33,12 @@ internal sealed class WorkerPool : IDisposable
             _workers[i] = new Worker(this, i);
         }
     }
+
+    /// <summary>
+    /// The pool of this process for work that nobody brought threads for: encoding, conversion, comparison. One thread for each processor, started
+    /// when it is first asked for; they sleep at once when there is nothing to do, because what follows reads a file before it needs them again.
+    /// </summary>
+    public static WorkerPool Shared => OfProcess.Pool;
 
     /// <summary>The most threads that work at once, callers included.</summary>
     public int Threads { get; }
@@ -169,6 +175,12 @@ internal sealed class WorkerPool : IDisposable
         }
 
         return false;
+    }
+
+    // A type of its own: contexts that have their own threads must not start these.
+    private static class OfProcess
+    {
+        public static readonly WorkerPool Pool = new(Environment.ProcessorCount, TimeSpan.Zero);
     }
 
     private sealed class Worker : IDisposable

@@ -1,6 +1,6 @@
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -29,7 +29,7 @@ internal sealed unsafe class ArrangeWork : ParallelWork, IDisposable
 
     /// <summary>Arranges all groups.</summary>
     public void Run(
-        in WeightStack weights, in ActivationView activations, RowPlan plan, Workspace workspace, CancellationToken cancellation)
+        in WeightStack weights, in ActivationView activations, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
         _source = activations;
         _plan = plan;
@@ -44,7 +44,7 @@ internal sealed unsafe class ArrangeWork : ParallelWork, IDisposable
         for (int g = 0; g < plan.GroupCount; g++)
         {
             int count = plan.Groups[g].Count;
-            ProductKernel kernel = workspace.Kernels.Integer(weights.Codec, count, weights.Packed?.Kernel)!;
+            ProductKernel kernel = team.Kernels.Integer(weights.Codec, count, weights.Packed?.Kernel)!;
             _kernels[g] = kernel;
             _offsets[g] = bytes;
             Granule = Math.Max(Granule, kernel.Granule);
@@ -57,7 +57,7 @@ internal sealed unsafe class ArrangeWork : ParallelWork, IDisposable
 
         _arranged = _buffer.Get(bytes);
         double cost = WorkCost.Preparation(bytes);
-        workspace.Run(this, plan.GroupCount, WorkCost.Threads(cost, workspace.MaxThreads), WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, plan.GroupCount, WorkCost.Threads(cost, team.MaxThreads), WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     public void Dispose()

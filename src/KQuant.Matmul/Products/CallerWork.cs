@@ -1,4 +1,4 @@
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -13,15 +13,15 @@ internal sealed unsafe class CallerWork : ParallelWork
     /// <param name="pieces">How many pieces it has.</param>
     /// <param name="scratchLength">Values of scratch memory that a piece needs.</param>
     /// <param name="wake">Whether it is worth waking threads that sleep.</param>
-    /// <param name="workspace">Threads.</param>
+    /// <param name="team">Threads.</param>
     /// <param name="cancellation">Ends it early.</param>
-    public void Run(IParallelWork work, int pieces, int scratchLength, bool wake, Workspace workspace, CancellationToken cancellation)
+    public void Run(IParallelWork work, int pieces, int scratchLength, bool wake, WorkTeam team, CancellationToken cancellation)
     {
         _work = work;
         _scratchLength = scratchLength;
         try
         {
-            workspace.Run(this, pieces, workspace.MaxThreads, wake, cancellation);
+            team.Run(this, pieces, team.MaxThreads, wake, cancellation);
         }
         finally
         {

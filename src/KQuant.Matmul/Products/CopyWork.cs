@@ -1,4 +1,4 @@
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -10,7 +10,7 @@ internal sealed unsafe class CopyWork : ParallelWork
     private int _rowsPerPiece;
 
     /// <summary>Copies.</summary>
-    public void Run(RowPlan plan, int columns, Workspace workspace, CancellationToken cancellation)
+    public void Run(RowPlan plan, int columns, WorkTeam team, CancellationToken cancellation)
     {
         if (plan.CopyCount == 0)
         {
@@ -20,10 +20,10 @@ internal sealed unsafe class CopyWork : ParallelWork
         _plan = plan;
         _columns = columns;
         double cost = WorkCost.Preparation((nint)plan.CopyCount * columns);
-        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        int threads = WorkCost.Threads(cost, team.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, plan.CopyCount * WorkCost.PerPiece(cost, threads) / cost);
         int pieces = (plan.CopyCount + _rowsPerPiece - 1) / _rowsPerPiece;
-        workspace.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     protected override void RunPiece(int piece, AlignedBuffer scratch)

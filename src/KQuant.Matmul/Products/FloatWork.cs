@@ -1,6 +1,6 @@
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Floats;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -24,17 +24,17 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
     private DecodeKernel _decoder = null!;
 
     /// <summary>Multiplies every group of the plan.</summary>
-    public void Run(in WeightStack weights, float** rows, RowPlan plan, Workspace workspace, CancellationToken cancellation)
+    public void Run(in WeightStack weights, float** rows, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
         _plan = plan;
         _rows = rows;
-        _kernel = workspace.Kernels.Float32;
-        _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : workspace.Kernels.Float(weights.Codec);
-        _decoder = workspace.Kernels.Decoder(weights.Codec);
-        int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, workspace.MaxThreads);
-        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, workspace.MaxThreads);
-        workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+        _kernel = team.Kernels.Float32;
+        _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : team.Kernels.Float(weights.Codec);
+        _decoder = team.Kernels.Decoder(weights.Codec);
+        int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, team.MaxThreads);
+        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, team.MaxThreads);
+        team.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
     }
 
     public void Dispose() => _pieces.Dispose();

@@ -1,7 +1,7 @@
 using KQuant.Codecs;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Activations;
 using KQuant.Matmul.Kernels;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -15,13 +15,13 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
 
     /// <summary>Multiplies every group of the plan.</summary>
     public void Run(
-        in WeightStack weights, in ActivationView activations, RowPlan plan, Workspace workspace, CancellationToken cancellation)
+        in WeightStack weights, in ActivationView activations, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
         _plan = plan;
-        _arrange.Run(weights, activations, plan, workspace, cancellation);
-        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, _arrange.Granule, isInteger: true, workspace.MaxThreads);
-        workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+        _arrange.Run(weights, activations, plan, team, cancellation);
+        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, _arrange.Granule, isInteger: true, team.MaxThreads);
+        team.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
     }
 
     public void Dispose()

@@ -1,5 +1,5 @@
 using KQuant.Codecs.Decoding;
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -14,17 +14,17 @@ internal sealed unsafe class LookupWork : ParallelWork
     private int _rowsPerPiece;
 
     /// <summary>Decodes.</summary>
-    public void Run(in WeightStack weights, int* rows, int count, float* output, Workspace workspace, CancellationToken cancellation)
+    public void Run(in WeightStack weights, int* rows, int count, float* output, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
-        _decoder = workspace.Kernels.Decoder(weights.Codec);
+        _decoder = team.Kernels.Decoder(weights.Codec);
         _rows = rows;
         _count = count;
         _output = output;
         double cost = WorkCost.Preparation((nint)count * weights.Columns);
-        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        int threads = WorkCost.Threads(cost, team.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, count * WorkCost.PerPiece(cost, threads) / cost);
-        workspace.Run(this, (count + _rowsPerPiece - 1) / _rowsPerPiece, threads, WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, (count + _rowsPerPiece - 1) / _rowsPerPiece, threads, WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     protected override void RunPiece(int piece, AlignedBuffer scratch)

@@ -1,5 +1,5 @@
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Kernels;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -9,27 +9,24 @@ internal sealed unsafe class PackWeightsWork : ParallelWork
     private const int BytesPerPiece = 1 << 20;
 
     private WeightStack _weights;
-    private PackedTensor _packed = null!;
+    private PackedWeights _packed = null!;
     private int _rowsPerPiece;
     private int _piecesPerMatrix;
 
-    /// <summary>Rows, rounded up to whole granules.</summary>
-    public static long RoundUp(long rows, int granule) => (rows + granule - 1) / granule * granule;
-
     /// <summary>Arranges all matrices.</summary>
-    public void Run(in WeightStack weights, PackedTensor packed, Workspace workspace, CancellationToken cancellation)
+    public void Run(in WeightStack weights, PackedWeights packed, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
         _packed = packed;
-        _rowsPerPiece = (int)RoundUp(Math.Clamp(BytesPerPiece / weights.RowBytes, 1, weights.Rows), packed.Kernel!.Granule);
+        _rowsPerPiece = (int)PackedWeights.RoundUp(Math.Clamp(BytesPerPiece / weights.RowBytes, 1, weights.Rows), packed.Kernel.Granule);
         _piecesPerMatrix = (weights.Rows + _rowsPerPiece - 1) / _rowsPerPiece;
-        int pieces = checked((int)packed.Weights.Shape.Experts * _piecesPerMatrix);
-        workspace.Run(this, pieces, workspace.MaxThreads, wake: true, cancellation);
+        int pieces = checked(packed.Matrices * _piecesPerMatrix);
+        team.Run(this, pieces, team.MaxThreads, wake: true, cancellation);
     }
 
     protected override void RunPiece(int piece, AlignedBuffer scratch)
     {
-        ProductKernel kernel = _packed.Kernel!;
+        ProductKernel kernel = _packed.Kernel;
         (int matrix, int part) = Math.DivRem(piece, _piecesPerMatrix);
         int first = part * _rowsPerPiece;
         nint offset = first * _weights.RowBytes;

@@ -1,4 +1,4 @@
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 

@@ -1,7 +1,7 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Activations;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -26,20 +26,20 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
         RowPlan plan,
         ActivationScheme scheme,
         ActivationTransform? transform,
-        Workspace workspace,
+        WorkTeam team,
         CancellationToken cancellation)
     {
         _transform = transform;
         _source = source;
         _plan = plan;
-        _widen = source.Format == QuantFormat.F32 ? null : workspace.Kernels.Decoder(QuantCodec.Get(source.Format));
+        _widen = source.Format == QuantFormat.F32 ? null : team.Kernels.Decoder(QuantCodec.Get(source.Format));
         _view = Reserve(plan.SlotCount, (source.Columns + 255) / 256, scheme);
-        _quantizer = workspace.Kernels.Quantizer;
+        _quantizer = team.Kernels.Quantizer;
         double cost = WorkCost.Preparation((nint)plan.SlotCount * source.Columns);
-        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        int threads = WorkCost.Threads(cost, team.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, plan.SlotCount * WorkCost.PerPiece(cost, threads) / cost);
         int pieces = (plan.SlotCount + _rowsPerPiece - 1) / _rowsPerPiece;
-        workspace.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     public void Dispose() => _buffer.Dispose();

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -46,13 +46,13 @@ internal sealed unsafe class ScatterWork : ParallelWork, IDisposable
     }
 
     /// <summary>Adds up what several entries used, and clears what none used.</summary>
-    public void Run(Workspace workspace, CancellationToken cancellation)
+    public void Run(WorkTeam team, CancellationToken cancellation)
     {
         double cost = WorkCost.Preparation((nint)_items * _itemLength);
-        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        int threads = WorkCost.Threads(cost, team.MaxThreads);
         _itemsPerPiece = (int)Math.Max(1, _items * WorkCost.PerPiece(cost, threads) / cost);
         int pieces = (_items + _itemsPerPiece - 1) / _itemsPerPiece;
-        workspace.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     public void Dispose()

@@ -1,6 +1,6 @@
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Floats;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -21,16 +21,16 @@ internal sealed unsafe class TransposedWork : ParallelWork, IDisposable
     private DecodeKernel _decoder = null!;
 
     /// <summary>Multiplies every group of the plan.</summary>
-    public void Run(in WeightStack weights, float** rows, RowPlan plan, Workspace workspace, CancellationToken cancellation)
+    public void Run(in WeightStack weights, float** rows, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
         _plan = plan;
         _rows = rows;
-        _kernel = workspace.Kernels.Float32;
-        _decoder = workspace.Kernels.Decoder(weights.Codec);
+        _kernel = team.Kernels.Float32;
+        _decoder = team.Kernels.Decoder(weights.Codec);
         int granule = Math.Max(SmallestGranule, weights.Codec.WeightsPerBlock);
-        _pieces.Cut(plan, weights.MatrixBytes, weights.Columns, weights.Rows, granule, isInteger: false, workspace.MaxThreads);
-        workspace.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+        _pieces.Cut(plan, weights.MatrixBytes, weights.Columns, weights.Rows, granule, isInteger: false, team.MaxThreads);
+        team.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
     }
 
     public void Dispose() => _pieces.Dispose();

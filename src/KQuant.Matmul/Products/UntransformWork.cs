@@ -1,5 +1,5 @@
 using KQuant.Codecs;
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -11,13 +11,13 @@ internal sealed unsafe class UntransformWork : ParallelWork
     private int _columns;
 
     /// <summary>Changes the outputs of the plan.</summary>
-    public void Run(ActivationTransform transform, RowPlan plan, int columns, Workspace workspace, CancellationToken cancellation)
+    public void Run(ActivationTransform transform, RowPlan plan, int columns, WorkTeam team, CancellationToken cancellation)
     {
         _transform = transform;
         _plan = plan;
         _columns = columns;
         double cost = WorkCost.Preparation((nint)plan.RowCount * columns);
-        workspace.Run(this, plan.RowCount, WorkCost.Threads(cost, workspace.MaxThreads), WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, plan.RowCount, WorkCost.Threads(cost, team.MaxThreads), WorkCost.IsWorthWaking(cost), cancellation);
     }
 
     protected override void RunPiece(int piece, AlignedBuffer scratch) => _transform.ApplyTransposed(new Span<float>(_plan.Outputs[piece], _columns));

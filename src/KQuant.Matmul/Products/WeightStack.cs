@@ -9,7 +9,7 @@ namespace KQuant.Matmul.Products;
 /// <param name="bias">What is added to results; null for nothing.</param>
 /// <param name="packed">The same weights in an arrangement of their own.</param>
 internal readonly unsafe struct WeightStack(
-    QuantizedTensor tensor, PlanePointers planes, float* bias = null, PackedTensor? packed = null)
+    QuantizedTensor tensor, PlanePointers planes, float* bias = null, PackedWeights? packed = null)
 {
     /// <summary>The codec.</summary>
     public readonly QuantCodec Codec = tensor.Codec;
@@ -33,7 +33,7 @@ internal readonly unsafe struct WeightStack(
     public readonly int Columns = tensor.Shape.Columns;
 
     /// <summary>The same matrices in an arrangement of their own, if there is one.</summary>
-    public readonly PackedTensor? Packed = packed;
+    public readonly PackedWeights? Packed = packed;
 
     private readonly PlanePointers _planes = planes;
     private readonly float* _bias = bias;

@@ -1,7 +1,7 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Scheduling;
 using KQuant.Matmul.Floats;
-using KQuant.Matmul.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -32,14 +32,14 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
     /// <param name="plan">Which of them are needed.</param>
     /// <param name="needsPadding">Whether the kernel reads whole vectors of a row.</param>
     /// <param name="transform">What happens to each row first; null for nothing.</param>
-    /// <param name="workspace">Memory and threads.</param>
+    /// <param name="team">Memory and threads.</param>
     /// <param name="cancellation">Ends it early.</param>
     public void Run(
         in RowSource source,
         RowPlan plan,
         bool needsPadding,
         ActivationTransform? transform,
-        Workspace workspace,
+        WorkTeam team,
         CancellationToken cancellation)
     {
         _transform = transform;
@@ -50,7 +50,7 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
             || (needsPadding && (source.Columns % FloatKernel.Lanes != 0 || plan.SlotCount >= RowsWorthAligning));
         if (copy)
         {
-            Copy(workspace, cancellation);
+            Copy(team, cancellation);
         }
 
         for (int r = 0; r < plan.RowCount; r++)
@@ -78,16 +78,16 @@ internal sealed unsafe class WidenWork : ParallelWork, IDisposable
         }
     }
 
-    private void Copy(Workspace workspace, CancellationToken cancellation)
+    private void Copy(WorkTeam team, CancellationToken cancellation)
     {
         // One line more than the values need: rows at multiples of 4096 bytes would share the sets of the first-level cache.
         _stride = ((_source.Columns + FloatKernel.Lanes - 1) & ~(FloatKernel.Lanes - 1)) + FloatKernel.Lanes;
         _packed = _buffer.Get<float>(_plan.SlotCount * _stride);
-        _widen = workspace.Kernels.Decoder(QuantCodec.Get(_source.Format));
+        _widen = team.Kernels.Decoder(QuantCodec.Get(_source.Format));
         double cost = WorkCost.Preparation(_plan.SlotCount * _stride);
-        int threads = WorkCost.Threads(cost, workspace.MaxThreads);
+        int threads = WorkCost.Threads(cost, team.MaxThreads);
         _rowsPerPiece = (int)Math.Max(1, _plan.SlotCount * WorkCost.PerPiece(cost, threads) / cost);
         int pieces = (_plan.SlotCount + _rowsPerPiece - 1) / _rowsPerPiece;
-        workspace.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
+        team.Run(this, pieces, threads, WorkCost.IsWorthWaking(cost), cancellation);
     }
 }

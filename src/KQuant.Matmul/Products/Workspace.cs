@@ -1,5 +1,5 @@
 using KQuant.Codecs;
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul.Products;
 
@@ -9,7 +9,7 @@ namespace KQuant.Matmul.Products;
 /// </summary>
 internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, ActivationPrecision activations) : IDisposable
 {
-    private readonly AlignedBuffer _scratch = new();
+    private readonly WorkTeam _team = new(pool, kernels);
     private readonly QuantizeWork _quantize = new();
     private readonly IntegerWork _integer = new();
     private readonly WidenWork _widen = new();
@@ -21,12 +21,6 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly LookupWork _lookup = new();
     private readonly PackWeightsWork _packWeights = new();
     private readonly CallerWork _caller = new();
-
-    /// <summary>The kernels to use.</summary>
-    public KernelSet Kernels => kernels;
-
-    /// <summary>The most threads a piece of work can have.</summary>
-    public int MaxThreads => pool.Threads;
 
     /// <summary>Which rows meet which matrix; set before a product is run.</summary>
     public RowPlan Plan { get; } = new();
@@ -63,7 +57,7 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
         Plan.SetEntries(Pairs, rowsPerItem, sorted);
         _scatter.Redirect(Plan, Pairs, rowsPerItem, dx, kind == ProductKind.Transposed ? weights.Columns : weights.Rows);
         Run(kind, weights, dy, cancellation);
-        _scatter.Run(this, cancellation);
+        _scatter.Run(_team, cancellation);
     }
 
     /// <summary>The product of a kind, for every group of the plan.</summary>
@@ -79,23 +73,19 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
 
     /// <summary>Decodes rows of a matrix.</summary>
     public void Lookup(in WeightStack weights, int* rows, int count, float* output, CancellationToken cancellation) =>
-        _lookup.Run(weights, rows, count, output, this, cancellation);
+        _lookup.Run(weights, rows, count, output, _team, cancellation);
 
     /// <summary>Arranges weights for their packed kernel.</summary>
-    public void Pack(in WeightStack weights, PackedTensor packed, CancellationToken cancellation) =>
-        _packWeights.Run(weights, packed, this, cancellation);
+    public void Pack(in WeightStack weights, PackedWeights packed, CancellationToken cancellation) =>
+        _packWeights.Run(weights, packed, _team, cancellation);
 
     /// <summary>Runs work that a caller brings.</summary>
     public void Run(IParallelWork work, int pieces, int scratchLength, bool wake, CancellationToken cancellation) =>
-        _caller.Run(work, pieces, scratchLength, wake, this, cancellation);
-
-    /// <summary>Runs pieces of work on this call's threads.</summary>
-    public void Run(ParallelWork work, int pieces, int threads, bool wake, CancellationToken cancellation) =>
-        pool.Run(work, pieces, threads, wake, _scratch, cancellation);
+        _caller.Run(work, pieces, scratchLength, wake, _team, cancellation);
 
     public void Dispose()
     {
-        _scratch.Dispose();
+        _team.Dispose();
         _quantize.Dispose();
         _integer.Dispose();
         _widen.Dispose();
@@ -114,27 +104,27 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
             return;
         }
 
-        _quantize.Run(x, Plan, form.Scheme, weights.Transform, this, cancellation);
-        _integer.Run(weights, _quantize.View, Plan, this, cancellation);
-        _copy.Run(Plan, weights.Rows, this, cancellation);
+        _quantize.Run(x, Plan, form.Scheme, weights.Transform, _team, cancellation);
+        _integer.Run(weights, _quantize.View, Plan, _team, cancellation);
+        _copy.Run(Plan, weights.Rows, _team, cancellation);
     }
 
     private void MultiplyInFloat(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _widen.Run(x, Plan, needsPadding: true, weights.Transform, this, cancellation);
-        _float.Run(weights, _widen.Rows, Plan, this, cancellation);
-        _copy.Run(Plan, weights.Rows, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: true, weights.Transform, _team, cancellation);
+        _float.Run(weights, _widen.Rows, Plan, _team, cancellation);
+        _copy.Run(Plan, weights.Rows, _team, cancellation);
     }
 
     private void MultiplyTransposed(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        _widen.Run(x, Plan, needsPadding: false, transform: null, this, cancellation);
-        _transposed.Run(weights, _widen.Rows, Plan, this, cancellation);
+        _widen.Run(x, Plan, needsPadding: false, transform: null, _team, cancellation);
+        _transposed.Run(weights, _widen.Rows, Plan, _team, cancellation);
         if (weights.Transform is not null)
         {
-            _untransform.Run(weights.Transform, Plan, weights.Columns, this, cancellation);
+            _untransform.Run(weights.Transform, Plan, weights.Columns, _team, cancellation);
         }
 
-        _copy.Run(Plan, weights.Columns, this, cancellation);
+        _copy.Run(Plan, weights.Columns, _team, cancellation);
     }
 }

@@ -1,6 +1,6 @@
-using KQuant.Matmul.Scheduling;
+using KQuant.Codecs.Scheduling;
 
-namespace KQuant.Matmul.Tests;
+namespace KQuant.Codecs.Tests.Scheduling;
 
 /// <summary>Every piece is done once, whatever happens; failures and cancellation come out at the caller.</summary>
 public class WorkerPoolTests
