@@ -56,13 +56,12 @@ public sealed partial class LanguageModel
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        using var generator = new TextGenerator(this, prompt, options ?? new GenerationOptions());
-        bool isFirst = true;
-        while (!generator.IsFinished)
+        using TextGenerator text = CreateText(prompt, options ?? new GenerationOptions());
+        StepScheduler scheduler = Schedule([text]);
+        while (scheduler.Count > 0)
         {
-            bool begins = isFirst;
-            isFirst = false;
-            yield return await Task.Run(() => Next(generator, begins, cancellationToken), cancellationToken).ConfigureAwait(false);
+            List<StepResult> results = await Task.Run(() => Next(scheduler, cancellationToken), cancellationToken).ConfigureAwait(false);
+            yield return results[0].Token;
         }
     }
 
@@ -72,12 +71,11 @@ public sealed partial class LanguageModel
         IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        using var generator = new TextGenerator(this, prompt, options ?? new GenerationOptions());
-        bool isFirst = true;
-        while (!generator.IsFinished)
+        using TextGenerator text = CreateText(prompt, options ?? new GenerationOptions());
+        StepScheduler scheduler = Schedule([text]);
+        while (scheduler.Count > 0)
         {
-            yield return Next(generator, isFirst, cancellationToken);
-            isFirst = false;
+            yield return Next(scheduler, cancellationToken)[0].Token;
         }
     }
 
@@ -101,23 +99,21 @@ public sealed partial class LanguageModel
             throw new ArgumentException("A batch has a cache for each of its texts; give none.", nameof(options));
         }
 
-        var generators = new List<TextGenerator>();
+        var texts = new List<TextGenerator>();
         try
         {
             for (int i = 0; i < prompts.Count; i++)
             {
                 SamplingOptions sampling = options.Sampling;
                 sampling = sampling.Seed is int seed ? sampling with { Seed = unchecked(seed + i) } : sampling;
-                generators.Add(new TextGenerator(this, prompts[i], options with { Sampling = sampling }));
+                texts.Add(CreateText(prompts[i], options with { Sampling = sampling }));
             }
 
-            bool isFirst = true;
-            while (generators.Any(generator => !generator.IsFinished))
+            StepScheduler scheduler = Schedule(texts);
+            while (scheduler.Count > 0)
             {
-                bool begins = isFirst;
-                isFirst = false;
-                BatchToken[] step = await Task.Run(() => Next(generators, begins, cancellationToken), cancellationToken).ConfigureAwait(false);
-                foreach (BatchToken token in step)
+                List<StepResult> results = await Task.Run(() => Next(scheduler, cancellationToken), cancellationToken).ConfigureAwait(false);
+                foreach (BatchToken token in results.Select(result => new BatchToken(texts.IndexOf(result.Text), result.Token)).OrderBy(token => token.Text))
                 {
                     yield return token;
                 }
@@ -125,49 +121,47 @@ public sealed partial class LanguageModel
         }
         finally
         {
-            foreach (TextGenerator generator in generators)
+            foreach (TextGenerator text in texts)
             {
-                generator.Dispose();
+                text.Dispose();
             }
         }
     }
 
-    private static GeneratedToken Next(TextGenerator generator, bool begins, CancellationToken cancellation)
+    /// <summary>Takes steps until a text has a new token.</summary>
+    private static List<StepResult> Next(StepScheduler scheduler, CancellationToken cancellation)
     {
-        if (begins)
+        var results = new List<StepResult>();
+        while (results.Count == 0)
         {
-            generator.Begin(cancellation);
-        }
-        else
-        {
-            generator.Continue(cancellation);
+            scheduler.Advance(results, cancellation);
         }
 
-        return generator.Choose();
+        return results;
     }
 
-    private BatchToken[] Next(List<TextGenerator> generators, bool begins, CancellationToken cancellation)
+    private StepScheduler Schedule(List<TextGenerator> texts)
     {
-        int[] running = [.. Enumerable.Range(0, generators.Count).Where(i => !generators[i].IsFinished)];
-        if (begins)
-        {
-            foreach (TextGenerator generator in generators)
-            {
-                generator.Begin(cancellation);
-            }
-        }
-        else
-        {
-            int vocabulary = Config.VocabularySize;
-            var logits = new float[running.Length * vocabulary];
-            ForwardBatch(
-                [.. running.Select(i => generators[i].Last)], [.. running.Select(i => generators[i].Cache)], logits, cancellation);
-            for (int i = 0; i < running.Length; i++)
-            {
-                logits.AsSpan(i * vocabulary, vocabulary).CopyTo(generators[running[i]].Logits);
-            }
-        }
+        var scheduler = new StepScheduler(_runner);
+        texts.ForEach(scheduler.Admit);
+        return scheduler;
+    }
 
-        return [.. running.Select(i => new BatchToken(i, generators[i].Choose()))];
+    private TextGenerator CreateText(IReadOnlyList<int> prompt, GenerationOptions options)
+    {
+        KeyValueCache cache = options.Cache ?? CreateCache(options.MaxCacheSize);
+        try
+        {
+            return new TextGenerator(cache, options.Cache is null, prompt, options, _tokenizer, EndTokens);
+        }
+        catch
+        {
+            if (options.Cache is null)
+            {
+                cache.Dispose();
+            }
+
+            throw;
+        }
     }
 }

@@ -1,7 +1,7 @@
-using System.Runtime.InteropServices;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Matmul;
+using KQuant.Models.Products;
 using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
 using KQuant.Models.Transformers;
@@ -13,22 +13,18 @@ namespace KQuant.Models;
 /// A language model ready to run: Hugging Face folders, KQuant/MLX checkpoints and GGUF files. Weights stay in the file, mapped into
 /// memory; they are multiplied as they are stored.
 /// </summary>
-/// <remarks>Safe to use from several threads; calls wait for one another. To run texts at the same time, batch them.</remarks>
+/// <remarks>
+/// Safe to use from several threads: calls take turns, a chunk of a prompt or a token each. To run texts at the same time, batch them.
+/// </remarks>
 public sealed partial class LanguageModel : IDisposable
 {
-    /// <summary>First positions that a cache of limited size keeps.</summary>
-    private const int KeptPositions = 4;
-
     /// <summary>A limited cache has room for these and for something new.</summary>
     private const int LeastCacheSize = 16;
 
     private readonly ModelWeights _weights;
-    private readonly Transformer _transformer;
+    private readonly ModelRunner _runner;
     private readonly MatmulContext _context;
     private readonly bool _ownsContext;
-    private readonly List<SequenceChunk> _sequences = [];
-    private readonly List<int> _rows = [];
-    private readonly Lock _running = new();
     private readonly Tokenizer? _tokenizer;
     private readonly ChatTemplate? _template;
     private bool _disposed;
@@ -46,8 +42,10 @@ public sealed partial class LanguageModel : IDisposable
         _context = options.Context ?? new MatmulContext(options.Matmul);
         try
         {
-            _transformer = new Transformer(
-                Config, _weights, _context, options.Backend, ContextLength, layer => Report(progress, layer), cancellation);
+            CheckLayers(options.Cache, Config.LayerCount);
+            IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
+            var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
+            _runner = new ModelRunner(transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
         catch
         {
@@ -114,6 +112,7 @@ public sealed partial class LanguageModel : IDisposable
     /// <param name="progress">Told of every layer.</param>
     /// <param name="cancellationToken">Ends loading.</param>
     /// <returns>The model; dispose it to close the file.</returns>
+    /// <exception cref="ArgumentException">The options name a layer that the model does not have.</exception>
     /// <exception cref="FileNotFoundException">There is no such file or folder.</exception>
     /// <exception cref="ModelFormatException">
     /// The files are not well-formed, a tensor is missing or has another shape, or the architecture or something it needs is not supported.
@@ -158,21 +157,7 @@ public sealed partial class LanguageModel : IDisposable
             Throw.CacheTooSmall(nameof(maxSize), maxSize, LeastCacheSize);
         }
 
-        var layers = new LayerCache[Config.LayerCount];
-        for (int layer = 0; layer < layers.Length; layer++)
-        {
-            int window = Config.GetWindow(layer);
-            bool limits = maxSize > 0 && (window == 0 || maxSize < window);
-            layers[layer] = new LayerCache(
-                Config.KeyValueHeadCount,
-                Config.HeadSize,
-                limits ? maxSize : window,
-                limits ? KeptPositions : 0,
-                Options.ChunkSize,
-                Options.CacheFormat);
-        }
-
-        return new KeyValueCache(this, layers, maxSize > 0 ? int.MaxValue : ContextLength, maxSize);
+        return _runner.CreateCache(maxSize);
     }
 
     /// <summary>Continues a text and gives the logits of what comes next.</summary>
@@ -184,6 +169,7 @@ public sealed partial class LanguageModel : IDisposable
     /// <param name="cancellationToken">Ends it early; the cache then holds the chunks that were done.</param>
     /// <exception cref="ArgumentException">A length does not fit, a token is not in the vocabulary, or the cache is another model's.</exception>
     /// <exception cref="ContextLengthException">The cache cannot hold the tokens.</exception>
+    /// <exception cref="InvalidOperationException">Another call is using the cache.</exception>
     /// <exception cref="ObjectDisposedException">The model or the cache was disposed.</exception>
     public void Forward(
         ReadOnlySpan<int> tokens, KeyValueCache cache, Span<float> logits, CancellationToken cancellationToken = default)
@@ -195,7 +181,8 @@ public sealed partial class LanguageModel : IDisposable
             Throw.WrongLogitLength(nameof(logits), logits.Length, vocabulary, tokens.Length);
         }
 
-        Run(tokens, cache, wantsAll, logits, default, cancellationToken);
+        StepOutputs outputs = logits.IsEmpty ? StepOutputs.None : wantsAll ? StepOutputs.All : StepOutputs.Last;
+        _runner.Read(tokens, cache, outputs, logits, default, cancellationToken);
     }
 
     /// <summary>Continues a text and gives the hidden states after the last norm, which the logits are made from.</summary>
@@ -212,7 +199,7 @@ public sealed partial class LanguageModel : IDisposable
             Throw.WrongLength(nameof(hidden), hidden.Length, (long)tokens.Length * Config.HiddenSize);
         }
 
-        Run(tokens, cache, wantsAll: true, default, hidden, cancellationToken);
+        _runner.Read(tokens, cache, StepOutputs.All, default, hidden, cancellationToken);
     }
 
     /// <summary>Continues several texts by one token each, which costs little more than one of them.</summary>
@@ -235,10 +222,8 @@ public sealed partial class LanguageModel : IDisposable
             Throw.WrongLength(nameof(logits), logits.Length, (long)tokens.Length * Config.VocabularySize);
         }
 
-        CheckTokens(tokens);
         for (int i = 0; i < caches.Count; i++)
         {
-            CheckCache(caches[i], 1);
             for (int j = 0; j < i; j++)
             {
                 if (ReferenceEquals(caches[i], caches[j]))
@@ -248,39 +233,15 @@ public sealed partial class LanguageModel : IDisposable
             }
         }
 
-        lock (_running)
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            _sequences.Clear();
-            _rows.Clear();
-            for (int i = 0; i < caches.Count; i++)
-            {
-                _sequences.Add(new SequenceChunk(caches[i], i, 1));
-                _rows.Add(i);
-            }
-
-            _transformer.Forward(tokens, _sequences, CollectionsMarshal.AsSpan(_rows), logits, default, cancellationToken);
-            foreach (SequenceChunk sequence in _sequences)
-            {
-                sequence.Cache.Advance(1);
-            }
-
-            _sequences.Clear();
-        }
+        _runner.ReadOneOfEach(tokens, caches, logits, cancellationToken);
     }
 
     /// <summary>Closes the files and frees the memory, once what is running has ended.</summary>
     public void Dispose()
     {
-        lock (_running)
+        if (!Interlocked.Exchange(ref _disposed, true))
         {
-            if (_disposed)
-            {
-                return;
-            }
-
-            _disposed = true;
-            _transformer.Dispose();
+            _runner.Dispose();
             if (_ownsContext)
             {
                 _context.Dispose();
@@ -289,6 +250,9 @@ public sealed partial class LanguageModel : IDisposable
             _weights.Dispose();
         }
     }
+
+    /// <summary>What takes the steps.</summary>
+    internal ModelRunner Runner => _runner;
 
     private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(IModelSource source, string path) => source switch
     {
@@ -299,77 +263,14 @@ public sealed partial class LanguageModel : IDisposable
     private void Report(IProgress<ModelProgress>? progress, int layer) => progress?.Report(
         new ModelProgress($"model.layers.{layer}", layer + 1, Config.LayerCount, _weights.ByteCount, _weights.ByteCount));
 
-    private void Run(
-        ReadOnlySpan<int> tokens,
-        KeyValueCache cache,
-        bool wantsAll,
-        Span<float> logits,
-        Span<float> hidden,
-        CancellationToken cancellation)
+    private static void CheckLayers(CacheOptions options, int layers)
     {
-        ArgumentNullException.ThrowIfNull(cache);
-        CheckTokens(tokens);
-        lock (_running)
+        foreach (int layer in options.Layers.Keys)
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            CheckCache(cache, tokens.Length);
-            for (int start = 0; start < tokens.Length; start += Options.ChunkSize)
+            if (layer < 0 || layer >= layers)
             {
-                int count = Math.Min(Options.ChunkSize, tokens.Length - start);
-                bool isLast = start + count == tokens.Length;
-                _sequences.Clear();
-                _sequences.Add(new SequenceChunk(cache, 0, count));
-                _rows.Clear();
-                if (wantsAll)
-                {
-                    for (int row = 0; row < count; row++)
-                    {
-                        _rows.Add(row);
-                    }
-                }
-                else if (isLast && !logits.IsEmpty)
-                {
-                    _rows.Add(count - 1);
-                }
-
-                int vocabulary = Config.VocabularySize;
-                _transformer.Forward(
-                    tokens.Slice(start, count),
-                    _sequences,
-                    CollectionsMarshal.AsSpan(_rows),
-                    wantsAll && !logits.IsEmpty ? logits.Slice(start * vocabulary, count * vocabulary) : logits,
-                    hidden.IsEmpty ? default : hidden.Slice(start * Config.HiddenSize, count * Config.HiddenSize),
-                    cancellation);
-                cache.Advance(count);
+                Throw.NoSuchLayer(nameof(options), layer, layers);
             }
-
-            _sequences.Clear();
-        }
-    }
-
-    private void CheckTokens(ReadOnlySpan<int> tokens)
-    {
-        for (int i = 0; i < tokens.Length; i++)
-        {
-            if (tokens[i] < 0 || tokens[i] >= Config.VocabularySize)
-            {
-                Throw.TokenOutOfRange(nameof(tokens), i, tokens[i], Config.VocabularySize);
-            }
-        }
-    }
-
-    private void CheckCache(KeyValueCache cache, int tokens)
-    {
-        ArgumentNullException.ThrowIfNull(cache);
-        ObjectDisposedException.ThrowIf(cache.IsDisposed, cache);
-        if (!ReferenceEquals(cache.Owner, this))
-        {
-            Throw.ForeignCache(nameof(cache));
-        }
-
-        if ((long)cache.Length + tokens > cache.ContextLength)
-        {
-            Throw.TextTooLong((long)cache.Length + tokens, cache.ContextLength);
         }
     }
 }

@@ -15,7 +15,7 @@ public sealed record ModelOptions
     public int ContextLength { get; init; }
 
     /// <summary>How caches store keys and values.</summary>
-    public CacheFormat CacheFormat { get; init; }
+    public CacheOptions Cache { get; init; } = new();
 
     /// <summary>
     /// Threads and kernels. Only read when <see cref="Context"/> is null; the default uses every processor and int8 activations for

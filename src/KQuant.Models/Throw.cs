@@ -8,20 +8,7 @@ namespace KQuant.Models;
 internal static class Throw
 {
     [DoesNotReturn]
-    public static void TokenOutOfRange(string name, int index, int token, int vocabulary) => throw new ArgumentOutOfRangeException(
-        name, $"Token {index} is {token}; the vocabulary has {vocabulary} tokens.");
-
-    [DoesNotReturn]
-    public static void TextTooLong(long tokens, int context) => throw new ContextLengthException(tokens, context);
-
-    [DoesNotReturn]
-    public static void ForeignCache(string name) => throw new ArgumentException("The cache belongs to another model.", name);
-
-    [DoesNotReturn]
     public static void SharedCache(string name) => throw new ArgumentException("Two texts of a batch have the same cache.", name);
-
-    [DoesNotReturn]
-    public static void NoTokens(string name) => throw new ArgumentException("The text has no tokens to start from.", name);
 
     [DoesNotReturn]
     public static void WrongLogitLength(string name, long length, int vocabulary, long rows) => throw new ArgumentException(
@@ -34,6 +21,10 @@ internal static class Throw
     [DoesNotReturn]
     public static void CacheTooSmall(string name, int size, int least) => throw new ArgumentOutOfRangeException(
         name, $"A cache of {size} tokens is too small; it remembers at least {least}, or all with 0.");
+
+    [DoesNotReturn]
+    public static void NoSuchLayer(string name, int layer, int layers) => throw new ArgumentException(
+        $"The cache options name layer {layer}; the model has layers 0 to {layers - 1}.", name);
 
     [DoesNotReturn]
     public static void NoTokenizer(string path) =>

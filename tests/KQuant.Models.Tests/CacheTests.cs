@@ -33,7 +33,7 @@ public class CacheTests
     [Test]
     public void HalvesAreClose()
     {
-        using LanguageModel model = Load("qwen3", new ModelOptions { LoadTokenizer = false, CacheFormat = CacheFormat.F16 });
+        using LanguageModel model = Load("qwen3", new ModelOptions { LoadTokenizer = false, Cache = CacheOptions.Uniform(CacheFormat.F16) });
         using KeyValueCache cache = model.CreateCache();
         var logits = new float[model.Config.VocabularySize];
         model.Forward(Prompt, cache, logits);

@@ -84,6 +84,24 @@ public class GenerationTests
     }
 
     [Test]
+    public void PenaltiesSeeWhatTheCacheHolds([Values(1, 7, 20)] int first)
+    {
+        int[] prompt = [.. _reference.Prompt(0), .. _reference.Greedy(0).Take(24)];
+        var options = new GenerationOptions
+        {
+            MaxTokens = 40,
+            StopTokens = [],
+            Sampling = new SamplingOptions { Temperature = 0, RepetitionPenalty = 1.8f, PenaltyContext = 64 },
+        };
+        int[] whole = [.. _model.Generate(prompt, options).Select(token => token.Id)];
+        using KeyValueCache cache = _model.CreateCache();
+        _model.Forward(prompt.AsSpan(0, first), cache, default);
+        int[] rest = [.. _model.Generate(prompt[first..], options with { Cache = cache }).Select(token => token.Id)];
+        Assert.That(rest, Is.EqualTo(whole));
+        Assert.That(whole, Is.Not.EqualTo(_model.Generate(prompt, options with { Sampling = SamplingOptions.Greedy }).Select(token => token.Id)));
+    }
+
+    [Test]
     public void APromptLongerThanTheContextIsRefused()
     {
         Assert.That(

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using KQuant.Models.Computing;
 
 namespace KQuant.Models.Evaluation;
 

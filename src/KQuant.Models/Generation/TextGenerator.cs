@@ -3,67 +3,63 @@ using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Generation;
 
-/// <summary>One text while it is generated: what was chosen so far, and whether it goes on.</summary>
+/// <summary>
+/// One text while it is generated: it asks for tokens to be read, takes the logits of what comes next, and says what was chosen and whether
+/// it goes on.
+/// </summary>
 internal sealed class TextGenerator : IDisposable
 {
-    private readonly LanguageModel _model;
     private readonly GenerationOptions _options;
     private readonly Sampler _sampler;
     private readonly StopMatcher _stops;
     private readonly StreamingDecoder? _decoder;
     private readonly IReadOnlyList<int> _stopTokens;
     private readonly List<int> _history;
-    private readonly float[] _logits;
     private readonly bool _ownsCache;
     private int _generated;
 
-    public TextGenerator(LanguageModel model, IReadOnlyList<int> prompt, GenerationOptions options)
+    /// <param name="cache">What came before; in use until the generator is disposed.</param>
+    /// <param name="ownsCache">Whether it is disposed then.</param>
+    /// <param name="prompt">The tokens that follow.</param>
+    /// <param name="options">What to generate.</param>
+    /// <param name="tokenizer">From tokens to text; null for none.</param>
+    /// <param name="endTokens">The tokens that end a text, unless the options say others.</param>
+    public TextGenerator(
+        KeyValueCache cache, bool ownsCache, IReadOnlyList<int> prompt, GenerationOptions options, Tokenizer? tokenizer, IReadOnlyList<int> endTokens)
     {
         if (prompt.Count == 0)
         {
-            Throw.NoTokens(nameof(prompt));
+            throw new ArgumentException("The text has no tokens to start from.", nameof(prompt));
         }
 
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxTokens, 1);
-        _model = model;
         _options = options;
         _sampler = new Sampler(options.Sampling);
         _stops = new StopMatcher(options.StopSequences);
-        _decoder = model.HasTokenizer ? model.Tokenizer.CreateDecoder(!options.IncludeSpecialTokens) : null;
-        _stopTokens = options.StopTokens ?? model.EndTokens;
-        _history = [.. prompt];
-        _logits = new float[model.Config.VocabularySize];
-        _ownsCache = options.Cache is null;
-        Cache = options.Cache ?? model.CreateCache(options.MaxCacheSize);
+        _decoder = tokenizer?.CreateDecoder(!options.IncludeSpecialTokens);
+        _stopTokens = options.StopTokens ?? endTokens;
+        _ownsCache = ownsCache;
+        cache.Enter();
+        Cache = cache;
+
+        // What the cache holds belongs to the text, for penalties too.
+        _history = [.. cache.Tokens, .. prompt];
     }
 
-    /// <summary>The cache; it lacks the token chosen last.</summary>
+    /// <summary>The cache; it lacks <see cref="Pending"/>.</summary>
     public KeyValueCache Cache { get; }
 
-    /// <summary>The token chosen last.</summary>
-    public int Last => _history[^1];
+    /// <summary>The tokens to be read next: the rest of the prompt, or the token chosen last.</summary>
+    public ReadOnlySpan<int> Pending => CollectionsMarshal.AsSpan(_history)[Cache.Length..];
 
     /// <summary>Whether nothing follows.</summary>
     public bool IsFinished { get; private set; }
 
-    /// <summary>Room for the logits of the next token.</summary>
-    public Span<float> Logits => _logits;
-
-    /// <summary>Reads the prompt.</summary>
-    public void Begin(CancellationToken cancellation) =>
-        _model.Forward(CollectionsMarshal.AsSpan(_history), Cache, _logits, cancellation);
-
-    /// <summary>Reads the token chosen last.</summary>
-    public void Continue(CancellationToken cancellation)
+    /// <summary>Chooses the next token, when there is nothing <see cref="Pending"/>.</summary>
+    /// <param name="logits">The logits of what comes next; changed.</param>
+    public GeneratedToken Accept(Span<float> logits)
     {
-        int last = Last;
-        _model.Forward(new ReadOnlySpan<int>(in last), Cache, _logits, cancellation);
-    }
-
-    /// <summary>Chooses the next token from <see cref="Logits"/>.</summary>
-    public GeneratedToken Choose()
-    {
-        int token = _sampler.Sample(_logits, CollectionsMarshal.AsSpan(_history));
+        int token = _sampler.Sample(logits, CollectionsMarshal.AsSpan(_history));
         _history.Add(token);
         _generated++;
         float logProbability = _sampler.LogProbabilities[token];
@@ -97,6 +93,7 @@ internal sealed class TextGenerator : IDisposable
 
     public void Dispose()
     {
+        Cache.Exit();
         if (_ownsCache)
         {
             Cache.Dispose();

@@ -1,5 +1,7 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Models.Caching;
+using KQuant.Models.Caching.Kernels;
 
 namespace KQuant.Models.Transformers;
 
@@ -12,15 +14,13 @@ internal sealed unsafe class AttentionWork : IParallelWork
     /// <summary>Rows of queries in a piece, which bounds its scratch memory.</summary>
     private const int QueryRows = 32;
 
-    /// <summary>Values that are widened at once, if a cache is not float32 and more than one call of a kernel needs them.</summary>
-    private const int ValueRows = 256;
-
     private readonly ModelConfig _config;
     private readonly AttentionKernel _kernel;
     private readonly int _group;
     private readonly int _tokensPerPiece;
     private readonly List<Piece> _pieces = [];
     private int _layer;
+    private int _scratch;
     private float* _queries;
     private float* _outputs;
 
@@ -34,24 +34,23 @@ internal sealed unsafe class AttentionWork : IParallelWork
 
     /// <summary>Attends.</summary>
     /// <param name="layer">The layer.</param>
-    /// <param name="sequences">The rows of the batch; their keys and values are in the caches already.</param>
+    /// <param name="step">The step; its keys and values are in the caches already.</param>
     /// <param name="queries">[rows][heads][size].</param>
     /// <param name="outputs">As many results.</param>
-    /// <param name="context">Threads.</param>
-    /// <param name="cancellation">Ends it early.</param>
-    public void Run(
-        int layer, List<SequenceChunk> sequences, float* queries, float* outputs, MatmulContext context, CancellationToken cancellation)
+    public void Run(int layer, StepContext step, float* queries, float* outputs)
     {
         _layer = layer;
         _queries = queries;
         _outputs = outputs;
         _pieces.Clear();
+        _scratch = 0;
         int slots = 0;
         long products = 0;
-        foreach (SequenceChunk sequence in sequences)
+        foreach (SequenceChunk sequence in step.Chunks)
         {
-            LayerCache cache = sequence.Cache.GetLayer(layer);
-            slots = Math.Max(slots, cache.CountSlots(sequence.Cache.Length + sequence.Count));
+            LayerCache cache = sequence.Cache.GetState<LayerCache>(layer);
+            slots = Math.Max(slots, cache.Slots.CountSlots(sequence.Cache.Length + sequence.Count));
+            _scratch = Math.Max(_scratch, Math.Max(cache.Keys.ScratchLength, cache.Values.ScratchLength));
             products += (long)sequence.Count * slots * _config.HeadCount * _config.HeadSize;
 
             // Late tokens see the most: they come first, so that the last pieces to run are short ones.
@@ -65,25 +64,28 @@ internal sealed unsafe class AttentionWork : IParallelWork
             }
         }
 
-        context.Run(this, _pieces.Count, Scratch.Count(_config.HeadSize, AttentionKernel.Pad(_tokensPerPiece * _group), slots), products > 200_000, cancellation);
+        int rows = AttentionKernel.Pad(_tokensPerPiece * _group);
+        step.Matmul.Run(this, _pieces.Count, Scratch.Count(_config.HeadSize, rows, _scratch, slots), products > 200_000, step.Cancellation);
     }
 
     public void RunPiece(int piece, Span<float> scratch)
     {
         Piece work = _pieces[piece];
-        LayerCache cache = work.Sequence.Cache.GetLayer(_layer);
+        LayerCache cache = work.Sequence.Cache.GetState<LayerCache>(_layer);
         int total = work.Sequence.Cache.Length + work.Sequence.Count;
         int rows = work.Count * _group;
         int paddedRows = AttentionKernel.Pad(rows);
         fixed (float* memory = scratch)
         {
-            var areas = new Scratch(memory, _config.HeadSize, paddedRows, cache.CountSlots(total));
+            var areas = new Scratch(memory, _config.HeadSize, paddedRows, _scratch, cache.Slots.CountSlots(total));
             GatherQueries(work, rows, paddedRows, areas.Queries);
-            var range = SlotRange.For(cache, work.Sequence.Cache.Length + work.Start, work.Count, total);
-            Score(cache, work.Head, range, paddedRows, areas);
-            Weigh(cache, work, range, rows, paddedRows, areas);
-            Accumulate(cache, work.Head, range, paddedRows, areas);
-            Scatter(work, rows, cache.ValueStride, areas);
+            cache.Keys.PrepareQueries(areas.Queries, rows);
+            var range = SlotRange.For(cache.Slots, work.Sequence.Cache.Length + work.Start, work.Count, total);
+            cache.Keys.Score(_kernel, work.Head, range, areas.Queries, paddedRows, areas.Scores, areas.ScoreStride, areas.Work);
+            Weigh(cache.Slots, work, range, rows, paddedRows, areas);
+            cache.Values.Accumulate(_kernel, work.Head, range, areas.Scores, paddedRows, areas.ScoreStride, areas.Outputs, areas.Work);
+            cache.Values.FinishOutputs(areas.Outputs, rows);
+            Scatter(work, rows, cache.Values.Stride, areas);
         }
     }
 
@@ -103,26 +105,8 @@ internal sealed unsafe class AttentionWork : IParallelWork
         new Span<float>(target + ((long)rows * size), (paddedRows - rows) * size).Clear();
     }
 
-    private void Score(LayerCache cache, int head, SlotRange range, int rows, Scratch areas)
-    {
-        for (int block = range.Start / LayerCache.BlockSize; block * LayerCache.BlockSize < range.End; block++)
-        {
-            CacheSpan keys = cache.GetKeys(head, block, rows > AttentionKernel.MaxRows ? areas.Wide : null);
-            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
-            {
-                _kernel.Score(
-                    areas.Queries + ((long)row * _config.HeadSize),
-                    Math.Min(rows - row, AttentionKernel.MaxRows),
-                    keys,
-                    _config.HeadSize,
-                    areas.Scores + (row * areas.ScoreStride) + (block * LayerCache.BlockSize),
-                    areas.ScoreStride);
-            }
-        }
-    }
-
     /// <summary>From scores to weights that are not yet divided by their sum, which goes into <see cref="Scratch.Sums"/>.</summary>
-    private void Weigh(LayerCache cache, Piece work, SlotRange range, int rows, int paddedRows, Scratch areas)
+    private void Weigh(SlotMap slots, Piece work, SlotRange range, int rows, int paddedRows, Scratch areas)
     {
         int length = range.End - range.Start;
         for (int row = 0; row < paddedRows; row++)
@@ -141,31 +125,10 @@ internal sealed unsafe class AttentionWork : IParallelWork
                 TensorPrimitives.Multiply(scores, _config.AttentionSoftCap, scores);
             }
 
-            range.Mask(cache, work.Sequence.Cache.Length + work.Start + (row / _group), scores);
+            range.Mask(slots, work.Sequence.Cache.Length + work.Start + (row / _group), scores);
             TensorPrimitives.Subtract(scores, TensorPrimitives.Max<float>(scores), scores);
             TensorPrimitives.Exp<float>(scores, scores);
             areas.Sums[row] = TensorPrimitives.Sum<float>(scores);
-        }
-    }
-
-    private void Accumulate(LayerCache cache, int head, SlotRange range, int rows, Scratch areas)
-    {
-        new Span<float>(areas.Outputs, rows * cache.ValueStride).Clear();
-        for (int start = range.Start; start < range.End; start += ValueRows)
-        {
-            int count = Math.Min(ValueRows, range.End - start);
-            CacheSpan values = cache.GetValues(head, start, count, rows > AttentionKernel.MaxRows ? areas.Wide : null);
-            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
-            {
-                _kernel.Accumulate(
-                    areas.Scores + (row * areas.ScoreStride) + start,
-                    Math.Min(rows - row, AttentionKernel.MaxRows),
-                    areas.ScoreStride,
-                    values,
-                    cache.ValueStride,
-                    count,
-                    areas.Outputs + ((long)row * cache.ValueStride));
-            }
         }
     }
 
@@ -189,27 +152,27 @@ internal sealed unsafe class AttentionWork : IParallelWork
         public readonly float* Queries;
         public readonly float* Outputs;
         public readonly float* Sums;
-        public readonly float* Wide;
+        public readonly float* Work;
         public readonly float* Scores;
         public readonly nint ScoreStride;
 
-        public Scratch(float* memory, int size, int rows, int slots)
+        public Scratch(float* memory, int size, int rows, int work, int slots)
         {
             int stride = RoundUp(size);
             Queries = memory;
             Outputs = Queries + ((long)rows * stride);
             Sums = Outputs + ((long)rows * stride);
-            Wide = Sums + RoundUp(rows);
-            Scores = Wide + ((long)ValueRows * stride);
+            Work = Sums + RoundUp(rows);
+            Scores = Work + RoundUp(work);
             ScoreStride = RoundUp(slots);
         }
 
-        public static int Count(int size, int rows, int slots)
+        public static int Count(int size, int rows, int work, int slots)
         {
             int stride = RoundUp(size);
-            return checked((2 * rows * stride) + RoundUp(rows) + (ValueRows * stride) + (rows * RoundUp(slots)));
+            return checked((2 * rows * stride) + RoundUp(rows) + RoundUp(work) + (rows * RoundUp(slots)));
         }
 
-        private static int RoundUp(int count) => (count + LayerCache.BlockSize - 1) / LayerCache.BlockSize * LayerCache.BlockSize;
+        private static int RoundUp(int count) => (count + CacheStore.BlockSize - 1) / CacheStore.BlockSize * CacheStore.BlockSize;
     }
 }

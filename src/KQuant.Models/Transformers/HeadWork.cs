@@ -1,4 +1,5 @@
-using KQuant.Matmul;
+using KQuant.Models.Caching;
+using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
 
@@ -26,10 +27,7 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
         float[]? queryNorm,
         float[]? keyNorm,
         RotaryEmbedding rope,
-        RowTarget[] targets,
-        int rows,
-        MatmulContext context,
-        CancellationToken cancellation)
+        StepContext step)
     {
         _queries = queries;
         _keys = keys;
@@ -37,9 +35,9 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
         _queryNorm = queryNorm;
         _keyNorm = keyNorm;
         _rope = rope;
-        _targets = targets;
+        _targets = step.Targets;
         _layer = layer;
-        Run(rows, _queryWidth + (4 * _keyWidth), context, cancellation);
+        Run(step.Rows, _queryWidth + (4 * _keyWidth), step.Matmul, step.Cancellation);
     }
 
     protected override void RunRow(int row)
@@ -48,12 +46,12 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
         float* keys = _keys + ((long)row * _keyWidth);
         Prepare(row, keys, config.KeyValueHeadCount, _keyNorm);
         float* values = _values + ((long)row * _keyWidth);
-        LayerCache cache = _targets[row].Cache.GetLayer(_layer);
-        int slot = cache.GetSlot(_targets[row].Position);
+        LayerCache cache = _targets[row].Cache.GetState<LayerCache>(_layer);
+        int slot = cache.Slots.GetSlot(_targets[row].Position);
         for (int head = 0; head < config.KeyValueHeadCount; head++)
         {
-            cache.SetKey(head, slot, keys + (head * config.HeadSize));
-            cache.SetValue(head, slot, values + (head * config.HeadSize));
+            cache.Keys.Store(head, slot, keys + (head * config.HeadSize));
+            cache.Values.Store(head, slot, values + (head * config.HeadSize));
         }
     }
 
@@ -72,8 +70,3 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
         }
     }
 }
-
-/// <summary>Where the keys and values of a row go.</summary>
-/// <param name="Cache">The cache of its text.</param>
-/// <param name="Position">Its position there.</param>
-internal readonly record struct RowTarget(KeyValueCache Cache, int Position);

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
 

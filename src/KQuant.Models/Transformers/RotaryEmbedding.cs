@@ -1,4 +1,5 @@
 using System.Numerics;
+using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
 
@@ -12,7 +13,7 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     private readonly bool _interleaved;
     private readonly int _context;
     private readonly float[] _frequencies;
-    private readonly FloatBuffer _table = new();
+    private readonly NativeBuffer<float> _table = new();
     private int _frequencyLength = -1;
 
     /// <param name="config">The frequencies.</param>
@@ -36,11 +37,17 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
         return frequencies;
     }
 
-    /// <summary>Computes cosines and sines for rows.</summary>
-    /// <param name="positions">The position of every row.</param>
-    /// <param name="length">The length of the longest text when these rows are in it.</param>
-    public void Prepare(ReadOnlySpan<int> positions, int length)
+    /// <summary>Makes room for so many rows; what was computed is lost.</summary>
+    public void Reserve(int rows) => _table.Reserve((long)rows * 2 * Half);
+
+    /// <summary>Computes cosines and sines for consecutive rows of one text.</summary>
+    /// <param name="firstRow">The first row.</param>
+    /// <param name="position">Its position; those of the others follow.</param>
+    /// <param name="count">Rows.</param>
+    public void Prepare(int firstRow, int position, int count)
     {
+        // The length of the text with these rows, whatever else is in the step.
+        int length = position + count;
         int key = LengthThatMatters(length);
         if (key != _frequencyLength)
         {
@@ -48,13 +55,12 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
             _frequencyLength = key;
         }
 
-        float* table = _table.Reserve((long)positions.Length * 2 * Half);
-        for (int row = 0; row < positions.Length; row++)
+        for (int row = 0; row < count; row++)
         {
-            float* cosines = table + ((long)row * 2 * Half);
+            float* cosines = _table.Pointer + ((long)(firstRow + row) * 2 * Half);
             for (int i = 0; i < Half; i++)
             {
-                (float sine, float cosine) = MathF.SinCos(positions[row] * _frequencies[i]);
+                (float sine, float cosine) = MathF.SinCos((position + row) * _frequencies[i]);
                 cosines[i] = cosine * _config.AttentionFactor;
                 cosines[Half + i] = sine * _config.AttentionFactor;
             }

@@ -1,8 +1,9 @@
 using System.Numerics.Tensors;
-using KQuant.Codecs;
 using KQuant.Matmul;
-using KQuant.Matmul.Backends;
-using KQuant.Matmul.Layers;
+using KQuant.Models.Caching;
+using KQuant.Models.Caching.Kernels;
+using KQuant.Models.Computing;
+using KQuant.Models.Products;
 using KQuant.Models.Weights;
 
 namespace KQuant.Models.Transformers;
@@ -15,190 +16,137 @@ namespace KQuant.Models.Transformers;
 internal sealed unsafe class Transformer : IDisposable
 {
     private readonly ModelConfig _config;
-    private readonly MatmulContext _context;
-    private readonly ModelProducts _products;
-    private readonly QuantizedEmbedding _embedding;
-    private readonly QuantizedLinear _head;
+    private readonly StepContext _context;
+    private readonly ModelWeight _embedding;
+    private readonly ModelWeight _head;
     private readonly float[] _finalNorm;
-    private readonly TransformerLayer[] _layers;
+    private readonly DecoderLayer[] _layers;
     private readonly RotaryEmbedding _rope;
     private readonly RotaryEmbedding _localRope;
-    private readonly FloatBuffer _stream = new();
-    private readonly FloatBuffer _normed = new();
-    private readonly FloatBuffer _queries = new();
-    private readonly FloatBuffer _keys = new();
-    private readonly FloatBuffer _values = new();
-    private readonly FloatBuffer _attended = new();
-    private readonly FloatBuffer _gate = new();
-    private readonly FloatBuffer _up = new();
-    private readonly FloatBuffer _added = new();
-    private readonly NormWork _norm;
-    private readonly HeadWork _heads;
-    private readonly GateWork _activation;
-    private readonly AttentionWork _attention;
-    private readonly ExpertWork? _experts;
-    private RowTarget[] _targets = [];
-    private int[] _positions = [];
+    private readonly ResidualStream _stream;
+    private readonly LayerActivations _shared = new(keepsAll: false);
+    private readonly NativeBuffer<float> _normed = new();
 
+    /// <param name="config">What it computes.</param>
+    /// <param name="weights">Its tensors.</param>
+    /// <param name="matmul">Threads and kernels.</param>
+    /// <param name="products">Computes the products with weights; disposed with this.</param>
+    /// <param name="contextLength">Tokens that a text may have.</param>
+    /// <param name="loaded">Told of every layer.</param>
+    /// <param name="cancellation">Ends loading.</param>
     public Transformer(
         ModelConfig config,
         ModelWeights weights,
-        MatmulContext context,
-        IMatmulBackend? backend,
+        MatmulContext matmul,
+        IModelProducts products,
         int contextLength,
         Action<int>? loaded,
         CancellationToken cancellation)
     {
         _config = config;
-        _context = context;
-        _products = new ModelProducts(context, backend);
-        QuantizedTensor embedding = weights.Matrix("model.embed_tokens.weight", config.VocabularySize, config.HiddenSize);
-        _embedding = new QuantizedEmbedding(embedding);
-        _layers = new TransformerLayer[config.LayerCount];
-        for (int layer = 0; layer < _layers.Length; layer++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            _layers[layer] = new TransformerLayer(config, weights, layer);
-            loaded?.Invoke(layer);
-        }
-
-        _finalNorm = TransformerLayer.Norm(config, weights, "model.norm", config.HiddenSize);
-        _head = config.TiesEmbedding && !weights.Contains("lm_head.weight")
-            ? _embedding.AsLinear()
-            : TransformerLayer.Linear(weights, "lm_head", config.VocabularySize, config.HiddenSize, hasBias: false);
+        _context = new StepContext(matmul) { Products = products };
+        var all = new WeightLoader(config, weights, "");
+        _embedding = all.Matrix("model.embed_tokens", config.VocabularySize, config.HiddenSize);
         _rope = new RotaryEmbedding(config.Rope, config.InterleavedRope, contextLength);
         _localRope = config.LocalRope is null ? _rope : new RotaryEmbedding(config.LocalRope, config.InterleavedRope, contextLength);
-        _norm = new NormWork(config.NormEpsilon);
-        _heads = new HeadWork(config);
-        _activation = new GateWork(config.Activation);
-        _attention = new AttentionWork(config, AttentionKernel.Best);
-        _experts = config.Experts is null ? null : new ExpertWork(config);
+        _layers = Load(all, loaded, cancellation);
+        _finalNorm = all.Norm("model.norm", config.HiddenSize);
+        _head = config.TiesEmbedding && !all.Contains("lm_head")
+            ? _embedding
+            : all.Matrix("lm_head", config.VocabularySize, config.HiddenSize);
+        _stream = new ResidualStream(config.HiddenSize, config.NormEpsilon);
     }
 
+    /// <summary>Computes the products with weights. What is put in its place wraps it.</summary>
+    public IModelProducts Products
+    {
+        get => _context.Products;
+        set => _context.Products = value;
+    }
+
+    /// <summary>
+    /// Where each layer computes, if everything is to be kept: a set for each; null for one set that all share. Sets are their owner's.
+    /// </summary>
+    public IReadOnlyList<LayerActivations>? Activations { get; set; }
+
+    /// <summary>The states of a text without tokens, for all layers.</summary>
+    /// <param name="options">How keys and values are stored.</param>
+    /// <param name="maxSize">Tokens to remember at most; 0 for all.</param>
+    /// <param name="chunk">The most tokens of a text in a step.</param>
+    public LayerState[] CreateStates(CacheOptions options, int maxSize, int chunk) =>
+        [.. _layers.Select((layer, i) => layer.Attention.CreateState(options.GetLayer(i), maxSize, chunk))];
+
     /// <summary>Continues texts.</summary>
-    /// <param name="tokens">The next tokens of all texts, text after text.</param>
-    /// <param name="sequences">Which rows continue which text. The caches are advanced by the caller.</param>
-    /// <param name="outputRows">Rows whose results are wanted; ascending.</param>
+    /// <param name="step">The chunks. Their caches go on when the caller says so.</param>
     /// <param name="logits">[output rows][vocabulary]; empty for none.</param>
     /// <param name="hidden">[output rows][hidden], after the last norm; empty for none.</param>
     /// <param name="cancellation">Ends it early; the caches are as before then.</param>
-    public void Forward(
-        ReadOnlySpan<int> tokens,
-        List<SequenceChunk> sequences,
-        ReadOnlySpan<int> outputRows,
-        Span<float> logits,
-        Span<float> hidden,
-        CancellationToken cancellation)
+    public void Forward(Step step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
     {
-        int rows = tokens.Length;
-        int width = _config.HiddenSize;
-        _products.Forget();
-        Prepare(rows, sequences);
-        Span<float> stream = _stream.Get((long)rows * width);
-        _embedding.Lookup(tokens, stream, _context, cancellation);
+        _context.Begin(step, cancellation);
+        Prepare(_rope, step);
+        if (_localRope != _rope)
+        {
+            Prepare(_localRope, step);
+        }
+
+        Span<float> stream = _stream.Begin(step.Tokens.Length);
+        Products.Lookup(_embedding, step.Tokens, stream, cancellation);
         if (_config.EmbeddingScale != 1)
         {
             TensorPrimitives.Multiply(stream, _config.EmbeddingScale, stream);
         }
 
-        float* normed = _normed.Reserve((long)rows * width);
-        float* added = _added.Reserve((long)rows * width);
-        float[]? addedNorm = null;
         for (int layer = 0; layer < _layers.Length; layer++)
         {
-            TransformerLayer weights = _layers[layer];
-            _norm.Run(
-                _stream.Pointer, layer == 0 ? null : added, addedNorm, weights.InputNorm, normed, rows, width, _context, cancellation);
-            Attend(layer, rows, sequences, cancellation);
-            _norm.Run(
-                _stream.Pointer, added, weights.PostAttentionNorm, weights.FeedForwardNorm, normed, rows, width, _context, cancellation);
-            FeedForward(weights, rows, cancellation);
-            addedNorm = weights.PostFeedForwardNorm;
+            _layers[layer].Forward(_stream, Activations is null ? _shared : Activations[layer], _context);
         }
 
-        _norm.Run(_stream.Pointer, added, addedNorm, null, null, rows, width, _context, cancellation);
-        Finish(outputRows, logits, hidden, cancellation);
+        _stream.Normalize(null, null, _context);
+        Finish(step.OutputRows, logits, hidden, cancellation);
     }
 
     public void Dispose()
     {
-        foreach (FloatBuffer buffer in new[] { _stream, _normed, _queries, _keys, _values, _attended, _gate, _up, _added })
-        {
-            buffer.Dispose();
-        }
-
+        _stream.Dispose();
+        _shared.Dispose();
+        _normed.Dispose();
         _rope.Dispose();
         _localRope.Dispose();
-        _experts?.Dispose();
-        _products.Dispose();
+        Products.Dispose();
     }
 
-    private void Prepare(int rows, List<SequenceChunk> sequences)
+    private static void Prepare(RotaryEmbedding rope, Step step)
     {
-        if (_positions.Length < rows)
+        rope.Reserve(step.Tokens.Length);
+        foreach (SequenceChunk chunk in step.Chunks)
         {
-            _positions = new int[rows];
-            _targets = new RowTarget[rows];
-        }
-
-        int longest = 0;
-        foreach (SequenceChunk sequence in sequences)
-        {
-            sequence.Cache.Reserve(sequence.Count);
-            for (int i = 0; i < sequence.Count; i++)
-            {
-                int position = sequence.Cache.Length + i;
-                _positions[sequence.FirstRow + i] = position;
-                _targets[sequence.FirstRow + i] = new RowTarget(sequence.Cache, position);
-            }
-
-            longest = Math.Max(longest, sequence.Cache.Length + sequence.Count);
-        }
-
-        _rope.Prepare(_positions.AsSpan(0, rows), longest);
-        if (_localRope != _rope)
-        {
-            _localRope.Prepare(_positions.AsSpan(0, rows), longest);
+            rope.Prepare(chunk.FirstRow, chunk.Cache.Length, chunk.Count);
         }
     }
 
-    private void Attend(int layer, int rows, List<SequenceChunk> sequences, CancellationToken cancellation)
+    private DecoderLayer[] Load(WeightLoader all, Action<int>? loaded, CancellationToken cancellation)
     {
-        TransformerLayer weights = _layers[layer];
-        float* input = _normed.Pointer;
-        float* queries = _queries.Reserve(rows * weights.Query.Outputs);
-        float* keys = _keys.Reserve(rows * weights.Key.Outputs);
-        float* values = _values.Reserve(rows * weights.Value.Outputs);
-        _products.Multiply(weights.Query, input, queries, rows, cancellation);
-        _products.Multiply(weights.Key, input, keys, rows, cancellation);
-        _products.Multiply(weights.Value, input, values, rows, cancellation);
-        _products.Finish();
-        RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
-        _heads.Run(layer, queries, keys, values, weights.QueryNorm, weights.KeyNorm, rope, _targets, rows, _context, cancellation);
-        float* attended = _attended.Reserve(rows * weights.Query.Outputs);
-        _attention.Run(layer, sequences, queries, attended, _context, cancellation);
-        _products.Multiply(weights.Output, attended, _added.Pointer, rows, cancellation);
-        _products.Finish();
-    }
-
-    private void FeedForward(TransformerLayer weights, int rows, CancellationToken cancellation)
-    {
-        float* input = _normed.Pointer;
-        float* output = _added.Pointer;
-        if (weights.Experts is not null)
+        var heads = new HeadWork(_config);
+        var attention = new AttentionWork(_config, AttentionKernel.Best);
+        var activation = new GateWork(_config.Activation);
+        var sum = new WeightedSumWork();
+        var layers = new DecoderLayer[_config.LayerCount];
+        for (int layer = 0; layer < layers.Length; layer++)
         {
-            _experts!.Run(weights.Experts, input, output, rows, _products, _context, cancellation);
-            return;
+            cancellation.ThrowIfCancellationRequested();
+            WeightLoader weights = all.Enter($"model.layers.{layer}.");
+            RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
+            layers[layer] = new DecoderLayer(
+                weights,
+                new SoftmaxAttention(weights.Enter("self_attn."), layer, rope, heads, attention),
+                _config.HasExperts(layer)
+                    ? new ExpertFeedForward(weights, activation, sum)
+                    : new DenseFeedForward(weights.Enter("mlp."), activation));
+            loaded?.Invoke(layer);
         }
 
-        float* gate = _gate.Reserve((long)rows * _config.IntermediateSize);
-        float* up = _up.Reserve((long)rows * _config.IntermediateSize);
-        _products.Multiply(weights.Gate!, input, gate, rows, cancellation);
-        _products.Multiply(weights.Up!, input, up, rows, cancellation);
-        _products.Finish();
-        _activation.Run(gate, up, rows, _config.IntermediateSize, _context, cancellation);
-        _products.Multiply(weights.Down!, gate, output, rows, cancellation);
-        _products.Finish();
+        return layers;
     }
 
     private void Finish(ReadOnlySpan<int> outputRows, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
@@ -212,7 +160,7 @@ internal sealed unsafe class Transformer : IDisposable
         Span<float> normed = _normed.Get((long)outputRows.Length * width);
         for (int i = 0; i < outputRows.Length; i++)
         {
-            var row = new ReadOnlySpan<float>(_stream.Pointer + ((long)outputRows[i] * width), width);
+            var row = new ReadOnlySpan<float>(_stream.Values + ((long)outputRows[i] * width), width);
             NormWork.Normalize(row, _finalNorm, _config.NormEpsilon, normed.Slice(i * width, width));
         }
 
@@ -228,8 +176,8 @@ internal sealed unsafe class Transformer : IDisposable
 
         fixed (float* target = logits)
         {
-            _products.Multiply(_head, _normed.Pointer, target, outputRows.Length, cancellation);
-            _products.Finish();
+            Products.Multiply(_head, new ProductInput(_normed.Pointer, outputRows.Length), target, cancellation);
+            Products.Finish(cancellation);
         }
 
         if (_config.LogitSoftCap > 0)

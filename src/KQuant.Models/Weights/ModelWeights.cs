@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
@@ -66,6 +67,15 @@ internal sealed unsafe class ModelWeights : IDisposable
         }
 
         return tensor;
+    }
+
+    /// <summary>A vector as a matrix of one row in float32.</summary>
+    public QuantizedTensor Row(string name, int length)
+    {
+        byte[] bytes = MemoryMarshal.AsBytes(Vector(name, length).AsSpan()).ToArray();
+        var row = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), new QuantShape(1, length), bytes);
+        _loaded.Add(row);
+        return row;
     }
 
     /// <summary>A vector in float32.</summary>

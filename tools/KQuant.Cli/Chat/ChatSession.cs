@@ -29,7 +29,6 @@ internal sealed class ChatSession(
 
     private readonly KeyValueCache _cache = model.CreateCache(maxKvSize);
     private readonly List<ChatMessage> _messages = [];
-    private readonly List<int> _read = [];
     private readonly Lock _interrupting = new();
     private string _loaded = "";
     private CancellationTokenSource? _reply;
@@ -205,7 +204,6 @@ internal sealed class ChatSession(
     private void Reset()
     {
         _messages.Clear();
-        _read.Clear();
         _cache.Clear();
         if (!string.IsNullOrEmpty(systemPrompt))
         {
@@ -226,7 +224,6 @@ internal sealed class ChatSession(
 
             foreach (GeneratedToken token in model.Generate(Rewind(), Options(), _reply.Token))
             {
-                _read.Add(token.Id);
                 reply += token.Text;
                 output.Write(token.Text);
                 output.Flush();
@@ -270,8 +267,8 @@ internal sealed class ChatSession(
             ? model.Tokenizer.Encode(string.Join("\n", _messages.Select(message => message.Content)) + "\n")
             : model.EncodeChat(_messages);
         int common = 0;
-        int known = Math.Min(Math.Min(_cache.Length, _read.Count), ids.Length - 1);
-        while (common < known && _read[common] == ids[common])
+        int known = Math.Min(_cache.Length, ids.Length - 1);
+        while (common < known && _cache.Tokens[common] == ids[common])
         {
             common++;
         }
@@ -282,8 +279,6 @@ internal sealed class ChatSession(
             _cache.Clear();
         }
 
-        _read.Clear();
-        _read.AddRange(ids);
         return [.. ids[common..]];
     }
 

@@ -39,7 +39,7 @@ internal static class BenchModelCommand
                     {
                         LoadTokenizer = false,
                         Matmul = new MatmulOptions { MaxThreads = count, Activations = parsed.GetValue(activations) },
-                        CacheFormat = parsed.GetValue(cache),
+                        Cache = parsed.GetCache(cache),
                     };
                     benchmarks.Add(new ModelBenchmark(
                         parsed.GetModel(path), options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), cancellationToken));

@@ -61,7 +61,11 @@ internal static class CommonOptions
 
     /// <summary><c>--kv f32|f16</c>.</summary>
     public static Option<CacheFormat> Cache() => Choice(
-        "--kv", "How keys and values are remembered; 'f32' if not given.", ("f32", CacheFormat.F32), ("f16", CacheFormat.F16));
+        "--kv", "How keys and values are remembered; 'f32' if not given.", [.. CacheFormat.All.Select(format => (format.Name, format))]);
+
+    /// <summary>The value of <see cref="Cache"/>.</summary>
+    public static CacheOptions GetCache(this ParseResult parsed, Option<CacheFormat> option) =>
+        CacheOptions.Uniform(parsed.GetValue(option) ?? CacheFormat.F32);
 
     /// <summary>An option that takes one of a few words; the first is what counts when it is not given, if it is the type's default.</summary>
     public static Option<T> Choice<T>(string name, string description, params (string Word, T Value)[] choices) => new(name)

@@ -77,7 +77,7 @@ internal sealed class ModelArguments
         var options = new ModelOptions
         {
             Conventions = parsed.GetValue(_conventions),
-            CacheFormat = parsed.GetValue(_cache),
+            Cache = parsed.GetCache(_cache),
             ContextLength = parsed.GetValue(_context),
             ChunkSize = parsed.GetValue(_chunk),
             Matmul = threads < 0 ? matmul : matmul with { MaxThreads = threads },

@@ -1,0 +1,27 @@
+using System.Runtime.CompilerServices;
+
+namespace KQuant.Models.Caching.Kernels;
+
+/// <summary>How a kernel loads from a cache.</summary>
+internal unsafe interface ICacheElement
+{
+    /// <summary>Consecutive elements, as floats.</summary>
+    static abstract TLanes Load<TLanes>(CacheSpan source, nint index)
+        where TLanes : struct, ILanes<TLanes>;
+}
+
+/// <summary>A cache in float32.</summary>
+internal readonly unsafe struct FloatElement : ICacheElement
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Load<TLanes>(CacheSpan source, nint index)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Load(source.Floats + index);
+}
+
+/// <summary>A cache in binary16.</summary>
+internal readonly unsafe struct HalfElement : ICacheElement
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Load<TLanes>(CacheSpan source, nint index)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Load(source.Halves + index);
+}

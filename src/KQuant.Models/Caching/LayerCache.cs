@@ -1,0 +1,61 @@
+namespace KQuant.Models.Caching;
+
+/// <summary>The keys and values of one layer with softmax attention: where positions lie, and how they are stored.</summary>
+/// <param name="slots">Where positions lie.</param>
+/// <param name="keys">How keys are stored.</param>
+/// <param name="values">How values are stored.</param>
+internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values) : LayerState
+{
+    private const int LeastCapacity = 256;
+
+    private int _capacity;
+
+    /// <summary>The first position behind the kept ones that no step has overwritten, also none that failed.</summary>
+    private int _firstStored;
+
+    public SlotMap Slots => slots;
+
+    public KeyStore Keys => keys;
+
+    public ValueStore Values => values;
+
+    public override long ByteCount => keys.ByteCount + values.ByteCount;
+
+    public override void Prepare(int length, int added, int limit)
+    {
+        int needed = slots.CountSlots(length + added);
+        if (needed > _capacity)
+        {
+            int most = slots.CountSlots(limit);
+            Reserve(Math.Min(Math.Max(needed, Math.Max(LeastCapacity, _capacity * 2)), Math.Max(most, needed)));
+        }
+
+        _firstStored = Math.Max(_firstStored, slots.FirstStored(length + added));
+    }
+
+    public override bool CanTruncate(int length) => length == 0 || _firstStored <= Math.Max(slots.Keep, slots.FirstVisible(length));
+
+    public override void Truncate(int length) => _firstStored = length == 0 ? 0 : _firstStored;
+
+    public override LayerState Fork(int length)
+    {
+        int capacity = RoundUp(slots.CountSlots(length));
+        return new LayerCache(slots, keys.Fork(capacity), values.Fork(capacity)) { _capacity = capacity, _firstStored = length == 0 ? 0 : _firstStored };
+    }
+
+    public override void Dispose()
+    {
+        keys.Dispose();
+        values.Dispose();
+    }
+
+    private static int RoundUp(int count) => (count + CacheStore.BlockSize - 1) / CacheStore.BlockSize * CacheStore.BlockSize;
+
+    private void Reserve(int count)
+    {
+        int capacity = RoundUp(count);
+        keys.Reserve(capacity);
+        values.Reserve(capacity);
+        _capacity = capacity;
+    }
+}

@@ -1,0 +1,6 @@
+namespace KQuant.Models.Generation;
+
+/// <summary>What a step gave a text.</summary>
+/// <param name="Text">The text.</param>
+/// <param name="Token">Its next token.</param>
+internal readonly record struct StepResult(TextGenerator Text, GeneratedToken Token);

@@ -1,0 +1,143 @@
+using System.Numerics.Tensors;
+using KQuant.Models.Products;
+
+namespace KQuant.Models.Transformers;
+
+/// <summary>
+/// A mixture of experts: softmax of the router in float32, the best few experts of every token, their outputs weighted and added in the
+/// order of descending probability.
+/// </summary>
+internal sealed unsafe class ExpertFeedForward : LayerFeedForward
+{
+    private readonly ExpertConfig _experts;
+    private readonly ModelWeight _router;
+    private readonly ModelWeight _gate;
+    private readonly ModelWeight _up;
+    private readonly ModelWeight _down;
+    private readonly Shared? _shared;
+    private readonly GateWork _activation;
+    private readonly WeightedSumWork _sum;
+
+    /// <param name="layer">The weights of the layer.</param>
+    /// <param name="activation">Gates; shared by all layers.</param>
+    /// <param name="sum">Adds the outputs of experts; shared by all layers.</param>
+    public ExpertFeedForward(WeightLoader layer, GateWork activation, WeightedSumWork sum)
+    {
+        _experts = layer.Config.Experts!;
+        _activation = activation;
+        _sum = sum;
+        int hidden = layer.Config.HiddenSize;
+        WeightLoader weights = layer.Enter(layer.Contains("block_sparse_moe.gate") ? "block_sparse_moe." : "mlp.");
+        _router = weights.Matrix("gate", _experts.Count, hidden);
+        _gate = weights.Stack("switch_mlp.gate_proj", _experts.Count, _experts.IntermediateSize, hidden);
+        _up = weights.Stack("switch_mlp.up_proj", _experts.Count, _experts.IntermediateSize, hidden);
+        _down = weights.Stack("switch_mlp.down_proj", _experts.Count, hidden, _experts.IntermediateSize);
+        _shared = _experts.SharedIntermediateSize > 0 ? new Shared(weights, _experts.SharedIntermediateSize) : null;
+    }
+
+    public override void Forward(LayerActivations activations, StepContext step)
+    {
+        int rows = step.Rows, perRow = _experts.PerToken, pairs = rows * perRow;
+        IModelProducts products = step.Products;
+        float* input = activations.FeedForwardInput.Pointer;
+        Span<float> probabilities = activations.RouterProbabilities.Get((long)rows * _experts.Count);
+        products.Multiply(_router, new ProductInput(input, rows), activations.RouterProbabilities.Pointer, step.Cancellation);
+        products.Finish(step.Cancellation);
+        Span<int> ids = activations.ExpertIds.Get(pairs);
+        Span<float> weights = activations.ExpertWeights.Get(pairs);
+        for (int row = 0; row < rows; row++)
+        {
+            Choose(
+                probabilities.Slice(row * _experts.Count, _experts.Count), ids.Slice(row * perRow, perRow), weights.Slice(row * perRow, perRow));
+        }
+
+        long inner = (long)pairs * _gate.Outputs;
+        float* gate = activations.Gate.Reserve(inner);
+        float* up = activations.Up.Reserve(inner);
+        var sent = new ProductInput(input, rows, activations.ExpertIds.Pointer, perRow);
+        products.Multiply(_gate, sent, gate, step.Cancellation);
+        products.Multiply(_up, sent, up, step.Cancellation);
+        products.Finish(step.Cancellation);
+        float* gated = LayerActivations.Bring(activations.Gate, activations.Gated, inner);
+        _activation.Run(gated, up, pairs, _gate.Outputs, step.Matmul, step.Cancellation);
+        float* down = activations.ExpertOutputs.Reserve((long)pairs * _down.Outputs);
+        products.Multiply(_down, new ProductInput(gated, pairs, activations.ExpertIds.Pointer), down, step.Cancellation);
+        products.Finish(step.Cancellation);
+        float* output = activations.FeedForwardOutput.Reserve((long)rows * _down.Outputs);
+        _sum.Run(down, activations.ExpertWeights.Pointer, output, rows, perRow, _down.Outputs, step.Matmul, step.Cancellation);
+        if (_shared is not null)
+        {
+            AddShared(_shared, activations, step);
+        }
+    }
+
+    /// <summary>The best experts of a token, best first, and their weights.</summary>
+    private void Choose(Span<float> probabilities, Span<int> ids, Span<float> weights)
+    {
+        TensorPrimitives.SoftMax(probabilities, probabilities);
+        float sum = 0;
+        for (int k = 0; k < ids.Length; k++)
+        {
+            int best = 0;
+            for (int i = 1; i < probabilities.Length; i++)
+            {
+                // Written so that an expert without a number is never chosen twice.
+                best = probabilities[i] > probabilities[best] ? i : best;
+            }
+
+            ids[k] = best;
+            weights[k] = probabilities[best];
+            sum += probabilities[best];
+            probabilities[best] = -1;
+        }
+
+        for (int k = ids.Length - 1; k >= 0; k--)
+        {
+            probabilities[ids[k]] = weights[k];
+        }
+
+        if (_experts.Normalizes)
+        {
+            TensorPrimitives.Divide(weights, Math.Max(sum, _experts.LeastSum), weights);
+        }
+    }
+
+    private void AddShared(Shared shared, LayerActivations activations, StepContext step)
+    {
+        int rows = step.Rows;
+        IModelProducts products = step.Products;
+        var input = new ProductInput(activations.FeedForwardInput.Pointer, rows);
+        long inner = (long)rows * shared.Gate.Outputs;
+        float* gate = activations.SharedGate.Reserve(inner);
+        float* up = activations.SharedUp.Reserve(inner);
+        Span<float> scores = activations.SharedRouter.Get(rows);
+        products.Multiply(shared.Gate, input, gate, step.Cancellation);
+        products.Multiply(shared.Up, input, up, step.Cancellation);
+        products.Multiply(shared.Router, input, activations.SharedRouter.Pointer, step.Cancellation);
+        products.Finish(step.Cancellation);
+        float* gated = LayerActivations.Bring(activations.SharedGate, activations.SharedGated, inner);
+        _activation.Run(gated, up, rows, shared.Gate.Outputs, step.Matmul, step.Cancellation);
+        int width = shared.Down.Outputs;
+        Span<float> outputs = activations.SharedOutput.Get((long)rows * width);
+        products.Multiply(shared.Down, new ProductInput(gated, rows), activations.SharedOutput.Pointer, step.Cancellation);
+        products.Finish(step.Cancellation);
+        for (int row = 0; row < rows; row++)
+        {
+            float share = 1 / (1 + MathF.Exp(-scores[row]));
+            var target = new Span<float>(activations.FeedForwardOutput.Pointer + ((long)row * width), width);
+            TensorPrimitives.MultiplyAdd(outputs.Slice(row * width, width), share, target, target);
+        }
+    }
+
+    /// <summary>The expert that every token goes through, and the weights of the sigmoid that it is multiplied with.</summary>
+    private sealed class Shared(WeightLoader weights, int inner)
+    {
+        public ModelWeight Gate { get; } = weights.Matrix("shared_expert.gate_proj", inner, weights.Config.HiddenSize);
+
+        public ModelWeight Up { get; } = weights.Matrix("shared_expert.up_proj", inner, weights.Config.HiddenSize);
+
+        public ModelWeight Down { get; } = weights.Matrix("shared_expert.down_proj", weights.Config.HiddenSize, inner);
+
+        public ModelWeight Router { get; } = weights.Row("shared_expert_gate", weights.Config.HiddenSize);
+    }
+}

@@ -1,0 +1,10 @@
+namespace KQuant.Models.Transformers;
+
+/// <summary>What a layer does with each token by itself.</summary>
+internal abstract class LayerFeedForward
+{
+    /// <summary>From <see cref="LayerActivations.FeedForwardInput"/> to <see cref="LayerActivations.FeedForwardOutput"/>.</summary>
+    /// <param name="activations">Where the layer computes.</param>
+    /// <param name="step">The step.</param>
+    public abstract void Forward(LayerActivations activations, StepContext step);
+}

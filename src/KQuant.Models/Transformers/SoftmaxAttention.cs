@@ -1,0 +1,79 @@
+using KQuant.Models.Caching;
+using KQuant.Models.Computing;
+using KQuant.Models.Products;
+
+namespace KQuant.Models.Transformers;
+
+/// <summary>Softmax attention over keys and values in a cache, with rotary positions; all layers or some may have a sliding window.</summary>
+internal sealed unsafe class SoftmaxAttention : LayerAttention
+{
+    /// <summary>First positions that a cache of limited size keeps.</summary>
+    private const int KeptPositions = 4;
+
+    private readonly ModelConfig _config;
+    private readonly int _layer;
+    private readonly ModelWeight _query;
+    private readonly ModelWeight _key;
+    private readonly ModelWeight _value;
+    private readonly ModelWeight _output;
+    private readonly float[]? _queryNorm;
+    private readonly float[]? _keyNorm;
+    private readonly RotaryEmbedding _rope;
+    private readonly HeadWork _heads;
+    private readonly AttentionWork _work;
+
+    /// <param name="weights">The weights of the attention.</param>
+    /// <param name="layer">Its layer.</param>
+    /// <param name="rope">Its positions.</param>
+    /// <param name="heads">Prepares heads; shared by all layers.</param>
+    /// <param name="work">Attends; shared by all layers.</param>
+    public SoftmaxAttention(WeightLoader weights, int layer, RotaryEmbedding rope, HeadWork heads, AttentionWork work)
+    {
+        _config = weights.Config;
+        _layer = layer;
+        _rope = rope;
+        _heads = heads;
+        _work = work;
+        int queryWidth = _config.HeadCount * _config.HeadSize;
+        int keyWidth = _config.KeyValueHeadCount * _config.HeadSize;
+        ModelWeight[] parts = weights.Parts(
+            "qkv_proj", _config.HiddenSize, _config.HasProjectionBias, ("q_proj", queryWidth), ("k_proj", keyWidth), ("v_proj", keyWidth));
+        (_query, _key, _value) = (parts[0], parts[1], parts[2]);
+        _output = weights.Matrix("o_proj", _config.HiddenSize, queryWidth, _config.HasOutputBias);
+        if (_config.HasHeadNorms)
+        {
+            _queryNorm = weights.Norm("q_norm", _config.HeadSize);
+            _keyNorm = weights.Norm("k_norm", _config.HeadSize);
+        }
+    }
+
+    public override LayerState CreateState(LayerCacheFormat format, int maxSize, int chunk)
+    {
+        int window = _config.GetWindow(_layer);
+        bool limits = maxSize > 0 && (window == 0 || maxSize < window);
+        return new LayerCache(
+            new SlotMap(limits ? maxSize : window, limits ? KeptPositions : 0, chunk),
+            format.Keys.CreateKeys(_config.KeyValueHeadCount, _config.HeadSize),
+            format.Values.CreateValues(_config.KeyValueHeadCount, _config.HeadSize));
+    }
+
+    public override void Forward(LayerActivations activations, StepContext step)
+    {
+        int rows = step.Rows;
+        IModelProducts products = step.Products;
+        var input = new ProductInput(activations.AttentionInput.Pointer, rows);
+        float* queries = activations.Queries.Reserve((long)rows * _query.Outputs);
+        float* keys = activations.Keys.Reserve((long)rows * _key.Outputs);
+        float* values = activations.Values.Reserve((long)rows * _value.Outputs);
+        products.Multiply(_query, input, queries, step.Cancellation);
+        products.Multiply(_key, input, keys, step.Cancellation);
+        products.Multiply(_value, input, values, step.Cancellation);
+        products.Finish(step.Cancellation);
+        _heads.Run(_layer, queries, keys, values, _queryNorm, _keyNorm, _rope, step);
+        float* attended = activations.Attended.Reserve((long)rows * _query.Outputs);
+        _work.Run(_layer, step, queries, attended);
+        float* output = activations.AttentionOutput.Reserve((long)rows * _output.Outputs);
+        products.Multiply(_output, new ProductInput(attended, rows), output, step.Cancellation);
+        products.Finish(step.Cancellation);
+    }
+}
