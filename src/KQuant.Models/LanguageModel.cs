@@ -45,7 +45,7 @@ public sealed partial class LanguageModel : IDisposable
             CheckLayers(options.Cache, Config.LayerCount);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
-            _runner = new ModelRunner(transformer, Config, ContextLength, options.ChunkSize, options.Cache);
+            _runner = new ModelRunner(this, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
         catch
         {

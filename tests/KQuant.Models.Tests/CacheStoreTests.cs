@@ -5,13 +5,14 @@ using KQuant.TestKit;
 namespace KQuant.Models.Tests;
 
 /// <summary>How keys and values are stored is one thing, where they lie and how they are attended to another.</summary>
-public sealed class CacheStoreTests : IDisposable
+public class CacheStoreTests
 {
     private static readonly int[] Prompt = RandomCheckpoint.Prompt(70);
 
     private readonly RandomModels _models = new();
 
-    public void Dispose() => _models.Dispose();
+    [OneTimeTearDown]
+    public void TearDown() => _models.Dispose();
 
     [Test]
     public void AStoreThatOnlyDecodesHasTheBitsOfTheDecodedValues([Values("llama3", "gemma2", "qwen3-moe")] string name, [Values(7, 512)] int chunk)

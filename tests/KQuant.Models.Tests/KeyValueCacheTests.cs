@@ -1,16 +1,16 @@
-using KQuant.Models.Products;
 using KQuant.TestKit;
 
 namespace KQuant.Models.Tests;
 
 /// <summary>Caches know their tokens, fork, are cut back, and have one user at a time.</summary>
-public sealed class KeyValueCacheTests : IDisposable
+public class KeyValueCacheTests
 {
     private static readonly int[] Prompt = RandomCheckpoint.Prompt(64);
 
     private readonly RandomModels _models = new();
 
-    public void Dispose() => _models.Dispose();
+    [OneTimeTearDown]
+    public void TearDown() => _models.Dispose();
 
     [Test]
     public void ItKnowsItsTokens()

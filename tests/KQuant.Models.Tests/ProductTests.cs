@@ -9,13 +9,14 @@ using KQuant.TestKit;
 namespace KQuant.Models.Tests;
 
 /// <summary>Products know the names of weights: what observes them sees everything, what adapts them adds to one alone.</summary>
-public sealed unsafe partial class ProductTests : IDisposable
+public unsafe partial class ProductTests
 {
     private static readonly int[] Prompt = RandomCheckpoint.Prompt(23);
 
     private readonly RandomModels _models = new();
 
-    public void Dispose() => _models.Dispose();
+    [OneTimeTearDown]
+    public void TearDown() => _models.Dispose();
 
     [Test]
     public void EveryMatrixOfACheckpointIsSeenUnderItsName([ValueSource(typeof(RandomCheckpoint), nameof(RandomCheckpoint.Names))] string name)
@@ -146,7 +147,7 @@ public sealed unsafe partial class ProductTests : IDisposable
         ModelWeight unnamed = isStack ? ModelWeight.MatrixStack("that.weight", weights, bias) : ModelWeight.Matrix("that.weight", weights, bias);
         using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
         var term = new LowRankTerm("this.weight", a, b, 0.5f, isStack);
-        using IModelProducts products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [term.Weight] = term });
+        using var products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [term.Weight] = term });
         float[] adapted = new float[rows * slots * outputs], plain = new float[adapted.Length];
         fixed (float* input = x, y = adapted, z = plain)
         fixed (int* chosen = ids)
@@ -187,7 +188,7 @@ public sealed unsafe partial class ProductTests : IDisposable
         using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
         var table = ModelWeight.Matrix("table.weight", weights);
         var term = new LowRankTerm(table.Name, a, b, 2);
-        using IModelProducts products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [table.Name] = term });
+        using var products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [table.Name] = term });
         var found = new float[64];
         products.Lookup(table, [7, 2], found, default);
         float[] w = Decode(weights), aValues = Decode(a), bValues = Decode(b);

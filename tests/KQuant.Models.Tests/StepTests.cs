@@ -5,13 +5,14 @@ using KQuant.TestKit;
 namespace KQuant.Models.Tests;
 
 /// <summary>Steps of any mix of texts, in fair turns.</summary>
-public sealed class StepTests : IDisposable
+public class StepTests
 {
     private static readonly int[] Prompt = RandomCheckpoint.Prompt(200);
 
     private readonly RandomModels _models = new();
 
-    public void Dispose() => _models.Dispose();
+    [OneTimeTearDown]
+    public void TearDown() => _models.Dispose();
 
     [Test]
     public void ChunksOfSeveralTextsGoTogether([Values("gemma2", "qwen3-moe", "phi3-long")] string name)
@@ -19,7 +20,7 @@ public sealed class StepTests : IDisposable
         using LanguageModel model = _models.Load(name);
         int vocabulary = model.Config.VocabularySize;
         (int Before, int Count)[] texts = [(0, 5), (150, 1), (30, 20), (3, 1)];
-        var step = new Step();
+        var step = new ModelStep();
         var expected = new List<float>();
         var caches = new List<KeyValueCache>();
         foreach ((int before, int count) in texts)

@@ -13,7 +13,7 @@ internal sealed class StepScheduler(ModelRunner runner)
     private readonly List<TextGenerator> _texts = [];
     private readonly List<TextGenerator> _finished = [];
     private readonly List<int> _counts = [];
-    private readonly Step _step = new();
+    private readonly ModelStep _step = new();
     private float[] _logits = [];
 
     /// <summary>Texts that go on.</summary>

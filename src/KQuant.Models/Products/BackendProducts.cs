@@ -38,6 +38,7 @@ internal sealed unsafe class BackendProducts(MatmulContext context, IMatmulBacke
         }
 
         _input?.Dispose();
+        base.Dispose();
     }
 
     protected override void Start(ModelWeight weight, in ProductInput input, float* output, CancellationToken cancellation)

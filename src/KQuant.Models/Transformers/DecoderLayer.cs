@@ -1,3 +1,5 @@
+using KQuant.Models.Computing;
+
 namespace KQuant.Models.Transformers;
 
 /// <summary>One layer: attention and a feed-forward layer, each between norms, each added to the stream.</summary>
@@ -50,7 +52,7 @@ internal sealed unsafe class DecoderLayer
         FeedForward.Forward(activations, step);
         stream.Add(activations.FeedForwardOutput, _postFeedForwardNorm, step.Rows, activations.KeepsAll);
 
-        void Keep(Computing.NativeBuffer<float> target)
+        void Keep(NativeBuffer<float> target)
         {
             if (activations.KeepsAll)
             {

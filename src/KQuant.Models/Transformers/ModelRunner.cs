@@ -6,16 +6,17 @@ namespace KQuant.Models.Transformers;
 /// Takes steps with a model, one at a time, in the order in which they are asked for. A prompt is several steps, so that nobody waits for the
 /// whole of another's.
 /// </summary>
+/// <param name="owner">Whose it is, for messages.</param>
 /// <param name="transformer">The model; disposed with this.</param>
 /// <param name="config">What it computes.</param>
 /// <param name="contextLength">Tokens that a text may have.</param>
 /// <param name="chunkSize">Rows of a step at most.</param>
 /// <param name="cacheOptions">How caches store.</param>
 internal sealed class ModelRunner(
-    Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
+    object owner, Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
 {
     private readonly TurnQueue _turns = new();
-    private readonly Step _step = new();
+    private readonly ModelStep _step = new();
     private bool _disposed;
 
     public ModelConfig Config => config;
@@ -45,7 +46,7 @@ internal sealed class ModelRunner(
     /// <param name="step">The chunks, no more rows than <see cref="ChunkSize"/>, all checked.</param>
     /// <param name="logits">[outputs][vocabulary].</param>
     /// <param name="cancellation">Ends it early, also while it waits; the caches are as before then.</param>
-    public void Run(Step step, Span<float> logits, CancellationToken cancellation)
+    public void Run(ModelStep step, Span<float> logits, CancellationToken cancellation)
     {
         Take(cancellation);
         try
@@ -192,15 +193,9 @@ internal sealed class ModelRunner(
         }
     }
 
-    private void ThrowIfDisposed()
-    {
-        if (Volatile.Read(ref _disposed))
-        {
-            throw new ObjectDisposedException("LanguageModel");
-        }
-    }
+    private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), owner);
 
-    private void RunNow(Step step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
+    private void RunNow(ModelStep step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
     {
         transformer.Forward(step, logits, hidden, cancellation);
         foreach (SequenceChunk chunk in step.Chunks)

@@ -1,5 +1,3 @@
-using KQuant.Models.Caching;
-
 namespace KQuant.Models.Transformers;
 
 /// <summary>Where a row of a step belongs.</summary>

@@ -1,5 +1,4 @@
 using KQuant.Models.Caching;
-using KQuant.Models.Computing;
 using KQuant.Models.Products;
 
 namespace KQuant.Models.Transformers;

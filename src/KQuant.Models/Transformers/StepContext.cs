@@ -28,7 +28,7 @@ internal sealed class StepContext(MatmulContext matmul)
     public CancellationToken Cancellation { get; private set; }
 
     /// <summary>Begins a step: the caches of its texts get room for it.</summary>
-    public void Begin(Step step, CancellationToken cancellation)
+    public void Begin(ModelStep step, CancellationToken cancellation)
     {
         Rows = step.Tokens.Length;
         Chunks = step.Chunks;

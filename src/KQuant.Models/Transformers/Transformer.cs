@@ -81,7 +81,7 @@ internal sealed unsafe class Transformer : IDisposable
     /// <param name="logits">[output rows][vocabulary]; empty for none.</param>
     /// <param name="hidden">[output rows][hidden], after the last norm; empty for none.</param>
     /// <param name="cancellation">Ends it early; the caches are as before then.</param>
-    public void Forward(Step step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
+    public void Forward(ModelStep step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
     {
         _context.Begin(step, cancellation);
         Prepare(_rope, step);
@@ -116,7 +116,7 @@ internal sealed unsafe class Transformer : IDisposable
         Products.Dispose();
     }
 
-    private static void Prepare(RotaryEmbedding rope, Step step)
+    private static void Prepare(RotaryEmbedding rope, ModelStep step)
     {
         rope.Reserve(step.Tokens.Length);
         foreach (SequenceChunk chunk in step.Chunks)

@@ -6,7 +6,7 @@ namespace KQuant.Models.Transformers;
 /// What goes through a model together: chunks of any texts, some a token long, some parts of prompts. Used again and again, so that a step
 /// allocates nothing.
 /// </summary>
-internal sealed class Step
+internal sealed class ModelStep
 {
     private readonly List<int> _tokens = [];
     private readonly List<int> _outputRows = [];
