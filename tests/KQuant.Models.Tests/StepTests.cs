@@ -131,7 +131,7 @@ public class StepTests
         Assert.That(reading.IsCompleted, Is.False);
         gate.Open();
         await Task.WhenAll(reading, waiting).ConfigureAwait(false);
-        Assert.That(gate.Steps, Is.EqualTo(new[] { 16, 1, 16, 16, 16 }));
+        Assert.That(gate.Steps, Is.EqualTo((int[])[16, 1, 16, 16, 16]));
         Assert.That((longText.Length, shortText.Length, givenUp.Length), Is.EqualTo((64, 1, 0)));
     }
 
