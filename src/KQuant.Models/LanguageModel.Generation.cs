@@ -1,7 +1,5 @@
 using System.Runtime.CompilerServices;
-using System.Text.Json.Nodes;
 using KQuant.Models.Generation;
-using KQuant.Models.Templates;
 
 namespace KQuant.Models;
 
@@ -15,22 +13,6 @@ public sealed partial class LanguageModel
 
     /// <summary>Whether the model was loaded with a tokenizer.</summary>
     public bool HasTokenizer => _tokenizer is not null;
-
-    /// <summary>The token ids of a conversation, ready for an answer.</summary>
-    /// <param name="messages">The messages.</param>
-    /// <param name="variables">More variables, such as <c>enable_thinking</c>; they win over those that come with the model.</param>
-    /// <returns>The ids.</returns>
-    /// <exception cref="InvalidOperationException">The model has no chat template.</exception>
-    /// <exception cref="TemplateException">The template refuses the conversation.</exception>
-    public int[] EncodeChat(IReadOnlyList<ChatMessage> messages, JsonObject? variables = null)
-    {
-        if (_template is null)
-        {
-            Throw.NoTemplate(Path);
-        }
-
-        return Tokenizer.Encode(_template.Render(messages, variables: variables), addSpecialTokens: false);
-    }
 
     /// <summary>Continues a text.</summary>
     /// <param name="prompt">The text.</param>

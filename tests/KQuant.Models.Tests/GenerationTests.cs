@@ -66,6 +66,25 @@ public class GenerationTests
         Assert.That(matcher.Flush(), Is.EqualTo("ab"));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public void WhatIsHeldBackComesBeforeTheTokenThatEndsTheText(bool showsEnd)
+    {
+        int end = _reference.Greedy(0).ElementAt(3);
+        string expected = _model.Tokenizer.Decode([.. _reference.Greedy(0).Take(3)]), last = _model.Tokenizer.Decode([end]);
+        Assume.That(_reference.Greedy(0).Take(3), Has.No.Member(end));
+        var options = new GenerationOptions
+        {
+            MaxTokens = 9,
+            StopTokens = [end],
+            StopSequences = [expected[^1] + "never this"],
+            IncludeSpecialTokens = showsEnd,
+        };
+        List<GeneratedToken> tokens = [.. _model.Generate(_reference.Prompt(0), options)];
+        Assert.That(string.Concat(tokens.Select(token => token.Text)), Is.EqualTo(expected + (showsEnd ? last : "")));
+        Assert.That(tokens[^1].FinishReason, Is.EqualTo(FinishReason.EndOfText));
+    }
+
     [Test]
     public async Task ABatchGivesWhatItsTextsGiveAlone()
     {

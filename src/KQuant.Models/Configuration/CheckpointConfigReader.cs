@@ -41,6 +41,14 @@ internal sealed class CheckpointConfigReader
     {
         string path = System.IO.Path.Combine(folder.Path, "config.json");
         var values = new ConfigValues(path, folder.Config);
+        if (values.GetText("model_file") is string program)
+        {
+            // mlx-lm runs this file of the folder instead of a class of its own. An auto_map is no such key: without trust in foreign code
+            // transformers takes its own class for a known model_type, and so does this.
+            throw new ModelFormatException(
+                path, $"model_file names '{Printable.Shorten(program)}', a program of its own that computes the model; it is not run");
+        }
+
         string modelType = values.GetText("model_type") ?? throw new ModelFormatException(path, "the required key 'model_type' is missing");
         if (ModelFamily.TryGet(modelType, support, out ModelFamily? family))
         {

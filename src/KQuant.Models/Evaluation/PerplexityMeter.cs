@@ -52,10 +52,13 @@ public static class PerplexityMeter
         using Subject? reference = options.Against is null ? null : new Subject(options.Against, length);
         var losses = new Sums();
         var comparison = new ComparisonSums();
+        var text = new int[length + 1];
         for (int window = 0; window < windows; window++)
         {
             int first = window == 0 ? 0 : length - stride;
-            Measure(subject, reference, tokens.Slice(window * stride, length + 1), first, losses, comparison, cancellationToken);
+            tokens.Slice(window * stride, length + 1).CopyTo(text);
+            text[0] = options.FirstToken ?? text[0];
+            Measure(subject, reference, text, first, losses, comparison, cancellationToken);
             progress?.Report(new PerplexityProgress(window + 1, windows, losses.Count, Math.Exp(losses.Mean)));
         }
 

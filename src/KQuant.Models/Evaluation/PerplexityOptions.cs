@@ -15,6 +15,12 @@ public sealed record PerplexityOptions
     /// <summary>Windows to measure; 0 for all.</summary>
     public int MaxWindows { get; init; }
 
+    /// <summary>
+    /// The token that stands at the beginning of every window in place of the one that the text has there, as in llama.cpp; null to leave
+    /// windows as they are. For models whose tokenizer adds such a token.
+    /// </summary>
+    public int? FirstToken { get; init; }
+
     /// <summary>A model to compare with, usually the same in floats. Its distributions are the ones that matter.</summary>
     public LanguageModel? Against { get; init; }
 }

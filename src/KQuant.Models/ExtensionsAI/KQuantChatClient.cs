@@ -42,7 +42,7 @@ public sealed class KQuantChatClient(LanguageModel model, bool ownsModel = false
         }
 
         conversation.AddRange(messages.Select(message => new Message(message.Role.Value, message.Text)));
-        int[] prompt = _model.EncodeChat(conversation);
+        int[] prompt = _model.EncodeChat(conversation, cancellationToken: cancellationToken);
         string id = Guid.NewGuid().ToString("N");
         int count = 0;
         await foreach (GeneratedToken token in _model.GenerateAsync(prompt, ToOptions(options), cancellationToken).ConfigureAwait(false))

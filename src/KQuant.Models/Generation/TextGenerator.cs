@@ -65,27 +65,25 @@ internal sealed class TextGenerator : IDisposable
         float logProbability = _sampler.LogProbabilities[token];
         FinishReason reason = FinishReason.None;
         string text = "";
-        if (_stopTokens.Contains(token))
+        bool isStopped = false;
+        bool isEnd = _stopTokens.Contains(token);
+        if (!isEnd)
         {
-            reason = FinishReason.EndOfText;
-            text = _options.IncludeSpecialTokens ? _decoder?.Append(token) ?? "" : "";
-        }
-        else
-        {
-            text = _stops.Append(_decoder?.Append(token) ?? "", out bool isStopped);
-            reason = isStopped ? FinishReason.StopSequence : reason;
+            text = _stops.Append(_decoder?.Append(token) ?? "", out isStopped);
         }
 
-        if (reason == FinishReason.None && (_generated == _options.MaxTokens || Cache.Length == Cache.ContextLength))
+        bool isFull = _generated == _options.MaxTokens || Cache.Length == Cache.ContextLength;
+        if (!isStopped && (isEnd || isFull))
         {
-            reason = FinishReason.Length;
-        }
-
-        if (reason is FinishReason.EndOfText or FinishReason.Length)
-        {
-            string rest = _stops.Append(_decoder?.Flush() ?? "", out bool isStopped);
+            reason = isEnd ? FinishReason.EndOfText : FinishReason.Length;
+            string rest = _stops.Append(_decoder?.Flush() ?? "", out isStopped);
             text += isStopped ? rest : rest + _stops.Flush();
+
+            // What was held back comes before the token that ends the text.
+            text += isEnd && !isStopped && _options.IncludeSpecialTokens ? _decoder?.Append(token) + _decoder?.Flush() : "";
         }
+
+        reason = isStopped ? FinishReason.StopSequence : reason;
 
         IsFinished = reason != FinishReason.None;
         return new GeneratedToken(token, text, logProbability, reason) { Top = FindTop() };

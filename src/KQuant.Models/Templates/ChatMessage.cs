@@ -4,12 +4,14 @@ namespace KQuant.Models.Templates;
 
 /// <summary>A message of a conversation.</summary>
 /// <param name="Role">Who speaks: <c>system</c>, <c>user</c>, <c>assistant</c>, <c>tool</c>.</param>
-/// <param name="Content">The text; null for an assistant that only calls tools.</param>
+/// <param name="Content">
+/// The text; null for an assistant that only calls tools: templates then see no <c>content</c> at all, unless <see cref="More"/> has one.
+/// </param>
 public sealed record ChatMessage(string Role, string? Content)
 {
     /// <summary>
     /// What templates see besides role and content, such as <c>tool_calls</c>, <c>name</c> or <c>reasoning_content</c>; a <c>content</c>
-    /// here, such as a list of parts, replaces <see cref="Content"/>.
+    /// here, such as a list of parts or an explicit null, replaces <see cref="Content"/>.
     /// </summary>
     public JsonObject? More { get; init; }
 
@@ -28,7 +30,7 @@ public sealed record ChatMessage(string Role, string? Content)
         string? content = message["content"] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
         var more = (JsonObject)message.DeepClone();
         more.Remove("role");
-        if (content is not null || more["content"] is null)
+        if (content is not null)
         {
             more.Remove("content");
         }
@@ -36,17 +38,17 @@ public sealed record ChatMessage(string Role, string? Content)
         return new ChatMessage(name, content) { More = more.Count > 0 ? more : null };
     }
 
-    internal JinjaDict ToValue()
+    internal JinjaDict ToValue(ContentMarks? marks)
     {
-        var value = new JinjaDict(isInput: true) { ["role"] = Role };
-        if (More?.ContainsKey("content") != true)
+        var value = new JinjaDict(isInput: true) { ["role"] = JinjaInput.Marked(Role, marks) };
+        if (Content is not null && More?.ContainsKey("content") != true)
         {
-            value["content"] = Content;
+            value["content"] = JinjaInput.Marked(Content, marks);
         }
 
         foreach ((string name, JsonNode? node) in More ?? [])
         {
-            value[name] = JinjaInput.Convert(node, isInput: true);
+            value[JinjaInput.Marked(name, marks)] = JinjaInput.Convert(node, isInput: true, marks);
         }
 
         return value;

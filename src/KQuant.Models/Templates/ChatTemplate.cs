@@ -18,15 +18,31 @@ public sealed class ChatTemplate
 {
     private const int MaxSourceLength = 1 << 20;
 
-    private readonly Statement _body;
-    private readonly ChatTemplate? _forTools;
+    private readonly IReadOnlyDictionary<string, string> _sources;
+    private readonly Dictionary<string, ParsedTemplate> _parsed = new(StringComparer.Ordinal);
     private readonly JsonObject _modelVariables;
 
-    private ChatTemplate(string source, Statement body, ChatTemplate? forTools, JsonObject modelVariables) =>
-        (Source, _body, _forTools, _modelVariables) = (source, body, forTools, modelVariables);
+    private ChatTemplate(IReadOnlyDictionary<string, string> sources, JsonObject modelVariables)
+    {
+        (_sources, _modelVariables) = (sources, modelVariables);
+        foreach ((string name, string source) in sources)
+        {
+            if (name is TemplateFiles.Default or TemplateFiles.ForTools || sources.Count == 1)
+            {
+                _parsed[name] = ParseSource(source);
+            }
+        }
+    }
 
-    /// <summary>The text of the template.</summary>
-    public string Source { get; }
+    /// <summary>The text of the template; of several, of the one that counts when none is asked for, or of the first.</summary>
+    public string Source => _sources.GetValueOrDefault(TemplateFiles.Default) ?? _sources.First().Value;
+
+    /// <summary>The names of all templates of the model; one that has no name is <c>default</c>.</summary>
+    public IReadOnlyList<string> Names => [.. _sources.Keys];
+
+    /// <summary>Whether tools reach the text: whether the template that is taken with tools reads them.</summary>
+    public bool TakesTools => _parsed.GetValueOrDefault(TemplateFiles.ForTools, _parsed.GetValueOrDefault(TemplateFiles.Default)!)?.Names.Contains("tools")
+        == true;
 
     /// <summary>The clock of <c>strftime_now</c>.</summary>
     internal TimeProvider Clock { get; private init; } = TimeProvider.System;
@@ -35,23 +51,19 @@ public sealed class ChatTemplate
     /// <param name="source">Its text.</param>
     /// <returns>The template.</returns>
     /// <exception cref="TemplateException">The text is no template; the message names the line.</exception>
-    public static ChatTemplate Parse(string source)
-    {
-        ArgumentNullException.ThrowIfNull(source);
-        return Create(source, null, []);
-    }
+    public static ChatTemplate Parse(string source) => Parse(source, TimeProvider.System);
 
     /// <summary>Compiles a template with another clock.</summary>
     internal static ChatTemplate Parse(string source, TimeProvider clock)
     {
-        ChatTemplate template = Parse(source);
-        return new ChatTemplate(source, template._body, null, []) { Clock = clock };
+        ArgumentNullException.ThrowIfNull(source);
+        return new ChatTemplate(new Dictionary<string, string> { [TemplateFiles.Default] = source }, []) { Clock = clock };
     }
 
     /// <summary>
-    /// The template of a model: <c>chat_template.jinja</c>, or <c>chat_template</c> in <c>tokenizer_config.json</c>, or
-    /// <c>tokenizer.chat_template</c> in a GGUF file, with the names of the special tokens that it can use. A template named
-    /// <c>tool_use</c> stands in for it when there are tools.
+    /// The templates of a model: <c>chat_template.jinja</c> and <c>additional_chat_templates</c>, or <c>chat_template</c> in
+    /// <c>tokenizer_config.json</c>, or <c>chat_template.json</c>, or those in a GGUF file, with the names of the special tokens that they
+    /// can use. The one named <c>tool_use</c> is taken when there are tools, else the one named <c>default</c>.
     /// </summary>
     /// <param name="path">A model folder or a GGUF file.</param>
     /// <returns>The template, or null if the model has none.</returns>
@@ -60,10 +72,9 @@ public sealed class ChatTemplate
     public static ChatTemplate? Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        (string? source, string? forTools, JsonObject variables) = Directory.Exists(path) ? TemplateFiles.OfFolder(path)
+        return Create(Directory.Exists(path) ? TemplateFiles.OfFolder(path)
             : File.Exists(path) ? TemplateFiles.OfGguf(path)
-            : throw new ModelFormatException(path, "there is no such file or folder");
-        return CreateBoth(source, forTools, variables);
+            : throw new ModelFormatException(path, "there is no such file or folder"));
     }
 
     /// <summary>The template of an open GGUF file.</summary>
@@ -74,8 +85,20 @@ public sealed class ChatTemplate
     public static ChatTemplate? FromGguf(GgufFile file)
     {
         ArgumentNullException.ThrowIfNull(file);
-        (string? source, string? forTools, JsonObject variables) = TemplateFiles.OfGguf(file.Metadata);
-        return CreateBoth(source, forTools, variables);
+        return Create(TemplateFiles.OfGguf(file.Metadata));
+    }
+
+    /// <summary>One of several templates, for all conversations.</summary>
+    /// <param name="name">One of <see cref="Names"/>.</param>
+    /// <returns>The template.</returns>
+    /// <exception cref="ArgumentException">There is none of that name.</exception>
+    /// <exception cref="TemplateException">It is not well-formed.</exception>
+    public ChatTemplate Select(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return _sources.TryGetValue(name, out string? source)
+            ? new ChatTemplate(new Dictionary<string, string> { [TemplateFiles.Default] = source }, _modelVariables) { Clock = Clock }
+            : throw new ArgumentException($"There is no chat template '{Printable.Shorten(name)}'; the model has {string.Join(", ", Names)}.", nameof(name));
     }
 
     /// <summary>Renders a conversation. Encode the result without adding special tokens: the template has written them.</summary>
@@ -85,7 +108,9 @@ public sealed class ChatTemplate
     /// <param name="variables">More variables, such as <c>enable_thinking</c>; they win over those that come with the model.</param>
     /// <param name="cancellationToken">Stops rendering.</param>
     /// <returns>The text.</returns>
-    /// <exception cref="TemplateException">The template refuses the conversation or fails on it.</exception>
+    /// <exception cref="TemplateException">The template refuses the conversation, fails on it or goes beyond its bounds, or the model has
+    /// several templates and none of them is the one to take.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public string Render(
         IReadOnlyList<ChatMessage> messages,
         JsonArray? tools = null,
@@ -94,31 +119,75 @@ public sealed class ChatTemplate
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        var list = new List<object?>(messages.Count);
-        foreach (ChatMessage message in messages)
+        return new Rendering(Choose(tools), _modelVariables, Clock, messages, tools, addGenerationPrompt, variables).Run(null, cancellationToken);
+    }
+
+    /// <summary>Renders a conversation so that the texts of its messages can be told from what the template wrote.</summary>
+    /// <param name="messages">The messages.</param>
+    /// <param name="tools">Functions that the model may call; null for none.</param>
+    /// <param name="variables">More variables.</param>
+    /// <param name="controls">Texts of control tokens.</param>
+    /// <param name="others">Texts of ordinary added tokens.</param>
+    /// <param name="marks">What stands for the characters of contents that could begin a control token; null if there are none.</param>
+    /// <param name="cancellationToken">Stops rendering.</param>
+    /// <returns>The text, with those characters replaced.</returns>
+    internal string RenderMarked(
+        IReadOnlyList<ChatMessage> messages,
+        JsonArray? tools,
+        JsonObject? variables,
+        IReadOnlyCollection<string> controls,
+        IReadOnlyCollection<string> others,
+        out ContentMarks? marks,
+        CancellationToken cancellationToken)
+    {
+        ParsedTemplate template = Choose(tools);
+        var rendering = new Rendering(template, _modelVariables, new FixedClock(Clock), messages, tools, true, variables);
+        marks = null;
+        string plain = rendering.Run(null, cancellationToken);
+        Func<char, bool> isUsed = rendering.PrivateUseCharacters(plain, Source).Contains;
+        foreach (bool marksSigns in (bool[])[true, false])
         {
-            list.Add(message.ToValue());
+            // A template that compares contents with signs may come to another text when they are replaced: then only whole control tokens are.
+            var tried = new ContentMarks(controls, others.Concat(template.Texts), isUsed, marksSigns);
+            string marked;
+            try
+            {
+                marked = rendering.Run(tried, cancellationToken);
+            }
+            catch (TemplateException) when (marksSigns)
+            {
+                continue;
+            }
+
+            if (!tried.Any)
+            {
+                return plain;
+            }
+
+            if (!marksSigns || tried.Restore(marked) == plain)
+            {
+                marks = tried;
+                return marked;
+            }
         }
 
-        var scope = new Scope(JinjaGlobals.Create());
-        Add(scope, _modelVariables);
-        scope["messages"] = new JinjaList(list, isInput: true);
-        scope["tools"] = JinjaInput.Convert(tools, isInput: true);
-        scope["documents"] = null;
-        scope["add_generation_prompt"] = addGenerationPrompt;
-        Add(scope, variables ?? []);
-        return (tools is not null && _forTools is not null ? _forTools : this).Run(scope, cancellationToken);
+        return plain;
     }
 
     /// <summary>Renders with these variables and no others: for tests against other implementations.</summary>
-    internal string RenderPlain(JsonObject variables, CancellationToken cancellationToken = default)
+    internal string RenderPlain(JsonObject variables, CancellationToken cancellationToken = default) =>
+        RenderPlain(variables, out _, cancellationToken);
+
+    /// <summary>Renders with these variables and no others, and tells what it cost.</summary>
+    internal string RenderPlain(JsonObject variables, out RenderBudget budget, CancellationToken cancellationToken = default)
     {
         var scope = new Scope(JinjaGlobals.Create());
-        Add(scope, variables);
-        return Run(scope, cancellationToken);
+        Rendering.Add(scope, variables, null);
+        budget = new RenderBudget(0, cancellationToken);
+        return Rendering.Run(Choose(null).Body, new RenderContext(scope, Clock, budget, null), scope);
     }
 
-    private static ChatTemplate Create(string source, ChatTemplate? forTools, JsonObject variables)
+    private static ParsedTemplate ParseSource(string source)
     {
         if (source.Length > MaxSourceLength)
         {
@@ -127,7 +196,7 @@ public sealed class ChatTemplate
 
         try
         {
-            return new ChatTemplate(source, JinjaParser.Parse(source), forTools, variables);
+            return JinjaParser.Parse(source);
         }
         catch (InsufficientExecutionStackException)
         {
@@ -135,33 +204,21 @@ public sealed class ChatTemplate
         }
     }
 
-    private static ChatTemplate? CreateBoth(string? source, string? forTools, JsonObject variables)
-    {
-        ChatTemplate? other = forTools is null ? null : Create(forTools, null, variables);
-        return source is null ? other : Create(source, other, variables);
-    }
+    private static ChatTemplate? Create(TemplateSet set) => set.Templates.Count == 0 ? null : new ChatTemplate(set.Templates, set.Variables);
 
-    private static void Add(Scope scope, JsonObject variables)
-    {
-        foreach ((string name, JsonNode? value) in variables)
-        {
-            scope[name] = JinjaInput.Convert(value, isInput: true);
-        }
-    }
+    private ParsedTemplate Choose(JsonArray? tools) =>
+        tools is not null && _parsed.TryGetValue(TemplateFiles.ForTools, out ParsedTemplate? forTools) ? forTools
+        : _parsed.TryGetValue(TemplateFiles.Default, out ParsedTemplate? standard) ? standard
+        : throw new TemplateException(
+            $"the model has several chat templates and none named '{TemplateFiles.Default}': choose one of {string.Join(", ", Names.Select(name => Printable.Shorten(name)))}");
 
-    private string Run(Scope variables, CancellationToken cancellationToken)
+    /// <summary>A clock that stands, so that rendering twice gives the same text.</summary>
+    private sealed class FixedClock(TimeProvider clock) : TimeProvider
     {
-        var output = new StringBuilder();
-        try
-        {
-            // What a template sets at its top is a variable of its own, not one of the caller's.
-            _body.Execute(new RenderContext(variables, Clock, cancellationToken), new Scope(variables), output);
-        }
-        catch (Exception exception) when (exception is InsufficientExecutionStackException or OutOfMemoryException)
-        {
-            throw new TemplateException("the chat template nests too deep or needs too much memory");
-        }
+        private readonly DateTimeOffset _now = clock.GetUtcNow();
 
-        return output.ToString();
+        public override TimeZoneInfo LocalTimeZone => clock.LocalTimeZone;
+
+        public override DateTimeOffset GetUtcNow() => _now;
     }
 }

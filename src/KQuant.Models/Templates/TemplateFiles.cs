@@ -3,67 +3,70 @@ using System.Text.Json.Nodes;
 using System.Text.Unicode;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
+
+/// <summary>The chat templates of a model by name, and the variables that come with it.</summary>
+internal sealed record TemplateSet(Dictionary<string, string> Templates, JsonObject Variables);
 
 /// <summary>Finds the chat templates of a model, and the special tokens that they write.</summary>
 internal static class TemplateFiles
 {
+    /// <summary>The template that counts when none is asked for.</summary>
+    public const string Default = "default";
+
+    /// <summary>The template that counts when there are tools.</summary>
+    public const string ForTools = "tool_use";
+
     private const int MaxFileBytes = 4 << 20;
+    private const int MaxTemplates = 100;
+    private const string MoreFolder = "additional_chat_templates";
     private const string GgufKey = "tokenizer.chat_template";
 
-    /// <summary>The default template, the one for tools, and the variables that come with the model.</summary>
-    public static (string? Source, string? ForTools, JsonObject Variables) OfFolder(string folder)
+    /// <summary>
+    /// The templates of a folder as transformers finds them: those in files of their own hide those of <c>tokenizer_config.json</c>; the
+    /// <c>chat_template.json</c> of older processors counts when there are no others.
+    /// </summary>
+    public static TemplateSet OfFolder(string folder)
     {
-        string configPath = Path.Combine(folder, "tokenizer_config.json");
-        JsonObject config = File.Exists(configPath) ? ConfigFile.Read(configPath) : [];
-        var variables = new JsonObject();
-        foreach ((string name, JsonNode? node) in config)
+        JsonObject variables = SpecialTokenNames.Read(folder, out JsonObject config);
+        var templates = new Dictionary<string, string>(StringComparer.Ordinal);
+        string own = Path.Combine(folder, "chat_template.jinja"), more = Path.Combine(folder, MoreFolder);
+        if (File.Exists(own))
         {
-            if (name.EndsWith("_token", StringComparison.Ordinal) && TextOf(node) is string text)
+            templates[Default] = ReadText(own);
+        }
+
+        if (Directory.Exists(more))
+        {
+            foreach (string path in Directory.EnumerateFiles(more, "*.jinja").Order(StringComparer.Ordinal).Take(MaxTemplates))
             {
-                variables[name] = text;
+                templates[Path.GetFileNameWithoutExtension(path)] = ReadText(path);
             }
         }
 
-        if (config["additional_special_tokens"] is JsonArray more)
+        if (templates.Count == 0)
         {
-            variables["additional_special_tokens"] = new JsonArray([.. more.Select(node => TextOf(node)).OfType<string>().Select(text => JsonValue.Create(text))]);
+            Add(templates, Path.Combine(folder, "tokenizer_config.json"), config["chat_template"]);
         }
 
-        string own = Path.Combine(folder, "chat_template.jinja");
-        if (File.Exists(own))
+        string old = Path.Combine(folder, "chat_template.json");
+        if (templates.Count == 0 && File.Exists(old))
         {
-            return (ReadText(own), null, variables);
+            Add(templates, old, ConfigFile.Read(old)["chat_template"]);
         }
 
-        switch (config["chat_template"])
-        {
-            case JsonArray named:
-                var templates = new Dictionary<string, string>(StringComparer.Ordinal);
-                foreach (JsonNode? entry in named)
-                {
-                    if (entry is JsonObject pair && TextOf(pair["name"]) is string name && TextOf(pair["template"]) is string template)
-                    {
-                        templates.TryAdd(name, template);
-                    }
-                }
-
-                return (templates.GetValueOrDefault("default"), templates.GetValueOrDefault("tool_use"), variables);
-            case null:
-                return (null, null, variables);
-            case JsonNode node:
-                return (TextOf(node) ?? throw new ModelFormatException(configPath, "chat_template is no text and no list of texts"), null, variables);
-        }
+        return new TemplateSet(templates, variables);
     }
 
-    public static (string? Source, string? ForTools, JsonObject Variables) OfGguf(string path)
+    public static TemplateSet OfGguf(string path)
     {
         using GgufFile file = GgufFile.Open(path);
         return OfGguf(file.Metadata);
     }
 
-    public static (string? Source, string? ForTools, JsonObject Variables) OfGguf(GgufMetadata metadata)
+    public static TemplateSet OfGguf(GgufMetadata metadata)
     {
         var variables = new JsonObject();
         GgufStrings? tokens = metadata.ContainsKey("tokenizer.ggml.tokens") ? metadata.GetStrings("tokenizer.ggml.tokens") : null;
@@ -77,7 +80,51 @@ internal static class TemplateFiles
             }
         }
 
-        return (Text(metadata, GgufKey), Text(metadata, GgufKey + ".tool_use"), variables);
+        var templates = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (metadata.ContainsKey(GgufKey))
+        {
+            templates[Default] = metadata.Get<string>(GgufKey);
+        }
+
+        foreach (string key in metadata.Keys.Where(key => key.StartsWith(GgufKey + ".", StringComparison.Ordinal)).Take(MaxTemplates))
+        {
+            templates.TryAdd(key[(GgufKey.Length + 1)..], metadata.Get<string>(key));
+        }
+
+        return new TemplateSet(templates, variables);
+    }
+
+    /// <summary>Takes a template, a list of objects with <c>name</c> and <c>template</c>, or an object of templates by name.</summary>
+    private static void Add(Dictionary<string, string> templates, string path, JsonNode? node)
+    {
+        switch (node)
+        {
+            case null:
+                return;
+            case JsonArray named:
+                foreach (JsonNode? entry in named)
+                {
+                    if (entry is JsonObject pair && SpecialTokenNames.TextOf(pair["name"]) is string name
+                        && SpecialTokenNames.TextOf(pair["template"]) is string template)
+                    {
+                        // As in a Python dictionary, the last of a name counts.
+                        templates[name] = template;
+                    }
+                }
+
+                return;
+            case JsonObject byName:
+                foreach ((string name, JsonNode? entry) in byName)
+                {
+                    templates[name] = SpecialTokenNames.TextOf(entry) ?? throw new ModelFormatException(path, $"chat_template.{name} is no text");
+                }
+
+                return;
+            default:
+                templates[Default] = SpecialTokenNames.TextOf(node)
+                    ?? throw new ModelFormatException(path, "chat_template is no text and no list of texts");
+                return;
+        }
     }
 
     private static string ReadText(string path)
@@ -92,14 +139,5 @@ internal static class TemplateFiles
         return Utf8.IsValid(text)
             ? Encoding.UTF8.GetString(text.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? text.AsSpan(3) : text)
             : throw new ModelFormatException(path, "the file is not valid UTF-8");
-    }
-
-    private static string? Text(GgufMetadata metadata, string key) => metadata.ContainsKey(key) ? metadata.Get<string>(key) : null;
-
-    /// <summary>A text, or the <c>content</c> of an object.</summary>
-    private static string? TextOf(JsonNode? node)
-    {
-        node = node is JsonObject described ? described["content"] : node;
-        return node is JsonValue value && value.TryGetValue(out string? text) ? text : null;
     }
 }

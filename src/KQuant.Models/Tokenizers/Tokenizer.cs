@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Templates;
 
 namespace KQuant.Models.Tokenizers;
 
@@ -19,12 +20,14 @@ public sealed class Tokenizer
     private readonly TokenizerParts _parts;
     private readonly AddedTokenCutter? _addedRaw;
     private readonly AddedTokenCutter? _addedNormalized;
+    private readonly bool _normalizesControls;
 
     internal Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
         _addedRaw = MakeCutter(false);
         _addedNormalized = MakeCutter(true);
+        _normalizesControls = parts.Added.Any(token => token is { Normalized: true, Special: true });
     }
 
     /// <summary>One more than the largest token id.</summary>
@@ -109,6 +112,26 @@ public sealed class Tokenizer
             ArrayPool<byte>.Shared.Return(bytes);
         }
     }
+
+    /// <summary>
+    /// Token ids of a rendered chat template in which the texts of messages are marked: control tokens that the template wrote are those
+    /// tokens, in the texts of messages they are text.
+    /// </summary>
+    /// <param name="text">The text.</param>
+    /// <param name="marks">What stands for other characters in it; null for nothing.</param>
+    internal int[] EncodeChat(string text, ContentMarks? marks)
+    {
+        var state = new EncodeState(_parts.Model) { Marks = marks };
+        EncodeText(Encoding.UTF8.GetBytes(text), parseSpecialTokens: true, state);
+        return state.Ids.ToArray();
+    }
+
+    /// <summary>The added tokens: those that control, or those that are text.</summary>
+    internal IReadOnlyCollection<string> AddedTexts(bool special) =>
+        [.. _parts.Added.Where(token => token.Special == special).Select(token => Encoding.UTF8.GetString(token.Content)).Distinct()];
+
+    /// <summary>Whether a conversation begins with <see cref="BosId"/> even where its template does not write it: llama.cpp's rule.</summary>
+    internal bool BeginsChats => _parts.BeginsChats;
 
     /// <summary>The text of token ids.</summary>
     /// <param name="ids">The ids; those that name no token are left out.</param>
@@ -209,9 +232,19 @@ public sealed class Tokenizer
             state.Ids.Add(_parts.Prefix);
         }
 
-        List<TokenMatch> matches = Find(_addedRaw, text, parseSpecialTokens);
+        EncodeText(text, parseSpecialTokens, state);
+        if (addSpecialTokens)
+        {
+            state.Ids.Add(_parts.Suffix);
+        }
+
+        return state.Ids.ToArray();
+    }
+
+    private void EncodeText(ReadOnlySpan<byte> text, bool parseSpecialTokens, EncodeState state)
+    {
         int at = 0;
-        foreach (TokenMatch match in matches)
+        foreach (TokenMatch match in Find(_addedRaw, text, parseSpecialTokens))
         {
             EncodeSegment(text[at..match.Start], parseSpecialTokens, state);
             state.Ids.Add(match.Token.Id);
@@ -220,12 +253,6 @@ public sealed class Tokenizer
         }
 
         EncodeSegment(text[at..], parseSpecialTokens, state);
-        if (addSpecialTokens)
-        {
-            state.Ids.Add(_parts.Suffix);
-        }
-
-        return state.Ids.ToArray();
     }
 
     private void EncodeSegment(ReadOnlySpan<byte> segment, bool parseSpecialTokens, EncodeState state)
@@ -235,6 +262,8 @@ public sealed class Tokenizer
             return;
         }
 
+        // Marks keep tokens from being found, so they stay until the last search for tokens that matters.
+        segment = _normalizesControls ? segment : Restore(segment, state);
         using ByteBuffer first = new(), second = new();
         ByteBuffer free = first, used = second;
         foreach (Normalizer normalizer in _parts.Normalizers)
@@ -251,13 +280,22 @@ public sealed class Tokenizer
         int at = 0;
         foreach (TokenMatch match in Find(_addedNormalized, segment, parseSpecialTokens))
         {
-            sink.Accept(segment[at..match.Start]);
+            sink.Accept(Restore(segment[at..match.Start], state));
             state.Ids.Add(match.Token.Id);
             state.IsAtStart = false;
             at = match.End;
         }
 
-        sink.Accept(segment[at..]);
+        sink.Accept(Restore(segment[at..], state));
+    }
+
+    /// <summary>A text with the characters that marks stand for.</summary>
+    private static ReadOnlySpan<byte> Restore(ReadOnlySpan<byte> text, EncodeState state)
+    {
+        // Private-use characters begin with one of these bytes.
+        return state.Marks is { } marks && text.IndexOfAnyInRange((byte)0xEE, (byte)0xEF) >= 0
+            ? Encoding.UTF8.GetBytes(marks.Restore(Encoding.UTF8.GetString(text)))
+            : text;
     }
 
     private static List<TokenMatch> Find(AddedTokenCutter? cutter, ReadOnlySpan<byte> text, bool specials)

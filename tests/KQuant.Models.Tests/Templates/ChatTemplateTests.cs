@@ -81,7 +81,7 @@ public class ChatTemplateTests
         Assert.That(template.Render([]), Is.EqualTo("06 Jul 2025|2025-07-06|July 06, 2025|6 09:05"));
     }
 
-    [TestCase("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "steps")]
+    [TestCase("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "more than")]
     [TestCase("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "deeper than")]
     [TestCase("{{ 'x' * 1000000000 }}", "more than")]
     [TestCase("{{ [0] * 1000000000 }}", "more than")]

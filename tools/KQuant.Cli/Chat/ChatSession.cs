@@ -222,7 +222,7 @@ internal sealed class ChatSession(
                 _reply = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             }
 
-            foreach (GeneratedToken token in model.Generate(Rewind(), Options(), _reply.Token))
+            foreach (GeneratedToken token in model.Generate(Rewind(_reply.Token), Options(), _reply.Token))
             {
                 reply += token.Text;
                 output.Write(token.Text);
@@ -261,11 +261,11 @@ internal sealed class ChatSession(
     };
 
     /// <summary>Takes the cache back to what it has in common with the conversation; the tokens that are to be read.</summary>
-    private List<int> Rewind()
+    private List<int> Rewind(CancellationToken cancellation)
     {
         int[] ids = model.ChatTemplate is null
             ? model.Tokenizer.Encode(string.Join("\n", _messages.Select(message => message.Content)) + "\n")
-            : model.EncodeChat(_messages);
+            : model.EncodeChat(_messages, cancellationToken: cancellation);
         int common = 0;
         int known = Math.Min(_cache.Length, ids.Length - 1);
         while (common < known && _cache.Tokens[common] == ids[common])

@@ -19,6 +19,12 @@ internal static class CommonOptions
     /// <summary><c>--overwrite</c>.</summary>
     public static Option<bool> Overwrite() => new("--overwrite") { Description = "Replace an output that exists." };
 
+    /// <summary><c>--no-special</c> of commands that read a text.</summary>
+    public static Option<bool> NoSpecialTokens() => new("--no-special")
+    {
+        Description = "Add no special tokens to the text, such as the one that begins it.",
+    };
+
     /// <summary><c>--model PATH</c>, required.</summary>
     public static Option<string> Model(string description) => new("--model")
     {

@@ -31,8 +31,9 @@ internal static class LogitsCommand
             HelpName = "file",
             Required = true,
         };
+        Option<bool> plain = CommonOptions.NoSpecialTokens();
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command("logits", "Write the logits of a model at every position of a text.") { prompt, ids, output, overwrite };
+        var command = new Command("logits", "Write the logits of a model at every position of a text.") { prompt, ids, output, plain, overwrite };
         arguments.AddTo(command);
         command.Validators.Add(result =>
         {
@@ -58,7 +59,7 @@ internal static class LogitsCommand
             int[]? given = parsed.GetResult(ids) is null ? null : parsed.GetValue(ids);
             using IMatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken, needsTokenizer: given is null);
-            int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!);
+            int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!, addSpecialTokens: !parsed.GetValue(plain));
             if (tokens.Length == 0)
             {
                 throw new CommandException("The text has no tokens.");

@@ -23,8 +23,9 @@ internal static class PerplexityCommand
             Description = "A model to compare with, usually the same in floats: adds the divergence from its distributions.",
             HelpName = "path",
         };
+        Option<bool> plain = CommonOptions.NoSpecialTokens();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("perplexity", "Measure how well a model predicts a text.") { file, ctx, stride, chunks, against, json };
+        var command = new Command("perplexity", "Measure how well a model predicts a text.") { file, ctx, stride, chunks, against, plain, json };
         arguments.AddTo(command);
         command.SetWork((parsed, cancellationToken) =>
         {
@@ -34,12 +35,14 @@ internal static class PerplexityCommand
             using LanguageModel? reference = parsed.GetValue(against) is string other
                 ? arguments.LoadBeside(model, parsed, ModelPath.Resolve(other), cancellationToken)
                 : null;
-            int[] tokens = model.Tokenizer.Encode(text, addSpecialTokens: false, parseSpecialTokens: false);
+            bool addsSpecial = !parsed.GetValue(plain);
+            int[] tokens = model.Tokenizer.Encode(text, addsSpecial, parseSpecialTokens: false);
             var options = new PerplexityOptions
             {
                 WindowLength = parsed.GetValue(ctx),
                 Stride = parsed.GetValue(stride),
                 MaxWindows = parsed.GetValue(chunks),
+                FirstToken = addsSpecial && model.Tokenizer.AddsBos ? model.Tokenizer.BosId : null,
                 Against = reference,
             };
             PerplexityResult? result = null;

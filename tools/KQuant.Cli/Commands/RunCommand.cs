@@ -63,7 +63,7 @@ internal static class RunCommand
 
             int[] ids = isPlain
                 ? model.Tokenizer.Encode(text)
-                : EncodeChat(model, text, parsed.GetValue(system), variables);
+                : EncodeChat(model, text, parsed.GetValue(system), variables, cancellationToken);
             var options = new GenerationOptions
             {
                 Sampling = sampling.Read(parsed),
@@ -126,7 +126,7 @@ internal static class RunCommand
         return null;
     }
 
-    private static int[] EncodeChat(LanguageModel model, string prompt, string? system, JsonObject? variables)
+    private static int[] EncodeChat(LanguageModel model, string prompt, string? system, JsonObject? variables, CancellationToken cancellation)
     {
         var messages = new List<ChatMessage>();
         if (!string.IsNullOrEmpty(system))
@@ -135,6 +135,6 @@ internal static class RunCommand
         }
 
         messages.Add(new ChatMessage("user", prompt));
-        return model.EncodeChat(messages, variables);
+        return model.EncodeChat(messages, variables, cancellationToken: cancellation);
     }
 }

@@ -18,19 +18,32 @@ internal static class TemplateCommand
             HelpName = "file",
             Required = true,
         };
+        var name = new Option<string>("--name") { Description = "Which of several templates of the model.", HelpName = "name" };
         var plain = new Option<bool>("--no-generation-prompt") { Description = "Do not end with the beginning of an answer." };
-        var command = new Command("template", "Render a conversation with the chat template of a model.") { model, messages, plain };
+        var command = new Command("template", "Render a conversation with the chat template of a model.") { model, messages, name, plain };
         command.SetWork((parsed, cancellationToken) =>
         {
             string path = parsed.GetModel(model);
             ChatTemplate template = ChatTemplate.Load(path) ?? throw new CommandException($"{path} has no chat template.");
+            if (parsed.GetValue(name) is string chosen)
+            {
+                template = template.Names.Contains(chosen)
+                    ? template.Select(chosen)
+                    : throw new CommandException($"{path} has no chat template named '{chosen}'; it has {string.Join(", ", template.Names)}.");
+            }
+
             JsonObject variables = ReadConversation(parsed.GetValue(messages)!);
             ChatMessage[] conversation = [.. Messages(variables, parsed.GetValue(messages)!)];
             JsonArray? tools = Take(variables, "tools") is { } given
                 ? given as JsonArray ?? throw new CommandException($"{parsed.GetValue(messages)} has 'tools' that are no list.")
                 : null;
-            parsed.InvocationConfiguration.Output.Write(
-                template.Render(conversation, tools, !parsed.GetValue(plain), variables, cancellationToken));
+            string text = template.Render(conversation, tools, !parsed.GetValue(plain), variables, cancellationToken);
+            if (tools is not null && !template.TakesTools)
+            {
+                parsed.InvocationConfiguration.Error.WriteLine($"warning: the chat template of {path} does not read tools; the text is without them.");
+            }
+
+            parsed.InvocationConfiguration.Output.Write(text);
         });
         return command;
     }

@@ -6,6 +6,8 @@ namespace KQuant.Models.Templates;
 /// <summary>Strings as Python sees them: sequences of code points, not of UTF-16 units.</summary>
 internal static class CodePoints
 {
+    private static readonly string[] Units = [.. Enumerable.Range(0, 256).Select(unit => ((char)unit).ToString())];
+
     /// <summary>Whether each unit is a code point, so that units can be counted.</summary>
     public static bool AreUnits(string text) => text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0;
 
@@ -29,13 +31,33 @@ internal static class CodePoints
         var result = new List<string>(text.Length);
         for (int i = 0; i < text.Length; i++)
         {
-            int length = i + 1 < text.Length && char.IsSurrogatePair(text[i], text[i + 1]) ? 2 : 1;
-            result.Add(text.Substring(i, length));
-            i += length - 1;
+            bool isPair = i + 1 < text.Length && char.IsSurrogatePair(text[i], text[i + 1]);
+            result.Add(isPair ? text.Substring(i, 2) : OfUnit(text[i]));
+            i += isPair ? 1 : 0;
         }
 
         return [.. result];
     }
+
+    /// <summary>The code point at an index that counts code points; null if there are not so many.</summary>
+    public static string? At(string text, long index)
+    {
+        for (int i = 0; i < text.Length; i++, index--)
+        {
+            bool isPair = i + 1 < text.Length && char.IsSurrogatePair(text[i], text[i + 1]);
+            if (index == 0)
+            {
+                return isPair ? text.Substring(i, 2) : OfUnit(text[i]);
+            }
+
+            i += isPair ? 1 : 0;
+        }
+
+        return null;
+    }
+
+    /// <summary>A unit as a string.</summary>
+    public static string OfUnit(char unit) => unit < Units.Length ? Units[unit] : unit.ToString();
 
     /// <summary>The order of code points, which is not that of UTF-16 units.</summary>
     public static int Compare(string a, string b)

@@ -32,7 +32,7 @@ internal sealed class Variable(int line, string name) : Expression(line)
     public string Name => name;
 
     protected override object? Compute(RenderContext context, Scope scope) =>
-        scope.TryGet(name, out object? value) ? value : new Undefined($"'{name}' is undefined");
+        scope.TryGet(name, out object? value, context) ? value : new Undefined($"'{Codecs.Files.Printable.Shorten(name)}' is undefined");
 }
 
 internal sealed class ListDisplay(int line, List<Expression> items, bool isTuple) : Expression(line)
@@ -49,6 +49,7 @@ internal sealed class ListDisplay(int line, List<Expression> items, bool isTuple
             values.Add(item.Evaluate(context, scope));
         }
 
+        context.Elements(values.Count);
         return isTuple ? new JinjaTuple([.. values]) : new JinjaList(values);
     }
 }
@@ -60,7 +61,7 @@ internal sealed class DictDisplay(int line, List<(Expression Key, Expression Val
         var dict = new JinjaDict();
         foreach ((Expression key, Expression value) in items)
         {
-            object? name = key.Evaluate(context, scope);
+            object? name = context.Entry(key.Evaluate(context, scope));
             dict[name] = value.Evaluate(context, scope);
         }
 
@@ -74,13 +75,13 @@ internal sealed class Member(int line, Expression target, string name) : Express
 
     public string Name => name;
 
-    protected override object? Compute(RenderContext context, Scope scope) => JinjaMembers.GetAttribute(target.Evaluate(context, scope), name);
+    protected override object? Compute(RenderContext context, Scope scope) => JinjaMembers.GetAttribute(context, target.Evaluate(context, scope), name);
 }
 
 internal sealed class Subscript(int line, Expression target, Expression index) : Expression(line)
 {
     protected override object? Compute(RenderContext context, Scope scope) =>
-        JinjaMembers.GetItem(target.Evaluate(context, scope), index.Evaluate(context, scope));
+        JinjaMembers.GetItem(context, target.Evaluate(context, scope), index.Evaluate(context, scope));
 }
 
 internal sealed class Slice(int line, Expression target, Expression? start, Expression? stop, Expression? step) : Expression(line)
@@ -125,12 +126,15 @@ internal sealed class ArgumentList
 
         if (DoubleStarred?.Evaluate(context, scope) is JinjaDict more)
         {
-            foreach (JinjaTuple pair in more.Pairs)
+            context.Elements(more.Count);
+            foreach ((object? key, object? argument) in more.Entries)
             {
-                named.Add((pair.Items[0] as string ?? throw new TemplateException("keywords must be strings"), pair.Items[1]));
+                named.Add((key as string ?? throw new TemplateException("keywords must be strings"), argument));
             }
         }
 
+        // A function looks for each of its parameters among the names.
+        context.Step(named.Count / 4);
         return new CallArguments(function, positional, named);
     }
 }
@@ -184,7 +188,7 @@ internal sealed class Unary(int line, string sign, Expression operand) : Express
                 : $"bad operand type for unary {sign}: '{PythonText.TypeName(value)}'");
         }
 
-        return value is double number ? sign == "-" ? -number : number : PythonNumbers.Calculate(sign, 0L, value!);
+        return value is double number ? sign == "-" ? -number : number : PythonNumbers.Calculate(context, sign, 0L, value!);
     }
 }
 

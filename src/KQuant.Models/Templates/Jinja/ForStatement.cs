@@ -28,6 +28,7 @@ internal sealed class ForStatement(
         {
             values.RemoveAll(item =>
             {
+                context.Step();
                 var inner = new Scope(scope);
                 Targets.Assign(context, inner, target, item);
                 return !PythonText.IsTrue(context.Evaluate(test, inner));
@@ -43,6 +44,8 @@ internal sealed class ForStatement(
         var loop = new LoopState(values, depth, isRecursive ? Recurse : null);
         for (; loop.Index < values.Count; loop.Index++)
         {
+            // A place of its own for each element takes longer than most expressions.
+            context.Step(3);
             var inner = new Scope(scope);
             inner["loop"] = loop;
             Targets.Assign(context, inner, target, values[loop.Index]);
@@ -93,9 +96,10 @@ internal sealed class LoopState(List<object?> items, int depth, Func<RenderConte
         "cycle" => new JinjaFunction("cycle", (_, arguments) => arguments.Positional.Count > 0
             ? arguments.Positional[Index % arguments.Positional.Count]
             : throw new TemplateException("no items for cycling given")),
-        "changed" => new JinjaFunction("changed", (_, arguments) =>
+        "changed" => new JinjaFunction("changed", (context, arguments) =>
         {
             bool same = _lastChanged is not null && PythonCompare.AreEqual(
+                context,
                 new JinjaTuple([.. _lastChanged.Positional]), new JinjaTuple([.. arguments.Positional]));
             _lastChanged = arguments;
             return !same;

@@ -6,16 +6,18 @@ namespace KQuant.Models.Templates;
 internal static partial class JinjaFilters
 {
     /// <summary>A member by a name such as <c>a.b.0</c>, as filters take it.</summary>
-    private static object? Attribute(object? item, object? path)
+    private static object? Attribute(RenderContext context, object? item, object? path)
     {
         if (path is not string text)
         {
-            return JinjaMembers.GetItem(item, path);
+            return JinjaMembers.GetItem(context, item, path);
         }
 
+        context.Elements(text.Length);
         foreach (string part in text.Split('.'))
         {
             item = JinjaMembers.GetItem(
+                context,
                 item, long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : part);
         }
 
@@ -23,20 +25,28 @@ internal static partial class JinjaFilters
     }
 
     /// <summary>What filters sort by: without regard to case unless they are told otherwise.</summary>
-    private static object? SortKey(object? item, object? attribute, bool caseSensitive)
+    private static object? SortKey(RenderContext context, object? item, object? attribute, bool caseSensitive)
     {
-        object? key = attribute is null ? item : Attribute(item, attribute);
-        return !caseSensitive && key is string text ? CodePoints.Lower(text) : key;
+        object? key = attribute is null ? item : Attribute(context, item, attribute);
+        if (caseSensitive || key is not string text)
+        {
+            return key;
+        }
+
+        context.Work(text.Length);
+        context.Allocate(2 * sizeof(char) * (long)text.Length);
+        return CodePoints.Lower(text);
     }
 
     private static List<object?> Sorted(RenderContext context, List<object?> items, Func<object?, object?> key, bool reverse)
     {
-        context.Step(items.Count * 8L);
+        context.Elements(items.Count, 48);
+        context.Step(items.Count * 4L);
         List<(object? Key, object? Item)> keyed = items.ConvertAll(item => (key(item), item));
         var order = Comparer<object?>.Create((x, y) =>
         {
             context.Step();
-            return PythonCompare.Order(x, y, "<") ?? 0;
+            return PythonCompare.Order(context, x, y, "<") ?? 0;
         });
         try
         {
@@ -56,13 +66,22 @@ internal static partial class JinjaFilters
         {
             if (attribute is string names && names.Contains(','))
             {
-                return new JinjaTuple([.. names.Split(',').Select(name => SortKey(item, name.Trim(), caseSensitive))]);
+                context.Elements(names.Length);
+                return new JinjaTuple([.. names.Split(',').Select(name => SortKey(context, item, name.Trim(), caseSensitive))]);
             }
 
-            return SortKey(item, attribute, caseSensitive);
+            return SortKey(context, item, attribute, caseSensitive);
         }
 
         return new JinjaList(Sorted(context, context.ToList(value), Key, arguments.Flag(0, "reverse", false)));
+    }
+
+    private static List<JinjaTuple> Pairs(RenderContext context, JinjaDict dict)
+    {
+        const int bytesOfPair = 96;
+        context.Step(dict.Count);
+        context.Elements(dict.Count, bytesOfPair);
+        return [.. dict.Pairs];
     }
 
     private static JinjaList DictSort(RenderContext context, object? value, CallArguments arguments)
@@ -78,8 +97,8 @@ internal static partial class JinjaFilters
         };
         return new JinjaList(Sorted(
             context,
-            [.. dict.Pairs],
-            item => SortKey(((JinjaTuple)item!).Items[by], null, caseSensitive),
+            [.. Pairs(context, dict)],
+            item => SortKey(context, ((JinjaTuple)item!).Items[by], null, caseSensitive),
             arguments.Flag(2, "reverse", false)));
     }
 
@@ -96,7 +115,8 @@ internal static partial class JinjaFilters
         object? best = items[0];
         foreach (object? item in items.Skip(1))
         {
-            int? order = PythonCompare.Order(SortKey(item, attribute, caseSensitive), SortKey(best, attribute, caseSensitive), sign > 0 ? ">" : "<");
+            int? order = PythonCompare.Order(
+                context, SortKey(context, item, attribute, caseSensitive), SortKey(context, best, attribute, caseSensitive), sign > 0 ? ">" : "<");
             best = order * sign > 0 ? item : best;
         }
 
@@ -111,7 +131,7 @@ internal static partial class JinjaFilters
         foreach (object? item in context.Iterate(value))
         {
             context.Step();
-            object? key = SortKey(item, attribute, caseSensitive);
+            object? key = context.Entry(SortKey(context, item, attribute, caseSensitive));
             if (!seen.TryGet(key, out _))
             {
                 seen[key] = true;
@@ -128,7 +148,7 @@ internal static partial class JinjaFilters
         }
 
         JinjaDict dict = value as JinjaDict ?? throw new TemplateException("Can only get item pairs from a mapping.");
-        foreach (JinjaTuple pair in dict.Pairs.ToList())
+        foreach (JinjaTuple pair in Pairs(context, dict))
         {
             context.Step();
             yield return pair;
@@ -150,7 +170,7 @@ internal static partial class JinjaFilters
             foreach (object? item in context.Iterate(value))
             {
                 context.Step();
-                object? result = Attribute(item, path);
+                object? result = Attribute(context, item, path);
                 yield return hasDefault && result is Undefined ? standard : result;
             }
 
@@ -182,7 +202,7 @@ internal static partial class JinjaFilters
         foreach (object? item in context.Iterate(value))
         {
             context.Step();
-            object? subject = byAttribute ? Attribute(item, path) : item;
+            object? subject = byAttribute ? Attribute(context, item, path) : item;
             bool holds = name is null ? PythonText.IsTrue(subject) : JinjaTests.Check(context, name, subject, rest);
             if (holds == wanted)
             {
@@ -196,15 +216,15 @@ internal static partial class JinjaFilters
         object? attribute = arguments[0, "attribute"];
         bool hasDefault = arguments.TryGet(1, "default", out object? standard);
         bool caseSensitive = arguments.Flag(2, "case_sensitive", false);
-        object? Raw(object? item) => Attribute(item, attribute) is var found && found is Undefined && hasDefault ? standard : found;
-        object? Key(object? item) => SortKey(Raw(item), null, caseSensitive);
+        object? Raw(object? item) => Attribute(context, item, attribute) is var found && found is Undefined && hasDefault ? standard : found;
+        object? Key(object? item) => SortKey(context, Raw(item), null, caseSensitive);
         var groups = new List<object?>();
         object? last = null;
         List<object?>? group = null;
         foreach (object? item in Sorted(context, context.ToList(value), Key, reverse: false))
         {
             object? key = Key(item);
-            if (group is null || !PythonCompare.AreEqual(key, last))
+            if (group is null || !PythonCompare.AreEqual(context, key, last))
             {
                 group = [];
                 groups.Add(new JinjaTuple([Raw(item), new JinjaList(group)]));
@@ -224,7 +244,7 @@ internal static partial class JinjaFilters
         foreach (object? item in context.Iterate(value))
         {
             context.Step();
-            total = JinjaOperators.Apply(context, "+", total, attribute is null ? item : Attribute(item, attribute));
+            total = JinjaOperators.Apply(context, "+", total, attribute is null ? item : Attribute(context, item, attribute));
         }
 
         return total!;
@@ -234,10 +254,12 @@ internal static partial class JinjaFilters
     {
         int size = (int)Math.Clamp(arguments.Integer(0, "linecount", 0), 1, int.MaxValue);
         object? fill = arguments.Get(1, "fill_with", null);
-        List<JinjaList> lines = [.. context.ToList(value).Chunk(size).Select(line => new JinjaList([.. line]))];
+        List<object?> all = context.ToList(value);
+        context.Elements(all.Count, 64);
+        List<JinjaList> lines = [.. all.Chunk(size).Select(line => new JinjaList([.. line]))];
         if (fill is not null && lines.Count > 0)
         {
-            RenderContext.CheckSize(size);
+            context.Elements(size);
             context.Step(size);
             while (lines[^1].Items.Count < size)
             {
@@ -245,7 +267,7 @@ internal static partial class JinjaFilters
             }
         }
 
-        return new JinjaGenerator(lines);
+        return new JinjaGenerator(lines, null);
     }
 
     private static JinjaGenerator Slices(RenderContext context, object? value, CallArguments arguments)
@@ -254,6 +276,7 @@ internal static partial class JinjaFilters
         bool fills = arguments.TryGet(1, "fill_with", out object? fill) && fill is not null;
         List<object?> items = context.ToList(value);
         context.Step(count);
+        context.Elements((long)count + items.Count, 64);
         int each = items.Count / count, extra = items.Count % count, at = 0;
         var slices = new List<object?>();
         for (int i = 0; i < count; i++)
@@ -269,6 +292,6 @@ internal static partial class JinjaFilters
             slices.Add(new JinjaList(slice));
         }
 
-        return new JinjaGenerator(slices);
+        return new JinjaGenerator(slices, null);
     }
 }

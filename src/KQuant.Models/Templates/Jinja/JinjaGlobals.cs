@@ -15,10 +15,9 @@ internal static class JinjaGlobals
             var dict = new JinjaDict();
             if (arguments.Positional is [JinjaDict source, ..])
             {
-                foreach (JinjaTuple pair in source.Pairs)
+                foreach ((object? key, object? value) in source.Entries)
                 {
-                    context.Step();
-                    dict[pair.Items[0]] = pair.Items[1];
+                    dict[context.Entry(key)] = value;
                 }
             }
             else if (arguments.Positional is [object pairs, ..])
@@ -26,21 +25,23 @@ internal static class JinjaGlobals
                 foreach (object? pair in context.Iterate(pairs))
                 {
                     List<object?> items = context.ToList(pair);
-                    dict[items.Count == 2 ? items[0] : throw new TemplateException("dict() needs pairs")] = items[1];
+                    dict[context.Entry(items.Count == 2 ? items[0] : throw new TemplateException("dict() needs pairs"))] = items[1];
                 }
             }
 
-            arguments.Named.ForEach(argument => dict[argument.Name] = argument.Value);
+            arguments.Named.ForEach(argument => dict[context.Entry(argument.Name)] = argument.Value);
             return dict;
         });
-        Add(scope, "namespace", (_, arguments) =>
+        Add(scope, "namespace", (context, arguments) =>
         {
+            context.Elements(arguments.Named.Count, 64);
             var space = new JinjaNamespace();
             if (arguments.Positional is [JinjaDict source, ..])
             {
-                foreach (JinjaTuple pair in source.Pairs)
+                context.Elements(source.Count, 64);
+                foreach ((object? key, object? value) in source.Entries)
                 {
-                    space.Members[pair.Items[0] as string ?? throw new TemplateException("namespace() needs names")] = pair.Items[1];
+                    space.Members[key as string ?? throw new TemplateException("namespace() needs names")] = value;
                 }
             }
 
@@ -61,8 +62,13 @@ internal static class JinjaGlobals
         });
         Add(scope, "raise_exception", (context, arguments) => throw new TemplateException(
             PythonText.ToText(context, arguments[0, "message"]), raisedByTemplate: true));
-        Add(scope, "strftime_now", (context, arguments) => context.Charge(
-            PythonFormat.Time(context.Clock.GetLocalNow(), arguments.Text(0, "format"))));
+        Add(scope, "strftime_now", (context, arguments) =>
+        {
+            string format = arguments.Text(0, "format");
+            context.Step(2L * format.Length);
+            context.Allocate(32L * format.Length);
+            return context.Charge(PythonFormat.Time(context.Clock.GetLocalNow(), format));
+        });
         return scope;
     }
 

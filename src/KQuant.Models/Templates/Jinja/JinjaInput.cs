@@ -12,7 +12,8 @@ internal static class JinjaInput
     /// <summary>Converts a value.</summary>
     /// <param name="node">The JSON; null for None.</param>
     /// <param name="isInput">Whether the template must not change it.</param>
-    public static object? Convert(JsonNode? node, bool isInput)
+    /// <param name="marks">What replaces characters of texts; null for nothing.</param>
+    public static object? Convert(JsonNode? node, bool isInput, ContentMarks? marks = null)
     {
         RuntimeHelpers.EnsureSufficientExecutionStack();
         switch (node)
@@ -20,12 +21,12 @@ internal static class JinjaInput
             case null:
                 return null;
             case JsonArray array:
-                return new JinjaList([.. array.Select(item => Convert(item, isInput))], isInput);
+                return new JinjaList([.. array.Select(item => Convert(item, isInput, marks))], isInput);
             case JsonObject members:
                 var dict = new JinjaDict(isInput);
                 foreach ((string name, JsonNode? member) in members)
                 {
-                    dict[name] = Convert(member, isInput);
+                    dict[Marked(name, marks)] = Convert(member, isInput, marks);
                 }
 
                 return dict;
@@ -33,7 +34,7 @@ internal static class JinjaInput
 
         return node.GetValueKind() switch
         {
-            JsonValueKind.String => node.GetValue<string>(),
+            JsonValueKind.String => Marked(node.GetValue<string>(), marks),
             JsonValueKind.True => true,
             JsonValueKind.False => false,
             JsonValueKind.Number => Number(node.AsValue()),
@@ -41,15 +42,39 @@ internal static class JinjaInput
         };
     }
 
+    /// <summary>Converts a value that becomes the template's own; of equal names the last counts.</summary>
+    public static object? Convert(JsonElement element)
+    {
+        RuntimeHelpers.EnsureSufficientExecutionStack();
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Array:
+                return new JinjaList([.. element.EnumerateArray().Select(Convert)]);
+            case JsonValueKind.Object:
+                var dict = new JinjaDict();
+                foreach (JsonProperty member in element.EnumerateObject())
+                {
+                    dict[member.Name] = Convert(member.Value);
+                }
+
+                return dict;
+            case JsonValueKind.String: return element.GetString();
+            case JsonValueKind.Number: return Number(element.GetRawText());
+            case JsonValueKind.True: return true;
+            case JsonValueKind.False: return false;
+            default: return null;
+        }
+    }
+
+    /// <summary>A text with characters replaced.</summary>
+    public static string Marked(string text, ContentMarks? marks) => marks is null ? text : marks.Mark(text);
+
     private static object Number(JsonValue value)
     {
         // Of numbers that come from a text the spelling counts; those of a program are of a type.
         if (value.TryGetValue(out JsonElement element))
         {
-            string text = element.GetRawText();
-            return text.AsSpan().IndexOfAny('.', 'e', 'E') < 0 && text.Length <= 1000
-                ? PythonNumbers.Integer(BigInteger.Parse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture))
-                : double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture);
+            return Number(element.GetRawText());
         }
 
         return value.TryGetValue(out long integer) ? integer
@@ -57,4 +82,8 @@ internal static class JinjaInput
             : value.TryGetValue(out double number) ? number
             : double.Parse(value.ToJsonString(), NumberStyles.Float, CultureInfo.InvariantCulture);
     }
+
+    private static object Number(string text) => text.AsSpan().IndexOfAny('.', 'e', 'E') < 0 && text.Length <= 1000
+        ? PythonNumbers.Integer(BigInteger.Parse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture))
+        : double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture);
 }

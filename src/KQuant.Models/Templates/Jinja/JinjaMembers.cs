@@ -4,8 +4,9 @@ namespace KQuant.Models.Templates;
 internal static class JinjaMembers
 {
     /// <summary><c>target.name</c>: a method first, then an element.</summary>
-    public static object? GetAttribute(object? target, string name)
+    public static object? GetAttribute(RenderContext context, object? target, string name)
     {
+        context.Scan(name.Length);
         if (target is Undefined undefined)
         {
             throw new TemplateException(undefined.Problem);
@@ -29,20 +30,20 @@ internal static class JinjaMembers
     }
 
     /// <summary><c>target[key]</c>: an element first, then a method.</summary>
-    public static object? GetItem(object? target, object? key)
+    public static object? GetItem(RenderContext context, object? target, object? key)
     {
         switch (target)
         {
             case Undefined undefined:
                 throw new TemplateException(undefined.Problem);
-            case JinjaDict dict when key is not (JinjaList or JinjaDict) && dict.TryGet(key, out object? value):
+            case JinjaDict dict when key is not (JinjaList or JinjaDict) && dict.TryGet(context.Key(key), out object? value):
                 return value;
             case string or JinjaList or JinjaTuple or JinjaRange when key is long or bool:
                 long index = PythonNumbers.AsIndex(key, "an index");
-                return Element(target, index) is (true, var element) ? element : Missing(target, key);
+                return Element(context, target, index) is (true, var element) ? element : Missing(target, key);
         }
 
-        return key is string name ? GetAttribute(target, name) : Missing(target, key);
+        return key is string name ? GetAttribute(context, target, name) : Missing(target, key);
     }
 
     public static object? GetSlice(RenderContext context, object? target, object? start, object? stop, object? step)
@@ -55,6 +56,13 @@ internal static class JinjaMembers
         if (target is not (string or JinjaList or JinjaTuple or JinjaRange))
         {
             throw new TemplateException($"'{PythonText.TypeName(target)}' object cannot be sliced");
+        }
+
+        if (target is string text && (step is null or 1L) && CodePoints.AreUnits(text))
+        {
+            context.Scan(text.Length);
+            (long first, long end, _) = Bounds(text.Length, start, stop, null);
+            return context.Charge(first < end ? text.Substring((int)first, (int)(end - first)) : "");
         }
 
         List<object?> items = context.ToList(target);
@@ -75,6 +83,15 @@ internal static class JinjaMembers
 
     private static IEnumerable<int> Indices(int count, object? start, object? stop, object? step)
     {
+        (long from, long to, long by) = Bounds(count, start, stop, step);
+        for (long i = from; by > 0 ? i < to : i > to; i += Math.Clamp(by, -1L - count, count + 1L))
+        {
+            yield return (int)i;
+        }
+    }
+
+    private static (long From, long To, long By) Bounds(int count, object? start, object? stop, object? step)
+    {
         const string what = "a slice";
         long by = step is null ? 1 : PythonNumbers.AsIndex(step, what);
         if (by == 0)
@@ -94,20 +111,20 @@ internal static class JinjaMembers
             return Math.Clamp(index < 0 ? Math.Max(index, -1L - count) + count : index, low, high);
         }
 
-        long from = Bound(start, by > 0 ? low : high), to = Bound(stop, by > 0 ? high : low);
-        for (long i = from; by > 0 ? i < to : i > to; i += Math.Clamp(by, -1L - count, count + 1L))
-        {
-            yield return (int)i;
-        }
+        return (Bound(start, by > 0 ? low : high), Bound(stop, by > 0 ? high : low), by);
     }
 
-    private static (bool Found, object? Value) Element(object target, long index)
+    private static (bool Found, object? Value) Element(RenderContext context, object target, long index)
     {
-        if (target is string text && !CodePoints.AreUnits(text))
+        if (target is string text)
         {
-            string[] points = CodePoints.Split(text);
-            index += index < 0 ? points.Length : 0;
-            return index >= 0 && index < points.Length ? (true, points[index]) : (false, null);
+            context.Scan(text.Length);
+            if (!CodePoints.AreUnits(text))
+            {
+                context.Work(text.Length);
+                index += index < 0 ? CodePoints.Count(text) : 0;
+                return index >= 0 && CodePoints.At(text, index) is string point ? (true, point) : (false, null);
+            }
         }
 
         int count = target switch { string { Length: int length } => length, JinjaList list => list.Items.Count, JinjaTuple tuple => tuple.Items.Length, _ => ((JinjaRange)target).Count };
@@ -119,7 +136,7 @@ internal static class JinjaMembers
 
         return (true, target switch
         {
-            string plain => plain[(int)index].ToString(),
+            string plain => CodePoints.OfUnit(plain[(int)index]),
             JinjaList list => list.Items[(int)index],
             JinjaTuple tuple => tuple.Items[index],
             _ => ((JinjaRange)target)[(int)index],

@@ -21,10 +21,10 @@ internal static class JinjaMethods
     {
         return name switch
         {
-            "items" => (context, _) => new JinjaView("dict_items", [.. Charged(context, dict.Pairs)]),
-            "keys" => (context, _) => new JinjaView("dict_keys", Charged(context, dict.Keys)),
-            "values" => (context, _) => new JinjaView("dict_values", Charged(context, dict.Values)),
-            "get" => (_, arguments) => dict.TryGet(arguments[0, "key"], out object? value) ? value : arguments.Get(1, "default", null),
+            "items" => (context, _) => new JinjaView("dict_items", [.. Pairs(context, dict)]),
+            "keys" => (context, _) => new JinjaView("dict_keys", Charged(context, dict, dict.Keys)),
+            "values" => (context, _) => new JinjaView("dict_values", Charged(context, dict, dict.Values)),
+            "get" => (context, arguments) => dict.TryGet(context.Key(arguments[0, "key"]), out object? value) ? value : arguments.Get(1, "default", null),
             "copy" => (context, _) => Copy(context, dict),
             "update" => Update,
             "pop" => Pop,
@@ -39,20 +39,23 @@ internal static class JinjaMethods
             if (arguments.Positional.Count > 0)
             {
                 JinjaDict other = arguments.Positional[0] as JinjaDict ?? throw new TemplateException("update() needs a dictionary");
-                foreach (JinjaTuple pair in Charged(context, other.Pairs))
+                foreach (JinjaTuple pair in Pairs(context, other))
                 {
-                    dict[pair.Items[0]] = pair.Items[1];
+                    dict[context.Entry(pair.Items[0])] = pair.Items[1];
                 }
             }
 
-            arguments.Named.ForEach(argument => dict[argument.Name] = argument.Value);
+            arguments.Named.ForEach(argument => dict[context.Entry(argument.Name)] = argument.Value);
             return null;
         }
 
-        object? Pop(RenderContext _, CallArguments arguments)
+        object? Pop(RenderContext context, CallArguments arguments)
         {
             Own(dict.IsInput, name);
-            if (!dict.TryGet(arguments[0, "key"], out object? value))
+
+            // What comes behind it moves up.
+            context.Step(dict.Count / 2);
+            if (!dict.TryGet(context.Key(arguments[0, "key"]), out object? value))
             {
                 return arguments.TryGet(1, "default", out value) ? value : throw new TemplateException("pop() of a key that is not there");
             }
@@ -61,10 +64,10 @@ internal static class JinjaMethods
             return value;
         }
 
-        object? SetDefault(RenderContext _, CallArguments arguments)
+        object? SetDefault(RenderContext context, CallArguments arguments)
         {
             Own(dict.IsInput, name);
-            if (!dict.TryGet(arguments[0, "key"], out object? value))
+            if (!dict.TryGet(context.Entry(arguments[0, "key"]), out object? value))
             {
                 dict[arguments[0, "key"]] = value = arguments.Get(1, "default", null);
             }
@@ -72,9 +75,10 @@ internal static class JinjaMethods
             return value;
         }
 
-        object? Clear(RenderContext _, CallArguments __)
+        object? Clear(RenderContext context, CallArguments _)
         {
             Own(dict.IsInput, name);
+            context.Step(dict.Count / 8);
             dict.Clear();
             return null;
         }
@@ -93,9 +97,11 @@ internal static class JinjaMethods
             _ => OfSequence(list.Items, name),
         };
 
-        object? Append(RenderContext _, CallArguments arguments)
+        object? Append(RenderContext context, CallArguments arguments)
         {
             Own(list.IsInput, name);
+            context.Elements(1);
+            RenderContext.CheckSize(list.Items.Count + 1L);
             list.Items.Add(arguments[0, "object"]);
             return null;
         }
@@ -111,6 +117,7 @@ internal static class JinjaMethods
         {
             Own(list.IsInput, name);
             long at = arguments.Integer(0, "index", 0);
+            context.Elements(1);
             context.Step(list.Items.Count / 16);
             list.Items.Insert((int)Math.Clamp(at < 0 ? at + list.Items.Count : at, 0, list.Items.Count), arguments[1, "object"]);
             return null;
@@ -152,41 +159,39 @@ internal static class JinjaMethods
 
         object? Index(RenderContext context, CallArguments arguments)
         {
-            context.Step(items.Count);
-            int at = items.TakeWhile(item => !PythonCompare.AreEqual(item, arguments[0, "value"])).Count();
+            int at = items.TakeWhile(item => !PythonCompare.AreEqual(context, item, arguments[0, "value"])).Count();
             return at < items.Count ? (long)at : throw new TemplateException("the value of index() is not in the list");
         }
 
         object? Count(RenderContext context, CallArguments arguments)
         {
-            context.Step(items.Count);
-            return (long)items.Count(item => PythonCompare.AreEqual(item, arguments[0, "value"]));
+            return (long)items.Count(item => PythonCompare.AreEqual(context, item, arguments[0, "value"]));
         }
     }
 
     private static JinjaDict Copy(RenderContext context, JinjaDict dict)
     {
         var copy = new JinjaDict();
-        foreach (JinjaTuple pair in Charged(context, dict.Pairs))
+        foreach ((object? key, object? value) in dict.Entries)
         {
-            copy[pair.Items[0]] = pair.Items[1];
+            copy[context.Entry(key)] = value;
         }
 
         return copy;
     }
 
-    private static List<object?> Charged(RenderContext context, IEnumerable<object?> items)
+    private static List<object?> Charged(RenderContext context, JinjaDict dict, IEnumerable<object?> items)
     {
-        List<object?> list = [.. items];
-        context.Step(list.Count);
-        return list;
+        context.Elements(dict.Count);
+        return [.. items];
     }
 
-    private static List<JinjaTuple> Charged(RenderContext context, IEnumerable<JinjaTuple> items)
+    private static List<JinjaTuple> Pairs(RenderContext context, JinjaDict dict)
     {
-        List<JinjaTuple> list = [.. items];
-        context.Step(list.Count);
-        return list;
+        const int bytesOfPair = 96;
+        context.Step(dict.Count);
+        context.Elements(dict.Count, bytesOfPair);
+        return [.. dict.Pairs];
     }
 
     private static void Own(bool isInput, string name)

@@ -9,7 +9,7 @@ internal static class JinjaOperators
     {
         if (PythonNumbers.IsNumber(x) && PythonNumbers.IsNumber(y))
         {
-            return PythonNumbers.Calculate(sign, x!, y!);
+            return PythonNumbers.Calculate(context, sign, x!, y!);
         }
 
         return (sign, x, y) switch
@@ -43,14 +43,14 @@ internal static class JinjaOperators
 
     public static bool Compare(RenderContext context, string sign, object? x, object? y) => sign switch
     {
-        "==" => PythonCompare.AreEqual(x, y),
-        "!=" => !PythonCompare.AreEqual(x, y),
+        "==" => PythonCompare.AreEqual(context, x, y),
+        "!=" => !PythonCompare.AreEqual(context, x, y),
         "in" => PythonCompare.Contains(context, y, x),
         "not in" => !PythonCompare.Contains(context, y, x),
-        "<" => PythonCompare.Order(x, y, sign) < 0,
-        ">" => PythonCompare.Order(x, y, sign) > 0,
-        "<=" => PythonCompare.Order(x, y, sign) <= 0,
-        _ => PythonCompare.Order(x, y, sign) >= 0,
+        "<" => PythonCompare.Order(context, x, y, sign) < 0,
+        ">" => PythonCompare.Order(context, x, y, sign) > 0,
+        "<=" => PythonCompare.Order(context, x, y, sign) <= 0,
+        _ => PythonCompare.Order(context, x, y, sign) >= 0,
     };
 
     private static string Escaped(object? value) => value is Markup marked ? marked.Text : Markup.Escape((string)value!);
@@ -60,12 +60,13 @@ internal static class JinjaOperators
     private static string Concatenate(RenderContext context, string a, string b)
     {
         RenderContext.CheckSize((long)a.Length + b.Length);
+        context.Allocate(sizeof(char) * ((long)a.Length + b.Length));
         return context.Charge(a + b);
     }
 
     private static JinjaList Join(RenderContext context, IReadOnlyCollection<object?> a, IReadOnlyCollection<object?> b)
     {
-        context.Step(a.Count + b.Count);
+        context.Elements((long)a.Count + b.Count);
         return new JinjaList([.. a, .. b]);
     }
 
@@ -77,10 +78,12 @@ internal static class JinjaOperators
         RenderContext.CheckSize(length == 0 ? 0 : checked((long)Math.Min(count, int.MaxValue) * length));
         if (value is string text)
         {
+            context.Allocate(sizeof(char) * (length == 0 ? 0 : count * length));
+            context.Step(length == 0 ? 0 : count);
             return context.Charge(length == 0 ? "" : new StringBuilder((int)(count * length)).Insert(0, text, (int)count).ToString());
         }
 
-        context.Step(items.Count == 0 ? 0 : count * items.Count);
+        context.Elements(items.Count == 0 ? 0 : count * items.Count);
         List<object?> result = items.Count == 0 ? [] : [.. Enumerable.Repeat(items, (int)count).SelectMany(part => part)];
         return value is JinjaTuple ? new JinjaTuple([.. result]) : new JinjaList(result);
     }

@@ -177,6 +177,7 @@ internal sealed partial class JinjaParser
                     case "none" or "None": return new Constant(token.Line, null);
                     default:
                         _namesRead.Add(token.Text);
+                        _allNames.Add(token.Text);
                         return new Variable(token.Line, token.Text);
                 }
 
@@ -187,7 +188,9 @@ internal sealed partial class JinjaParser
                     text.Append(Take().Text);
                 }
 
-                return new Constant(token.Line, text.ToString());
+                string constant = text.ToString();
+                _texts.Add(constant);
+                return new Constant(token.Line, constant);
             case TokenKind.Integer:
                 _at++;
                 return new Constant(token.Line, ParseInteger(token.Text));

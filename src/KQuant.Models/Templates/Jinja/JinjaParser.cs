@@ -11,6 +11,8 @@ internal sealed partial class JinjaParser
 
     private readonly List<JinjaToken> _tokens;
     private readonly HashSet<string> _namesRead = [];
+    private readonly HashSet<string> _allNames = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _texts = new(StringComparer.Ordinal);
     private int _at;
     private int _depth;
     private int _loops;
@@ -22,12 +24,12 @@ internal sealed partial class JinjaParser
     private int Line => Current.Line;
 
     /// <exception cref="TemplateException">The text is no template.</exception>
-    public static Statement Parse(string source)
+    public static ParsedTemplate Parse(string source)
     {
         var parser = new JinjaParser(JinjaLexer.Tokenize(source));
         Statement result = parser.Body();
         return parser.Current.Kind == TokenKind.End
-            ? result
+            ? new ParsedTemplate(result, parser._allNames, parser._texts)
             : throw new TemplateException($"unexpected tag {parser._tokens[parser._at + 1].Describe()}", parser.Line);
     }
 

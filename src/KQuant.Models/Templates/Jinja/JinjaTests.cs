@@ -26,12 +26,14 @@ internal static class JinjaTests
             case "escaped": return false;
             case "filter": return value is string filter && JinjaFilters.Exists(filter);
             case "test": return value is string test && IsKnown(test);
-            case "lower": return StringMethods.Find(PythonText.ToText(context, value), "islower")!(context, arguments) is true;
-            case "upper": return StringMethods.Find(PythonText.ToText(context, value), "isupper")!(context, arguments) is true;
-            case "odd": return Remainder(value, 2L) is 1L or 1.0;
-            case "even": return Remainder(value, 2L) is 0L or 0.0;
-            case "divisibleby": return Remainder(value, arguments[0, "num"]) is 0L or 0.0;
-            case "sameas": return IsSame(value, arguments[0, "other"]);
+            case "lower": return StringMethods.Call(context, PythonText.ToText(context, value), "islower", arguments) is true;
+            case "upper": return StringMethods.Call(context, PythonText.ToText(context, value), "isupper", arguments) is true;
+            case "odd": return Remainder(context, value, 2L) is 1L or 1.0;
+            case "even": return Remainder(context, value, 2L) is 0L or 0.0;
+            case "divisibleby": return Remainder(context, value, arguments[0, "num"]) is 0L or 0.0;
+            case "sameas":
+                context.Scan(value is string same ? same.Length : 0);
+                return IsSame(value, arguments[0, "other"]);
             case "in": return PythonCompare.Contains(context, arguments[0, "seq"], value);
             default:
                 string sign = Sign(name) ?? throw new TemplateException($"No test named '{Codecs.Files.Printable.Shorten(name)}'.");
@@ -54,8 +56,8 @@ internal static class JinjaTests
         or "integer" or "float" or "number" or "string" or "mapping" or "sequence" or "iterable" or "callable" or "escaped" or "filter" or "test"
         or "lower" or "upper" or "odd" or "even" or "divisibleby" or "sameas" or "in";
 
-    private static object Remainder(object? value, object? divisor) => PythonNumbers.IsNumber(value) && PythonNumbers.IsNumber(divisor)
-        ? PythonNumbers.Calculate("%", value!, divisor!)
+    private static object Remainder(RenderContext context, object? value, object? divisor) => PythonNumbers.IsNumber(value) && PythonNumbers.IsNumber(divisor)
+        ? PythonNumbers.Calculate(context, "%", value!, divisor!)
         : throw new TemplateException(value is Undefined undefined
             ? undefined.Problem
             : $"unsupported operand type(s) for %: '{PythonText.TypeName(value)}' and '{PythonText.TypeName(divisor)}'");

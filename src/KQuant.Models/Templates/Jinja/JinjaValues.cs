@@ -37,7 +37,7 @@ internal sealed class JinjaList(List<object?> items, bool isInput = false)
 /// <summary>A tuple.</summary>
 internal sealed record JinjaTuple(object?[] Items);
 
-/// <summary>A dictionary, in the order of insertion.</summary>
+/// <summary>A dictionary, in the order of insertion. Callers charge what hashing and comparing a key costs.</summary>
 internal sealed class JinjaDict(bool isInput = false)
 {
     private readonly OrderedDictionary<object, object?> _items = new(PythonEquality.Instance);
@@ -49,6 +49,8 @@ internal sealed class JinjaDict(bool isInput = false)
     public IEnumerable<object?> Keys => _items.Keys.Select(Unwrap);
 
     public IEnumerable<object?> Values => _items.Values;
+
+    public IEnumerable<(object? Key, object? Value)> Entries => _items.Select(pair => (Unwrap(pair.Key), pair.Value));
 
     public IEnumerable<JinjaTuple> Pairs => _items.Select(pair => new JinjaTuple([Unwrap(pair.Key), pair.Value]));
 
@@ -97,9 +99,21 @@ internal sealed record JinjaRange(long Start, long Stop, long Step)
 internal sealed record JinjaView(string Name, List<object?> Items);
 
 /// <summary>What <c>map</c>, <c>select</c> and their like give: values that can be gone through once.</summary>
-internal sealed class JinjaGenerator(IEnumerable<object?> items) : IEnumerable<object?>
+internal sealed class JinjaGenerator : IEnumerable<object?>
 {
-    private IEnumerator<object?>? _items = items.GetEnumerator();
+    /// <summary>Each generator of a chain calls the one before it.</summary>
+    private const int MaxDepth = 100;
+
+    private readonly int _depth;
+    private IEnumerator<object?>? _items;
+
+    /// <param name="items">The values.</param>
+    /// <param name="source">What they are made from.</param>
+    public JinjaGenerator(IEnumerable<object?> items, object? source)
+    {
+        _depth = source is JinjaGenerator before ? before._depth + 1 : 0;
+        _items = _depth <= MaxDepth ? items.GetEnumerator() : throw new TemplateException($"more than {MaxDepth} filters one behind another");
+    }
 
     public IEnumerator<object?> GetEnumerator()
     {
@@ -131,23 +145,45 @@ internal sealed class JinjaFunction(string name, Func<RenderContext, CallArgumen
     public override object? Call(RenderContext context, CallArguments arguments) => body(context, arguments);
 }
 
-/// <summary>Equality and hashes of keys as in Python: 1, 1.0 and True are one key.</summary>
+/// <summary>
+/// Equality and hashes of keys as in Python: 1, 1.0 and True are one key. Hashes differ from process to process, so that no template can
+/// choose keys that collide.
+/// </summary>
 internal sealed class PythonEquality : IEqualityComparer<object>
 {
     public static readonly PythonEquality Instance = new();
 
-    public new bool Equals(object? x, object? y) => PythonCompare.AreEqual(x, y);
+    public new bool Equals(object? x, object? y) => PythonCompare.AreEqual(null, x, y);
 
-    public int GetHashCode(object obj) => obj switch
+    public int GetHashCode(object obj)
     {
-        bool flag => flag ? 1.GetHashCode() : 0.GetHashCode(),
-        long integer => integer is >= int.MinValue and <= int.MaxValue ? ((int)integer).GetHashCode() : ((double)integer).GetHashCode(),
-        BigInteger big => ((double)big).GetHashCode(),
-        double number => number == Math.Floor(number) && Math.Abs(number) <= int.MaxValue ? ((int)number).GetHashCode() : number.GetHashCode(),
-        string text => text.GetHashCode(StringComparison.Ordinal),
-        JinjaTuple tuple => tuple.Items.Aggregate(17, (hash, item) => HashCode.Combine(hash, item is null ? 0 : GetHashCode(item))),
-        _ => obj.GetHashCode(),
-    };
+        switch (obj)
+        {
+            case bool flag: return HashCode.Combine(flag ? 1L : 0L);
+            case long integer: return HashCode.Combine(integer);
+            case double number: return OfDouble(number);
+            case BigInteger big: return big.GetBitLength() < 1000 && (BigInteger)(double)big == big ? OfDouble((double)big) : HashCode.Combine(big.GetHashCode(), big.GetBitLength());
+            case string text: return text.GetHashCode(StringComparison.Ordinal);
+            case JinjaRange range:
+                return HashCode.Combine(range.Count, range.Count > 0 ? range.Start : 0, range.Count > 1 ? range.Step : 0);
+            case Undefined: return 0;
+            case JinjaTuple tuple:
+                var hash = new HashCode();
+                foreach (object? item in tuple.Items)
+                {
+                    hash.Add(item is null ? 0 : GetHashCode(item));
+                }
+
+                return hash.ToHashCode();
+            default: return System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(obj);
+        }
+    }
+
+    // A whole number has the hash of the integer; what is no number is equal to itself alone.
+    private static int OfDouble(double number) =>
+        double.IsNaN(number) ? HashCode.Combine(Random.Shared.Next())
+        : number == Math.Floor(number) && Math.Abs(number) < 9.2e18 ? HashCode.Combine((long)number)
+        : HashCode.Combine(number);
 }
 
 /// <summary>Positional and named arguments of a call.</summary>

@@ -5,8 +5,14 @@ namespace KQuant.Models.Templates;
 /// <summary>Python's <c>==</c>, <c>&lt;</c> and <c>in</c>.</summary>
 internal static class PythonCompare
 {
-    public static bool AreEqual(object? x, object? y)
+    /// <summary>Whether two values are equal.</summary>
+    /// <param name="context">Is charged for each value that is looked at: what lists share they are compared by again and again. Null where a
+    /// dictionary compares keys, which are charged before.</param>
+    /// <param name="x">A value.</param>
+    /// <param name="y">The other.</param>
+    public static bool AreEqual(RenderContext? context, object? x, object? y)
     {
+        context?.Step();
         RuntimeHelpers.EnsureSufficientExecutionStack();
         if (ReferenceEquals(x, y))
         {
@@ -18,39 +24,70 @@ internal static class PythonCompare
             return PythonNumbers.Compare(x!, y!) == 0;
         }
 
-        return (x, y) switch
+        switch (x, y)
         {
-            (string a, string b) => a == b,
-            (JinjaList a, JinjaList b) => a.Items.Count == b.Items.Count && !a.Items.Where((item, i) => !AreEqual(item, b.Items[i])).Any(),
-            (JinjaTuple a, JinjaTuple b) => a.Items.Length == b.Items.Length && !a.Items.Where((item, i) => !AreEqual(item, b.Items[i])).Any(),
-            (JinjaDict a, JinjaDict b) => a.Count == b.Count
-                && a.Pairs.All(pair => b.TryGet(pair.Items[0], out object? other) && AreEqual(pair.Items[1], other)),
-            (JinjaRange a, JinjaRange b) => a.Count == b.Count && (a.Count == 0 || (a.Start == b.Start && (a.Count == 1 || a.Step == b.Step))),
-            (Undefined, Undefined) => true,
-            _ => false,
-        };
+            case (string a, string b):
+                if (a.Length != b.Length)
+                {
+                    return false;
+                }
+
+                context?.Scan(a.Length);
+                return a == b;
+            case (JinjaList a, JinjaList b):
+                return AreEqual(context, a.Items, b.Items);
+            case (JinjaTuple a, JinjaTuple b):
+                return AreEqual(context, a.Items, b.Items);
+            case (JinjaDict a, JinjaDict b):
+                if (a.Count != b.Count)
+                {
+                    return false;
+                }
+
+                foreach ((object? key, object? value) in a.Entries)
+                {
+                    context?.Key(key);
+                    if (!b.TryGet(key, out object? other) || !AreEqual(context, value, other))
+                    {
+                        return false;
+                    }
+                }
+
+                return true;
+            case (JinjaRange a, JinjaRange b):
+                return a.Count == b.Count && (a.Count == 0 || (a.Start == b.Start && (a.Count == 1 || a.Step == b.Step)));
+            default:
+                return x is Undefined && y is Undefined;
+        }
     }
 
     /// <summary>The order of two values of one kind; an error for others.</summary>
     /// <returns>Less than, equal to or greater than zero; null if one is no number in the sense of IEEE 754.</returns>
-    public static int? Order(object? x, object? y, string sign)
+    public static int? Order(RenderContext context, object? x, object? y, string sign)
     {
-        RuntimeHelpers.EnsureSufficientExecutionStack();
+        context.Step();
         if (PythonNumbers.IsNumber(x) && PythonNumbers.IsNumber(y))
         {
             return PythonNumbers.Compare(x!, y!);
         }
 
-        return (x, y) switch
+        switch (x, y)
         {
-            (string a, string b) => CodePoints.Compare(a, b),
-            (JinjaList a, JinjaList b) => Order(a.Items, b.Items, sign),
-            (JinjaTuple a, JinjaTuple b) => Order(a.Items, b.Items, sign),
-            (Undefined undefined, _) => throw new TemplateException(undefined.Problem),
-            (_, Undefined undefined) => throw new TemplateException(undefined.Problem),
-            _ => throw new TemplateException(
-                $"'{sign}' not supported between instances of '{PythonText.TypeName(x)}' and '{PythonText.TypeName(y)}'"),
-        };
+            case (string a, string b):
+                context.Work(Math.Min(a.Length, b.Length));
+                return CodePoints.Compare(a, b);
+            case (JinjaList a, JinjaList b):
+                return Order(context, a.Items, b.Items, sign);
+            case (JinjaTuple a, JinjaTuple b):
+                return Order(context, a.Items, b.Items, sign);
+            case (Undefined undefined, _):
+                throw new TemplateException(undefined.Problem);
+            case (_, Undefined undefined):
+                throw new TemplateException(undefined.Problem);
+            default:
+                throw new TemplateException(
+                    $"'{sign}' not supported between instances of '{PythonText.TypeName(x)}' and '{PythonText.TypeName(y)}'");
+        }
     }
 
     public static bool Contains(RenderContext context, object? container, object? item)
@@ -58,18 +95,17 @@ internal static class PythonCompare
         switch (container)
         {
             case string text:
-                context.Step(1 + (text.Length / 16));
                 return item is string part
-                    ? text.Contains(part, StringComparison.Ordinal)
+                    ? TextSearch.IndexOf(context, text, part, 0) >= 0
                     : throw new TemplateException($"'in <string>' requires string as left operand, not {PythonText.TypeName(item)}");
             case JinjaDict dict:
-                return dict.TryGet(item, out _);
+                return dict.TryGet(context.Key(item), out _);
             case Undefined:
                 return false;
             case JinjaList or JinjaTuple or JinjaRange or JinjaView or JinjaGenerator:
                 foreach (object? other in context.Iterate(container))
                 {
-                    if (AreEqual(other, item))
+                    if (AreEqual(context, other, item))
                     {
                         return true;
                     }
@@ -81,13 +117,31 @@ internal static class PythonCompare
         }
     }
 
-    private static int? Order(IReadOnlyList<object?> a, IReadOnlyList<object?> b, string sign)
+    private static bool AreEqual(RenderContext? context, IReadOnlyList<object?> a, IReadOnlyList<object?> b)
+    {
+        if (a.Count != b.Count)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < a.Count; i++)
+        {
+            if (!AreEqual(context, a[i], b[i]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static int? Order(RenderContext context, IReadOnlyList<object?> a, IReadOnlyList<object?> b, string sign)
     {
         for (int i = 0; i < Math.Min(a.Count, b.Count); i++)
         {
-            if (!AreEqual(a[i], b[i]))
+            if (!AreEqual(context, a[i], b[i]))
             {
-                return Order(a[i], b[i], sign);
+                return Order(context, a[i], b[i], sign);
             }
         }
 

@@ -13,6 +13,7 @@ internal static class PythonFormat
     public static string Percent(RenderContext context, string format, object? values)
     {
         object?[] items = values is JinjaTuple tuple ? tuple.Items : [values];
+        ChargeFormat(context, format);
         var result = new StringBuilder();
         int next = 0;
         for (int i = 0; i < format.Length; i++)
@@ -31,7 +32,7 @@ internal static class PythonFormat
                 int end = format.IndexOf(')', i);
                 string key = end < 0 ? throw new TemplateException("incomplete format key") : format[(i + 1)..end];
                 JinjaDict dict = values as JinjaDict ?? throw new TemplateException("format requires a mapping");
-                value = () => dict.TryGet(key, out object? found) ? found : throw new TemplateException($"the format names '{key}', which is not there");
+                value = () => dict.TryGet(context.Key(key), out object? found) ? found : throw new TemplateException($"the format names '{Codecs.Files.Printable.Shorten(key)}', which is not there");
                 next = items.Length;
                 i = end + 1;
             }
@@ -73,7 +74,7 @@ internal static class PythonFormat
                 text = kind is 'r' or 'a' ? PythonText.Repr(context, item)
                     : kind == 'c' && item is long code ? char.ConvertFromUtf32((int)Math.Clamp(code, 0, 0xD7FF))
                     : PythonText.ToText(context, item);
-                text = precision >= 0 && kind != 'c' ? string.Concat(CodePoints.Split(text).Take(precision)) : text;
+                text = precision >= 0 && kind != 'c' ? string.Concat(context.Split(text).Take(precision)) : text;
             }
             else
             {
@@ -82,12 +83,16 @@ internal static class PythonFormat
                     throw new TemplateException($"%{kind} format: a real number is required, not {PythonText.TypeName(item)}");
                 }
 
-                item = kind is 'd' or 'i' or 'u' && item is double real ? PythonNumbers.Integer(new BigInteger(real)) : item;
-                text = FormatNumber(item!, kind is 'i' or 'u' ? 'd' : kind, precision, sign, flags.Contains('#'), grouping: '\0');
+                item = kind is 'd' or 'i' or 'u' && item is double real
+                    ? double.IsFinite(real)
+                        ? PythonNumbers.Integer(new BigInteger(real))
+                        : throw new TemplateException("cannot convert float infinity or NaN to integer")
+                    : item;
+                text = FormatNumber(context, item!, kind is 'i' or 'u' ? 'd' : kind, precision, sign, flags.Contains('#'), grouping: '\0');
             }
 
             char fill = flags.Contains('0') && !left && isNumber ? '0' : ' ';
-            context.Write(result, Align(text, width, fill, left ? '<' : fill == '0' ? '=' : '>'));
+            context.Write(result, Align(context, text, width, fill, left ? '<' : fill == '0' ? '=' : '>'));
         }
 
         return next < items.Length && values is not JinjaDict and not (JinjaList or Undefined)
@@ -98,6 +103,7 @@ internal static class PythonFormat
     /// <summary><c>str.format</c>.</summary>
     public static string Format(RenderContext context, string format, CallArguments arguments)
     {
+        ChargeFormat(context, format);
         var result = new StringBuilder();
         int next = 0;
         for (int i = 0; i < format.Length; i++)
@@ -137,10 +143,11 @@ internal static class PythonFormat
             char conversion = specAt >= 0 && field[specAt] == '!' && specAt + 1 < field.Length ? field[specAt + 1] : '\0';
             string spec = specAt < 0 ? "" : field[(specAt + (conversion != '\0' ? 2 : 0))..];
             spec = spec.StartsWith(':') ? spec[1..] : spec;
-            object? value = Field(name, arguments, ref next);
+            object? value = Field(context, name, arguments, ref next);
             if (spec.Contains('{'))
             {
-                spec = spec.Replace("{}", PythonText.ToText(context, spec.Contains("{}", StringComparison.Ordinal) ? Field("", arguments, ref next) : ""), StringComparison.Ordinal);
+                context.Work(spec.Length);
+                spec = spec.Replace("{}", PythonText.ToText(context, spec.Contains("{}", StringComparison.Ordinal) ? Field(context, "", arguments, ref next) : ""), StringComparison.Ordinal);
             }
 
             value = conversion switch { 'r' or 'a' => PythonText.Repr(context, value), 's' => PythonText.ToText(context, value), _ => value };
@@ -148,6 +155,12 @@ internal static class PythonFormat
         }
 
         return result.ToString();
+    }
+
+    private static void ChargeFormat(RenderContext context, string format)
+    {
+        context.Work(format.Length);
+        context.Allocate(4 * sizeof(char) * (long)format.Length);
     }
 
     /// <summary><c>strftime</c> with English names.</summary>
@@ -207,8 +220,9 @@ internal static class PythonFormat
     }
 
     /// <summary>A number in the notation of a format: d b o x X c e E f F g G n %.</summary>
-    private static string FormatNumber(object value, char kind, int precision, char sign, bool alternate, char grouping)
+    private static string FormatNumber(RenderContext context, object value, char kind, int precision, char sign, bool alternate, char grouping)
     {
+        context.Step(value is BigInteger ? 8 * PythonNumbers.MaxBits : 64 + Math.Max(0, precision));
         precision = Math.Min(precision, 300);
         bool negative = value is double real ? double.IsNegative(real) : PythonNumbers.AsBig(value).Sign < 0;
         string digits;
@@ -314,9 +328,10 @@ internal static class PythonFormat
         return result.ToString();
     }
 
-    private static string Align(string text, int width, char fill, char align, string? filling = null)
+    private static string Align(RenderContext context, string text, int width, char fill, char align, string? filling = null)
     {
         filling ??= fill.ToString();
+        context.Work(text.Length);
         int missing = Math.Min(width, MaxWidth) - CodePoints.Count(text);
         if (width > MaxWidth)
         {
@@ -328,6 +343,8 @@ internal static class PythonFormat
             return text;
         }
 
+        context.Step(missing / 2);
+        context.Allocate(4 * sizeof(char) * ((long)missing + text.Length));
         int before = align switch { '<' => 0, '^' => missing / 2, _ => missing };
         string padding = string.Concat(Enumerable.Repeat(filling, before)), behind = string.Concat(Enumerable.Repeat(filling, missing - before));
         int sign = align == '=' && text.Length > 0 && text[0] is '-' or '+' or ' ' ? 1 : 0;
@@ -390,7 +407,7 @@ internal static class PythonFormat
             }
 
             text = PythonText.ToText(context, value);
-            text = precision >= 0 ? string.Concat(CodePoints.Split(text).Take(precision)) : text;
+            text = precision >= 0 ? string.Concat(context.Split(text).Take(precision)) : text;
             align = align is '\0' or '=' ? '<' : align;
         }
         else if (kind == 'c')
@@ -399,10 +416,10 @@ internal static class PythonFormat
         }
         else
         {
-            text = FormatNumber(value!, kind == '\0' && value is not double ? 'd' : kind, precision, sign, alternate, grouping);
+            text = FormatNumber(context, value!, kind == '\0' && value is not double ? 'd' : kind, precision, sign, alternate, grouping);
         }
 
-        return Align(text, width, ' ', align == '\0' ? '>' : align, filling);
+        return Align(context, text, width, ' ', align == '\0' ? '>' : align, filling);
     }
 
     private static int FieldEnd(string format, int start)
@@ -420,7 +437,7 @@ internal static class PythonFormat
         throw new TemplateException("expected '}' before end of string");
     }
 
-    private static object? Field(string name, CallArguments arguments, ref int next)
+    private static object? Field(RenderContext context, string name, CallArguments arguments, ref int next)
     {
         int end = name.AsSpan().IndexOfAny('.', '[');
         string first = end < 0 ? name : name[..end];
@@ -434,8 +451,9 @@ internal static class PythonFormat
         }
         else
         {
+            context.Step(arguments.Named.Count / 8);
             int at = arguments.Named.FindIndex(argument => argument.Name == first);
-            value = at >= 0 ? arguments.Named[at].Value : throw new TemplateException($"the format names '{first}', which is not given");
+            value = at >= 0 ? arguments.Named[at].Value : throw new TemplateException($"the format names '{Codecs.Files.Printable.Shorten(first)}', which is not given");
         }
 
         while (end >= 0 && end < name.Length)
@@ -444,8 +462,8 @@ internal static class PythonFormat
             int stop = member ? name.AsSpan(end + 1).IndexOfAny('.', '[') : name.AsSpan(end + 1).IndexOf(']');
             stop = stop < 0 ? member ? name.Length : throw new TemplateException("Missing ']' in format string") : end + 1 + stop;
             string key = name[(end + 1)..stop];
-            value = member ? JinjaMembers.GetAttribute(value, key)
-                : JinjaMembers.GetItem(value, long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : key);
+            value = member ? JinjaMembers.GetAttribute(context, value, key)
+                : JinjaMembers.GetItem(context, value, long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : key);
             end = member ? stop : stop + 1;
         }
 

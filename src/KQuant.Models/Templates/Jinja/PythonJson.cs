@@ -7,6 +7,9 @@ namespace KQuant.Models.Templates;
 /// <summary>The <c>tojson</c> of transformers, which is <c>json.dumps</c> without escaping what is not ASCII, and <c>from_json</c>.</summary>
 internal static class PythonJson
 {
+    /// <summary>What a number adds to a text, at most, but for very large ones.</summary>
+    private const int BytesOfPart = 64;
+
     /// <summary>Writes a value.</summary>
     /// <param name="context">What the rendering may use up.</param>
     /// <param name="value">The value.</param>
@@ -21,14 +24,15 @@ internal static class PythonJson
 
     private static void Write(RenderContext context, StringBuilder result, object? value, Options options, int depth)
     {
-        context.Step();
+        context.Step(value is BigInteger ? PythonNumbers.MaxBits / 16 : 2);
+        context.Allocate(BytesOfPart);
         RenderContext.CheckSize(result.Length);
         switch (value)
         {
             case null: result.Append("null"); break;
             case bool flag: result.Append(flag ? "true" : "false"); break;
             case long or BigInteger or double: result.Append(Number(value)); break;
-            case string text: Quote(result, text, options.AsciiOnly); break;
+            case string text: Quote(context, result, text, options.AsciiOnly); break;
             case JinjaList list: WriteItems(context, result, list.Items, options, depth); break;
             case JinjaTuple tuple: WriteItems(context, result, tuple.Items, options, depth); break;
             case JinjaDict dict: WriteMembers(context, result, dict, options, depth); break;
@@ -71,24 +75,28 @@ internal static class PythonJson
 
         result.Append('{');
         bool first = true;
-        IEnumerable<JinjaTuple> pairs = options.SortsKeys
-            ? dict.Pairs.Order(Comparer<JinjaTuple>.Create((a, b) => PythonCompare.Order(a.Items[0], b.Items[0], "<") ?? 0))
-            : dict.Pairs;
-        foreach (JinjaTuple pair in pairs)
+        IEnumerable<(object? Key, object? Value)> entries = dict.Entries;
+        if (options.SortsKeys)
+        {
+            context.Elements(dict.Count, 32);
+            entries = entries.OrderBy(entry => entry.Key, Comparer<object?>.Create((a, b) => PythonCompare.Order(context, a, b, "<") ?? 0));
+        }
+
+        foreach ((object? name, object? value) in entries)
         {
             Separate(context, result, options, depth + 1, !first);
             first = false;
-            string key = pair.Items[0] switch
+            string key = name switch
             {
                 string text => text,
                 null => "null",
                 bool flag => flag ? "true" : "false",
-                long or BigInteger or double => Number(pair.Items[0]!),
+                long or BigInteger or double => Number(name),
                 object other => throw new TemplateException($"keys must be str, int, float, bool or None, not {PythonText.TypeName(other)}"),
             };
-            Quote(result, key, options.AsciiOnly);
+            Quote(context, result, key, options.AsciiOnly);
             result.Append(options.KeySeparator);
-            Write(context, result, pair.Items[1], options, depth + 1);
+            Write(context, result, value, options, depth + 1);
         }
 
         Separate(context, result, options, depth, false);
@@ -101,12 +109,16 @@ internal static class PythonJson
         if (options.Indent is string indent)
         {
             RenderContext.CheckSize(result.Length + ((long)indent.Length * depth));
+            context.Allocate(sizeof(char) * (long)indent.Length * depth);
+            context.Step(1 + depth + (((long)indent.Length * depth) / 64));
             result.Append('\n').Insert(result.Length, indent, depth);
         }
     }
 
-    private static void Quote(StringBuilder result, string text, bool asciiOnly)
+    private static void Quote(RenderContext context, StringBuilder result, string text, bool asciiOnly)
     {
+        context.Work(text.Length);
+        context.Allocate(sizeof(char) * (long)text.Length);
         result.Append('"');
         foreach (char c in text)
         {
@@ -120,7 +132,7 @@ internal static class PythonJson
                 '\b' => result.Append("\\b"),
                 '\f' => result.Append("\\f"),
                 < ' ' => result.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
-                > '~' when asciiOnly && c != '\x7F' => result.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
+                > '~' when asciiOnly && c != '\x7F' && context.Marks?.TryGetOriginal(c, out _) != true => result.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
                 _ => result.Append(c),
             };
         }

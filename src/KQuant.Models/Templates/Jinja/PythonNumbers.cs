@@ -7,7 +7,7 @@ namespace KQuant.Models.Templates;
 internal static class PythonNumbers
 {
     /// <summary>Larger integers than any template has use for; a power of two powers would never end.</summary>
-    private const int MaxBits = 4096;
+    public const int MaxBits = 4096;
 
     public static bool IsNumber(object? value) => value is long or double or bool or BigInteger;
 
@@ -54,8 +54,13 @@ internal static class PythonNumbers
         : value >= long.MinValue && value <= long.MaxValue ? (object)(long)value : value;
 
     /// <summary>The result of an operator on two numbers.</summary>
-    public static object Calculate(string sign, object x, object y)
+    public static object Calculate(RenderContext context, string sign, object x, object y)
     {
+        if (x is BigInteger || y is BigInteger || sign == "**")
+        {
+            context.Step(MaxBits / 64);
+        }
+
         bool floats = x is double || y is double;
         switch (sign)
         {

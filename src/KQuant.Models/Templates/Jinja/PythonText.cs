@@ -7,6 +7,9 @@ namespace KQuant.Models.Templates;
 /// <summary>How Python prints values, and what it thinks of characters.</summary>
 internal static class PythonText
 {
+    /// <summary>What a number or name adds to a text, at most.</summary>
+    private const int BytesOfPart = 64;
+
     /// <summary>White space to <c>str.strip</c> and <c>str.split</c>: the framework's, and four separators of ASCII.</summary>
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\x1C' and <= '\x1F';
 
@@ -110,16 +113,20 @@ internal static class PythonText
 
     private static void AppendRepr(RenderContext context, StringBuilder result, object? value)
     {
-        context.Step();
+        context.Step(2);
+        context.Allocate(BytesOfPart);
         RenderContext.CheckSize(result.Length);
         switch (value)
         {
             case null: result.Append("None"); break;
             case bool flag: result.Append(flag ? "True" : "False"); break;
             case long integer: result.Append(integer.ToString(CultureInfo.InvariantCulture)); break;
-            case BigInteger big: result.Append(big.ToString(CultureInfo.InvariantCulture)); break;
+            case BigInteger big:
+                context.Step(PythonNumbers.MaxBits / 16);
+                result.Append(big.ToString(CultureInfo.InvariantCulture));
+                break;
             case double number: result.Append(Float(number)); break;
-            case string text: AppendQuoted(result, text); break;
+            case string text: AppendQuoted(context, result, text); break;
             case JinjaList list: AppendItems(context, result, '[', list.Items, ']'); break;
             case JinjaTuple { Items: [var only] }:
                 result.Append('(');
@@ -142,7 +149,7 @@ internal static class PythonText
                 foreach ((string name, object? member) in space.Members)
                 {
                     result.Append(result[^1] == '{' ? "" : ", ");
-                    AppendQuoted(result, name);
+                    AppendQuoted(context, result, name);
                     result.Append(": ");
                     AppendRepr(context, result, member);
                 }
@@ -170,20 +177,22 @@ internal static class PythonText
     {
         result.Append('{');
         bool first = true;
-        foreach (JinjaTuple pair in dict.Pairs)
+        foreach ((object? key, object? value) in dict.Entries)
         {
             result.Append(first ? "" : ", ");
             first = false;
-            AppendRepr(context, result, pair.Items[0]);
+            AppendRepr(context, result, key);
             result.Append(": ");
-            AppendRepr(context, result, pair.Items[1]);
+            AppendRepr(context, result, value);
         }
 
         result.Append('}');
     }
 
-    private static void AppendQuoted(StringBuilder result, string text)
+    private static void AppendQuoted(RenderContext context, StringBuilder result, string text)
     {
+        context.Work(text.Length);
+        context.Allocate(sizeof(char) * (long)text.Length);
         char quote = text.Contains('\'') && !text.Contains('"') ? '"' : '\'';
         result.Append(quote);
         for (int i = 0; i < text.Length; i++)
@@ -205,7 +214,7 @@ internal static class PythonText
             {
                 bool pair = i + 1 < text.Length && char.IsSurrogatePair(c, text[i + 1]);
                 int point = pair ? char.ConvertToUtf32(c, text[i + 1]) : c;
-                if (IsPrintable(point))
+                if (IsPrintable(point) || context.Marks?.TryGetOriginal(c, out _) == true)
                 {
                     result.Append(text, i, pair ? 2 : 1);
                 }

@@ -1,56 +1,88 @@
-using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace KQuant.Models.Templates;
 
-/// <summary>
-/// One rendering: its variables, and what it may still use up. Templates come with model files and are not trusted; every bound here is far
-/// above what a real one needs for a long conversation.
-/// </summary>
-internal sealed class RenderContext(Scope globals, TimeProvider clock, CancellationToken cancellationToken)
+/// <summary>One rendering: its variables, and what it may still use up. Everything that takes time or memory is charged before it is done.</summary>
+internal sealed class RenderContext(Scope globals, TimeProvider clock, RenderBudget budget, ContentMarks? marks)
 {
-    private const long MaxSteps = 10_000_000;
-    private const long MaxCharacters = 256L << 20;
-    private const int MaxLength = 64 << 20;
+    /// <summary>Characters that are compared, copied or searched for in the time of a step.</summary>
+    private const int FastCharacters = 128;
+
+    /// <summary>Characters that are looked at one by one in the time of a step.</summary>
+    private const int SlowCharacters = 8;
+
+    private const int BytesOfObject = 32, BytesOfElement = 24, BytesOfEntry = 64;
+    private const int MaxLength = 16 << 20;
     private const int MaxMacroDepth = 100;
 
-    private long _steps;
-    private long _characters;
     private int _macroDepth;
 
     public Scope Globals => globals;
 
     public TimeProvider Clock => clock;
 
+    /// <summary>What stands for other characters in the texts of the conversation.</summary>
+    public ContentMarks? Marks => marks;
+
     /// <summary>Counts work: one step for a node, more for what takes longer.</summary>
-    public void Step(long count = 1)
+    public void Step(long count = 1) => budget.Step(count);
+
+    /// <summary>Counts memory.</summary>
+    public void Allocate(long bytes) => budget.Allocate(bytes);
+
+    /// <summary>Counts a run over a text by vectorized code.</summary>
+    public void Scan(long characters) => budget.Step(1 + (characters / FastCharacters));
+
+    /// <summary>Counts a run over a text, character by character.</summary>
+    public void Work(long characters) => budget.Step(1 + (characters / SlowCharacters));
+
+    /// <summary>Counts a list of so many elements that is about to be made.</summary>
+    public void Elements(long count, long bytesOfEach = 0)
     {
-        long before = _steps;
-        _steps += count;
-        if (_steps > MaxSteps)
+        CheckSize(count);
+        budget.Step(1 + (count / SlowCharacters));
+        budget.Allocate(BytesOfObject + (count * (BytesOfElement + bytesOfEach)));
+    }
+
+    /// <summary>Counts the entry of a dictionary, and looks at its key as the dictionary will.</summary>
+    public object? Entry(object? key)
+    {
+        budget.Allocate(BytesOfEntry);
+        return Key(key);
+    }
+
+    /// <summary>Counts what hashing and comparing a key costs.</summary>
+    public object? Key(object? key)
+    {
+        switch (key)
         {
-            throw new TemplateException($"the template takes more than {MaxSteps} steps");
+            case string text:
+                Scan(text.Length);
+                break;
+            case JinjaTuple tuple:
+                Step(1 + tuple.Items.Length);
+                foreach (object? item in tuple.Items)
+                {
+                    Key(item);
+                }
+
+                break;
+            case JinjaList or JinjaDict:
+                throw new TemplateException($"unhashable type: '{PythonText.TypeName(key)}'");
+            default:
+                Step();
+                break;
         }
 
-        if (before >> 12 != _steps >> 12)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-        }
-
-        RuntimeHelpers.EnsureSufficientExecutionStack();
+        return key;
     }
 
     /// <summary>Counts a text that has been made.</summary>
     public string Charge(string text)
     {
         CheckSize(text.Length);
-        _characters += text.Length;
-        if (_characters > MaxCharacters)
-        {
-            throw new TemplateException($"the template makes more than {MaxCharacters} characters of text");
-        }
-
-        Step(text.Length / 64);
+        budget.Allocate(BytesOfObject + ((long)sizeof(char) * text.Length));
+        Scan(text.Length);
         return text;
     }
 
@@ -66,7 +98,8 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, Cancellat
     public void Write(StringBuilder output, string text)
     {
         CheckSize((long)output.Length + text.Length);
-        Step(text.Length / 64);
+        budget.Allocate((long)sizeof(char) * text.Length);
+        Scan(text.Length);
         output.Append(text);
     }
 
@@ -101,15 +134,16 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, Cancellat
             case Undefined:
                 return [];
             case string text:
-                Step(text.Length);
-                return CodePoints.Split(text);
+                return Split(text);
             case JinjaList list:
-                return Elements(list.Items);
+                return Each(list.Items);
             case JinjaTuple tuple:
                 return tuple.Items;
             case JinjaDict dict:
+                Elements(dict.Count);
                 return dict.Keys.ToList();
             case JinjaRange range:
+                Elements(0);
                 return Enumerable.Range(0, range.Count).Select(object? (i) => range[i]);
             case JinjaView view:
                 return view.Items;
@@ -120,19 +154,27 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, Cancellat
         }
     }
 
+    /// <summary>The code points of a text as strings.</summary>
+    public string[] Split(string text)
+    {
+        Elements(text.Length, CodePoints.AreUnits(text) ? 0 : BytesOfObject);
+        return CodePoints.Split(text);
+    }
+
     public List<object?> ToList(object? value)
     {
         var list = new List<object?>();
         foreach (object? item in Iterate(value))
         {
             Step();
+            Allocate(BytesOfElement);
             list.Add(item);
         }
 
         return list;
     }
 
-    private static IEnumerable<object?> Elements(List<object?> items)
+    private static IEnumerable<object?> Each(List<object?> items)
     {
         // A template may append to a list that it goes through.
         for (int i = 0; i < items.Count; i++)
@@ -140,31 +182,4 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, Cancellat
             yield return items[i];
         }
     }
-}
-
-/// <summary>Variables that are visible at a place, with those of the places around it behind.</summary>
-internal sealed class Scope(Scope? parent)
-{
-    private readonly Dictionary<string, object?> _variables = new(StringComparer.Ordinal);
-
-    public object? this[string name]
-    {
-        set => _variables[name] = value;
-    }
-
-    public bool TryGet(string name, out object? value)
-    {
-        for (Scope? scope = this; scope is not null; scope = scope.Parent)
-        {
-            if (scope._variables.TryGetValue(name, out value))
-            {
-                return true;
-            }
-        }
-
-        value = null;
-        return false;
-    }
-
-    private Scope? Parent => parent;
 }

@@ -121,6 +121,8 @@ internal sealed class MacroStatement(int line, string name, MacroBody body) : St
 {
     public override Flow Execute(RenderContext context, Scope scope, StringBuilder output)
     {
+        // It keeps the variables of the place alive.
+        context.Allocate(1024);
         scope[name] = new Macro(name, body, scope);
         return Flow.Next;
     }
@@ -139,6 +141,8 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
     public override object? Call(RenderContext context, CallArguments arguments)
     {
         var scope = new Scope(defined);
+        context.Elements(arguments.Named.Count);
+        context.Step((long)body.Parameters.Count * (1 + arguments.Named.Count) / 8);
         List<(string Name, object? Value)> named = [.. arguments.Named];
         for (int i = 0; i < body.Parameters.Count; i++)
         {
@@ -166,7 +170,7 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
             }
         }
 
-        AddRest(scope, arguments, named);
+        AddRest(context, scope, arguments, named);
         var output = new StringBuilder();
         context.EnterMacro(name);
         body.Statement.Execute(context, scope, output);
@@ -174,7 +178,7 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
         return context.Charge(output.ToString());
     }
 
-    private void AddRest(Scope scope, CallArguments arguments, List<(string Name, object? Value)> named)
+    private void AddRest(RenderContext context, Scope scope, CallArguments arguments, List<(string Name, object? Value)> named)
     {
         int caller = named.FindIndex(argument => argument.Name == "caller");
         if (caller >= 0)
@@ -185,6 +189,7 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
 
         if (body.UsesVarargs)
         {
+            context.Elements(arguments.Positional.Count);
             scope["varargs"] = new JinjaTuple([.. arguments.Positional.Skip(body.Parameters.Count)]);
         }
         else if (arguments.Positional.Count > body.Parameters.Count)
@@ -195,7 +200,7 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
         if (body.UsesKwargs)
         {
             var rest = new JinjaDict();
-            named.ForEach(argument => rest[argument.Name] = argument.Value);
+            named.ForEach(argument => rest[context.Entry(argument.Name)] = argument.Value);
             scope["kwargs"] = rest;
         }
         else if (named.Count > 0)
@@ -216,6 +221,7 @@ internal sealed class CallStatement(int line, Expression target, ArgumentList ar
         }
 
         CallArguments evaluated = arguments.Evaluate(context, scope, function.Name);
+        context.Allocate(1024);
         evaluated.Named.Add(("caller", new Macro("caller", body, scope)));
         context.Write(output, PythonText.ToText(context, function.Call(context, evaluated)));
         return Flow.Next;
@@ -233,7 +239,7 @@ internal static class Targets
                 scope[variable.Name] = value;
                 break;
             case Member member:
-                scope.TryGet(((Variable)member.Target).Name, out object? holder);
+                scope.TryGet(((Variable)member.Target).Name, out object? holder, context);
                 ((holder as JinjaNamespace)?.Members ?? throw new TemplateException("cannot assign attribute on non-namespace object", target.Line))
                     [member.Name] = value;
                 break;

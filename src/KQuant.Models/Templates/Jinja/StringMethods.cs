@@ -8,7 +8,32 @@ internal static class StringMethods
     private static readonly System.Buffers.SearchValues<char> LineEnds =
         System.Buffers.SearchValues.Create("\n\r\v\f\x1C\x1D\x1E\u0085\u2028\u2029");
 
-    public static Func<RenderContext, CallArguments, object?>? Find(string text, string name) => name switch
+    /// <summary>A method of a text; null if there is none of that name. Calling it charges what it costs.</summary>
+    public static Func<RenderContext, CallArguments, object?>? Find(string text, string name)
+    {
+        Func<RenderContext, CallArguments, object?>? body = FindBody(text, name);
+        if (body is null || !LooksAtEach(name))
+        {
+            return body;
+        }
+
+        return (context, arguments) =>
+        {
+            // Most of them take the text apart into strings of one character.
+            context.Work(text.Length);
+            context.Elements(text.Length, CodePoints.AreUnits(text) ? 0 : 32);
+            return body(context, arguments);
+        };
+    }
+
+    /// <summary>Calls a method.</summary>
+    public static object? Call(RenderContext context, string text, string name, CallArguments arguments) => Find(text, name)!(context, arguments);
+
+    private static bool LooksAtEach(string name) => name is not ("strip" or "lstrip" or "rstrip" or "split" or "rsplit" or "splitlines" or "partition"
+        or "rpartition" or "startswith" or "endswith" or "removeprefix" or "removesuffix" or "replace" or "find" or "rfind" or "index" or "rindex"
+        or "count" or "join" or "format" or "isascii");
+
+    private static Func<RenderContext, CallArguments, object?>? FindBody(string text, string name) => name switch
     {
         "upper" => (context, _) => context.Charge(CodePoints.Upper(text)),
         "lower" or "casefold" => (context, _) => context.Charge(CodePoints.Lower(text)),
@@ -16,25 +41,25 @@ internal static class StringMethods
         "title" => (context, _) => context.Charge(Title(text)),
         "swapcase" => (context, _) => context.Charge(string.Concat(CodePoints.Split(text).Select(point =>
             CodePoints.IsUpper(point) ? CodePoints.Lower(point) : CodePoints.Upper(point)))),
-        "strip" => (context, arguments) => context.Charge(Strip(text, arguments.Get(0, "chars", null), true, true)),
-        "lstrip" => (context, arguments) => context.Charge(Strip(text, arguments.Get(0, "chars", null), true, false)),
-        "rstrip" => (context, arguments) => context.Charge(Strip(text, arguments.Get(0, "chars", null), false, true)),
+        "strip" => (context, arguments) => context.Charge(Strip(context, text, arguments.Get(0, "chars", null), true, true)),
+        "lstrip" => (context, arguments) => context.Charge(Strip(context, text, arguments.Get(0, "chars", null), true, false)),
+        "rstrip" => (context, arguments) => context.Charge(Strip(context, text, arguments.Get(0, "chars", null), false, true)),
         "split" => (context, arguments) => Split(context, text, arguments, fromRight: false),
         "rsplit" => (context, arguments) => Split(context, text, arguments, fromRight: true),
         "splitlines" => (context, arguments) => SplitLines(context, text, arguments.Flag(0, "keepends", false)),
-        "partition" => (_, arguments) => Partition(text, arguments.Text(0, "sep"), fromRight: false),
-        "rpartition" => (_, arguments) => Partition(text, arguments.Text(0, "sep"), fromRight: true),
-        "startswith" => (_, arguments) => AnyAffix(arguments, affix => text.StartsWith(affix, StringComparison.Ordinal)),
-        "endswith" => (_, arguments) => AnyAffix(arguments, affix => text.EndsWith(affix, StringComparison.Ordinal)),
+        "partition" => (context, arguments) => Partition(context, text, arguments.Text(0, "sep"), fromRight: false),
+        "rpartition" => (context, arguments) => Partition(context, text, arguments.Text(0, "sep"), fromRight: true),
+        "startswith" => (context, arguments) => AnyAffix(context, arguments, affix => text.StartsWith(affix, StringComparison.Ordinal)),
+        "endswith" => (context, arguments) => AnyAffix(context, arguments, affix => text.EndsWith(affix, StringComparison.Ordinal)),
         "removeprefix" => (context, arguments) => context.Charge(
             text.StartsWith(arguments.Text(0, "prefix"), StringComparison.Ordinal) ? text[arguments.Text(0, "prefix").Length..] : text),
         "removesuffix" => (context, arguments) => context.Charge(
             text.EndsWith(arguments.Text(0, "suffix"), StringComparison.Ordinal) ? text[..^arguments.Text(0, "suffix").Length] : text),
         "replace" => (context, arguments) => Replace(
             context, text, arguments.Text(0, "old"), arguments.Text(1, "new"), arguments.Integer(2, "count", -1)),
-        "find" => (context, arguments) => Position(context, text, text.IndexOf(arguments.Text(0, "sub"), StringComparison.Ordinal)),
-        "rfind" => (context, arguments) => Position(context, text, text.LastIndexOf(arguments.Text(0, "sub"), StringComparison.Ordinal)),
-        "index" => (context, arguments) => Position(context, text, text.IndexOf(arguments.Text(0, "sub"), StringComparison.Ordinal)) is >= 0 and long at
+        "find" => (context, arguments) => Position(context, text, TextSearch.IndexOf(context, text, arguments.Text(0, "sub"), 0)),
+        "rfind" => (context, arguments) => Position(context, text, TextSearch.LastIndexOf(context, text, arguments.Text(0, "sub"))),
+        "index" => (context, arguments) => Position(context, text, TextSearch.IndexOf(context, text, arguments.Text(0, "sub"), 0)) is >= 0 and long at
             ? at
             : throw new TemplateException("substring not found"),
         "count" => (context, arguments) => Count(context, text, arguments.Text(0, "sub")),
@@ -62,7 +87,7 @@ internal static class StringMethods
     }
 
     /// <summary><c>str.strip</c>: white space, or the characters of a set.</summary>
-    public static string Strip(string text, object? characters, bool left, bool right)
+    public static string Strip(RenderContext context, string text, object? characters, bool left, bool right)
     {
         if (characters is not (null or string))
         {
@@ -70,8 +95,15 @@ internal static class StringMethods
         }
 
         string? set = characters as string;
-        if (set is not null && !CodePoints.AreUnits(set + text))
+        if (set is not null)
         {
+            context.Scan((long)set.Length + text.Length);
+        }
+
+        if (set is not null && !(CodePoints.AreUnits(set) && CodePoints.AreUnits(text)))
+        {
+            context.Work((long)set.Length + text.Length);
+            context.Elements((long)set.Length + text.Length, 64);
             HashSet<string> points = [.. CodePoints.Split(set)];
             IEnumerable<string> rest = CodePoints.Split(text);
             rest = left ? rest.SkipWhile(points.Contains) : rest;
@@ -79,8 +111,17 @@ internal static class StringMethods
             return string.Concat(rest);
         }
 
-        bool Strips(char c) => set is null ? PythonText.IsSpace(c) : set.Contains(c);
-        int start = 0, end = text.Length;
+        int looks = 0, start = 0, end = text.Length;
+        bool Strips(char c)
+        {
+            if (++looks % 64 == 0)
+            {
+                context.Step(8 * (1 + ((set?.Length ?? 0) / 64L)));
+            }
+
+            return set is null ? PythonText.IsSpace(c) : set.Contains(c);
+        }
+
         while (left && start < end && Strips(text[start]))
         {
             start++;
@@ -96,24 +137,24 @@ internal static class StringMethods
 
     public static string Replace(RenderContext context, string text, string old, string replacement, long count)
     {
-        context.Step(text.Length / 16);
         long times = count < 0 ? long.MaxValue : count;
         var result = new StringBuilder();
         int at = 0;
         if (old.Length == 0)
         {
-            foreach (string point in CodePoints.Split(text))
+            foreach (string point in context.Split(text))
             {
                 context.Write(result, times-- > 0 ? replacement : "");
-                result.Append(point);
+                context.Write(result, point);
             }
 
             context.Write(result, times > 0 ? replacement : "");
             return context.Charge(result.ToString());
         }
 
-        for (int found; times > 0 && (found = text.IndexOf(old, at, StringComparison.Ordinal)) >= 0; times--)
+        for (int found; times > 0 && (found = TextSearch.IndexOf(context, text, old, at)) >= 0; times--)
         {
+            context.Allocate(sizeof(char) * (long)(found - at));
             result.Append(text, at, found - at);
             context.Write(result, replacement);
             at = found + old.Length;
@@ -155,47 +196,49 @@ internal static class StringMethods
         object? separator = arguments.Get(0, "sep", null);
         long most = arguments.Integer(1, "maxsplit", -1);
         most = most < 0 ? long.MaxValue : most;
-        context.Step(text.Length / 4);
         List<string> parts = separator switch
         {
-            null => SplitSpace(text, most, fromRight),
+            null => SplitSpace(context, text, most, fromRight),
             "" => throw new TemplateException("empty separator"),
-            string sign => SplitAt(text, sign, most, fromRight),
+            string sign => SplitAt(context, text, sign, most, fromRight),
             _ => throw new TemplateException($"must be str or None, not {PythonText.TypeName(separator)}"),
         };
         return new JinjaList([.. parts]);
     }
 
-    private static List<string> SplitAt(string text, string separator, long most, bool fromRight)
+    private static List<string> SplitAt(RenderContext context, string text, string separator, long most, bool fromRight)
     {
         var parts = new List<string>();
         if (!fromRight)
         {
             int at = 0;
-            for (int found; most > 0 && (found = text.IndexOf(separator, at, StringComparison.Ordinal)) >= 0; most--)
+            for (int found; most > 0 && (found = TextSearch.IndexOf(context, text, separator, at)) >= 0; most--)
             {
-                parts.Add(text[at..found]);
+                context.Elements(1);
+                parts.Add(context.Charge(text[at..found]));
                 at = found + separator.Length;
             }
 
-            parts.Add(text[at..]);
+            parts.Add(context.Charge(text[at..]));
             return parts;
         }
 
         int end = text.Length;
-        for (int found; most > 0 && (found = text.AsSpan(0, end).LastIndexOf(separator, StringComparison.Ordinal)) >= 0; most--)
+        for (int found; most > 0 && (found = TextSearch.LastIndexOf(context, text.AsSpan(0, end), separator)) >= 0; most--)
         {
-            parts.Add(text[(found + separator.Length)..end]);
+            context.Elements(1);
+            parts.Add(context.Charge(text[(found + separator.Length)..end]));
             end = found;
         }
 
-        parts.Add(text[..end]);
+        parts.Add(context.Charge(text[..end]));
         parts.Reverse();
         return parts;
     }
 
-    private static List<string> SplitSpace(string text, long most, bool fromRight)
+    private static List<string> SplitSpace(RenderContext context, string text, long most, bool fromRight)
     {
+        context.Work(text.Length);
         var parts = new List<string>();
         int start = 0, end = text.Length;
         while (true)
@@ -222,7 +265,8 @@ internal static class StringMethods
                 at += fromRight ? -1 : 1;
             }
 
-            parts.Add(fromRight ? text[at..end] : text[start..at]);
+            context.Elements(1);
+            parts.Add(context.Charge(fromRight ? text[at..end] : text[start..at]));
             (start, end) = fromRight ? (start, at) : (at, end);
         }
 
@@ -236,57 +280,74 @@ internal static class StringMethods
 
     private static JinjaList SplitLines(RenderContext context, string text, bool keepEnds)
     {
-        context.Step(text.Length / 4);
+        context.Work(text.Length);
         var lines = new List<object?>();
         for (int start = 0; start < text.Length;)
         {
             int end = text.AsSpan(start).IndexOfAny(LineEnds);
             end = end < 0 ? text.Length : start + end;
             int next = end == text.Length ? end : end + (text[end] == '\r' && end + 1 < text.Length && text[end + 1] == '\n' ? 2 : 1);
-            lines.Add(text[start..(keepEnds ? next : end)]);
+            context.Elements(1);
+            lines.Add(context.Charge(text[start..(keepEnds ? next : end)]));
             start = next;
         }
 
         return new JinjaList(lines);
     }
 
-    private static JinjaTuple Partition(string text, string separator, bool fromRight)
+    private static JinjaTuple Partition(RenderContext context, string text, string separator, bool fromRight)
     {
         if (separator.Length == 0)
         {
             throw new TemplateException("empty separator");
         }
 
-        int at = fromRight ? text.LastIndexOf(separator, StringComparison.Ordinal) : text.IndexOf(separator, StringComparison.Ordinal);
+        context.Allocate(sizeof(char) * (long)text.Length);
+        int at = fromRight ? TextSearch.LastIndexOf(context, text, separator) : TextSearch.IndexOf(context, text, separator, 0);
         return at >= 0 ? new JinjaTuple([text[..at], separator, text[(at + separator.Length)..]])
             : fromRight ? new JinjaTuple(["", "", text])
             : new JinjaTuple([text, "", ""]);
     }
 
-    private static bool AnyAffix(CallArguments arguments, Func<string, bool> matches) => arguments[0, "prefix"] switch
+    private static bool AnyAffix(RenderContext context, CallArguments arguments, Func<string, bool> matches)
     {
-        string affix => matches(affix),
-        JinjaTuple affixes => affixes.Items.Any(affix => affix is string text && matches(text)),
-        var other => throw new TemplateException(
-            $"{arguments.Function} first arg must be str or a tuple of str, not {PythonText.TypeName(other)}"),
-    };
+        return arguments[0, "prefix"] switch
+        {
+            string affix => Matches(affix),
+            JinjaTuple affixes => affixes.Items.Any(affix => affix is string text && Matches(text)),
+            var other => throw new TemplateException(
+                $"{arguments.Function} first arg must be str or a tuple of str, not {PythonText.TypeName(other)}"),
+        };
+
+        bool Matches(string affix)
+        {
+            context.Scan(affix.Length);
+            return matches(affix);
+        }
+    }
 
     private static long Position(RenderContext context, string text, int at)
     {
-        context.Step(text.Length / 16);
-        return at <= 0 ? (long)at : CodePoints.Count(text[..at]);
+        if (at <= 0)
+        {
+            return at;
+        }
+
+        context.Work(at);
+        context.Allocate(sizeof(char) * (long)at);
+        return CodePoints.Count(text[..at]);
     }
 
     private static long Count(RenderContext context, string text, string part)
     {
-        context.Step(text.Length / 16);
         if (part.Length == 0)
         {
+            context.Work(text.Length);
             return CodePoints.Count(text) + 1L;
         }
 
         long count = 0;
-        for (int at = 0; (at = text.IndexOf(part, at, StringComparison.Ordinal)) >= 0; at += part.Length)
+        for (int at = 0; (at = TextSearch.IndexOf(context, text, part, at)) >= 0; at += part.Length)
         {
             count++;
         }
@@ -303,7 +364,9 @@ internal static class StringMethods
         }
 
         long missing = Math.Max(0, arguments.Integer(0, "width", 0) - CodePoints.Count(text));
-        RenderContext.CheckSize(text.Length + (missing * fill.Length));
+        RenderContext.CheckSize(text.Length + missing);
+        context.Work(missing);
+        context.Allocate(2 * sizeof(char) * (text.Length + (2 * missing)));
 
         // Python puts the odd one to the left if the width is odd as well.
         long before = where == 0 ? 0 : where == 2 ? missing : (missing / 2) + (missing & arguments.Integer(0, "width", 0) & 1);
@@ -316,6 +379,7 @@ internal static class StringMethods
     {
         long missing = Math.Max(0, width - CodePoints.Count(text));
         RenderContext.CheckSize(text.Length + missing);
+        context.Allocate(sizeof(char) * 2 * (text.Length + missing));
         int sign = text.StartsWith('-') || text.StartsWith('+') ? 1 : 0;
         return context.Charge(text[..sign] + new string('0', (int)missing) + text[sign..]);
     }
@@ -330,6 +394,8 @@ internal static class StringMethods
             {
                 long spaces = size > 0 ? size - (column % size) : 0;
                 RenderContext.CheckSize(result.Length + spaces);
+                context.Allocate(sizeof(char) * spaces);
+                context.Scan(spaces);
                 result.Append(' ', (int)spaces);
                 column += spaces;
             }

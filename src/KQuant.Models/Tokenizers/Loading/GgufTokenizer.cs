@@ -188,6 +188,7 @@ internal sealed class GgufTokenizer
             Steps = steps,
             Prefix = begins ? [bos!.Value] : [],
             Suffix = closes ? [eos!.Value] : [],
+            BeginsChats = begins,
             BosId = bos,
             EosIds = [.. ends],
             PadId = Id("padding_token_id", null),

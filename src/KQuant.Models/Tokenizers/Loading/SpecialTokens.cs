@@ -6,7 +6,8 @@ using KQuant.Codecs.Files;
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>
-/// The tokens with a meaning, which Hugging Face folders name beside the tokenizer: in <c>tokenizer_config.json</c> by text, in
+/// The tokens with a meaning, which Hugging Face folders name beside the tokenizer: in <c>tokenizer_config.json</c> and
+/// <c>special_tokens_map.json</c> by text, in
 /// <c>generation_config.json</c> and <c>config.json</c> by id.
 /// </summary>
 internal sealed class SpecialTokens
@@ -22,7 +23,7 @@ internal sealed class SpecialTokens
         _tokens = tokens;
         string folder = Path.GetDirectoryName(tokenizerPath) ?? "";
         string configPath = Path.Combine(folder, "config.json"), generationPath = Path.Combine(folder, "generation_config.json");
-        JsonObject names = ReadIfThere(Path.Combine(folder, "tokenizer_config.json"));
+        JsonObject names = SpecialTokenNames.Read(folder, out _);
         JsonObject config = ReadIfThere(configPath), generation = ReadIfThere(generationPath);
         if (config["text_config"] is JsonObject text && config["eos_token_id"] is null)
         {
@@ -68,10 +69,9 @@ internal sealed class SpecialTokens
         }
     }
 
-    /// <summary>A token by its text, which may be the <c>content</c> of an object.</summary>
+    /// <summary>A token by its text.</summary>
     private int? ByName(JsonNode? node)
     {
-        node = node is JsonObject described ? described["content"] : node;
-        return node is JsonValue value && value.TryGetValue(out string? text) && _tokens.TryGet(Encoding.UTF8.GetBytes(text), out int id) ? id : null;
+        return SpecialTokenNames.TextOf(node) is string text && _tokens.TryGet(Encoding.UTF8.GetBytes(text), out int id) ? id : null;
     }
 }

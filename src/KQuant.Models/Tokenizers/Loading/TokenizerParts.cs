@@ -24,6 +24,9 @@ internal sealed record TokenizerParts
     /// <summary>What stands behind it.</summary>
     public int[] Suffix { get; init; } = [];
 
+    /// <summary>Whether conversations begin with <see cref="BosId"/> even where a chat template does not write it.</summary>
+    public bool BeginsChats { get; init; }
+
     public int? BosId { get; init; }
 
     public int? UnknownId { get; init; }

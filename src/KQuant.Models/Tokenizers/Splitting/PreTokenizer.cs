@@ -1,3 +1,5 @@
+using KQuant.Models.Templates;
+
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>A step that cuts a text into the pieces within which tokens are formed. Steps are chained: each cuts the pieces of the one before.</summary>
@@ -41,6 +43,9 @@ internal sealed class EncodeState(TokenModel model)
     public TokenModel Model => model;
 
     public IdList Ids { get; } = new();
+
+    /// <summary>What stands for other characters in the text, or null.</summary>
+    public ContentMarks? Marks { get; init; }
 
     /// <summary>Whether nothing of the text has been cut yet: some tokenizers mark only the first word.</summary>
     public bool IsAtStart { get; set; } = true;
