@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;

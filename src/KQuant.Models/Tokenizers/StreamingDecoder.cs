@@ -16,6 +16,7 @@ public sealed class StreamingDecoder
     private char[] _characters = new char[64];
     private int _spacesLeft;
     private bool _isFirst;
+    private bool _owesSpace;
 
     internal StreamingDecoder(TokenPieces pieces, bool skipSpecialTokens, bool continuesText)
     {
@@ -33,6 +34,13 @@ public sealed class StreamingDecoder
             return "";
         }
 
+        if (_owesSpace)
+        {
+            _owesSpace = false;
+            return Decode(" "u8, flush: false) + Append(id);
+        }
+
+        _owesSpace = (_pieces.Kinds[id] & TokenKinds.EndsWord) != 0;
         ReadOnlySpan<byte> bytes = _pieces.Bytes[id];
         if (_isFirst && _pieces.TrimsFirstToken && (_pieces.Kinds[id] & TokenKinds.Byte) == 0)
         {
@@ -79,5 +87,6 @@ public sealed class StreamingDecoder
     {
         _spacesLeft = _continuesText ? 0 : _pieces.LeadingSpaces;
         _isFirst = !_continuesText;
+        _owesSpace = false;
     }
 }

@@ -7,7 +7,7 @@ using KQuant.Models.Templates;
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>
-/// Text to token ids and back: the byte-pair tokenizers of Hugging Face <c>tokenizer.json</c> files and those inside GGUF files.
+/// Text to token ids and back: the tokenizers of Hugging Face <c>tokenizer.json</c> files (byte-pair, Unigram, WordPiece) and those inside GGUF files.
 /// Immutable; all members are safe to call from several threads at once.
 /// </summary>
 /// <remarks>
@@ -141,7 +141,7 @@ public sealed class Tokenizer
     {
         using var bytes = new ByteBuffer();
         TokenPieces pieces = _parts.Pieces;
-        bool first = true;
+        bool first = true, owesSpace = false;
         int runStart = -1;
         foreach (int id in ids)
         {
@@ -161,6 +161,8 @@ public sealed class Tokenizer
             }
 
             ReadOnlySpan<byte> piece = pieces.Bytes[id];
+            bytes.Add(owesSpace ? " "u8 : []);
+            owesSpace = (pieces.Kinds[id] & TokenKinds.EndsWord) != 0;
             bytes.Add(first && pieces.TrimsFirstToken && !isByte ? piece.TrimStart((byte)' ') : piece);
             first = false;
         }

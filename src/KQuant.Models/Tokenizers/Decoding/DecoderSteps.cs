@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace KQuant.Models.Tokenizers;
 
@@ -20,6 +21,16 @@ internal sealed class DecoderSteps
 
     /// <summary>Whether there is no decoder: then tokens are words.</summary>
     public bool JoinsWithSpaces { get; set; }
+
+    private byte[]? _wordPrefix;
+    private byte[]? _wordSuffix;
+    private bool _cleansUp;
+
+    /// <summary>Tokens are words, but for those with a prefix.</summary>
+    public void AddWordPiece(byte[] prefix, bool cleansUp) => (_wordPrefix, _cleansUp, TrimsFirstToken) = (prefix, cleansUp, true);
+
+    /// <summary>Tokens with a suffix end a word.</summary>
+    public void AddWordEnds(byte[] suffix) => _wordSuffix = suffix;
 
     public void AddByteLevel() => _steps.Add((null, [], 0));
 
@@ -50,7 +61,8 @@ internal sealed class DecoderSteps
             }
             else if ((kinds[id] & TokenKinds.Known) != 0)
             {
-                pieces.TryAdd(id, Apply(token));
+                pieces.TryAdd(id, Apply(token, out bool endsWord));
+                kinds[id] |= endsWord ? TokenKinds.EndsWord : TokenKinds.None;
             }
         }
 
@@ -63,6 +75,14 @@ internal sealed class DecoderSteps
         };
     }
 
+    /// <summary>English punctuation and contractions without the space before them, as BERT's decoder has it.</summary>
+    private static byte[] CleanUp(byte[] text) => Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(text)
+        .Replace(" .", ".", StringComparison.Ordinal).Replace(" ?", "?", StringComparison.Ordinal).Replace(" !", "!", StringComparison.Ordinal)
+        .Replace(" ,", ",", StringComparison.Ordinal).Replace(" ' ", "'", StringComparison.Ordinal).Replace(" n't", "n't", StringComparison.Ordinal)
+        .Replace(" 'm", "'m", StringComparison.Ordinal).Replace(" do not", " don't", StringComparison.Ordinal)
+        .Replace(" 's", "'s", StringComparison.Ordinal).Replace(" 've", "'ve", StringComparison.Ordinal)
+        .Replace(" 're", "'re", StringComparison.Ordinal));
+
     /// <summary>The byte of a spelling such as <c>&lt;0x0A&gt;</c>.</summary>
     public static bool TryGetByte(ReadOnlySpan<byte> token, out byte value)
     {
@@ -71,8 +91,9 @@ internal sealed class DecoderSteps
             && byte.TryParse(token[3..5], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out value);
     }
 
-    private byte[] Apply(ReadOnlySpan<byte> token)
+    private byte[] Apply(ReadOnlySpan<byte> token, out bool endsWord)
     {
+        endsWord = false;
         byte[] text = token.ToArray();
         foreach ((byte[]? from, byte[] to, int strip) in _steps)
         {
@@ -91,6 +112,18 @@ internal sealed class DecoderSteps
                 var bytes = new byte[text.Length];
                 text = ByteAlphabet.TryDecode(text, bytes, out int length) ? bytes[..length] : text;
             }
+        }
+
+        if (_wordPrefix is not null)
+        {
+            text = text.AsSpan().StartsWith(_wordPrefix) ? text[_wordPrefix.Length..] : [(byte)' ', .. text];
+            text = _cleansUp ? CleanUp(text) : text;
+        }
+
+        if (_wordSuffix is not null && text.AsSpan().EndsWith(_wordSuffix))
+        {
+            text = text[..^_wordSuffix.Length];
+            endsWord = true;
         }
 
         return JoinsWithSpaces ? [(byte)' ', .. text] : text;

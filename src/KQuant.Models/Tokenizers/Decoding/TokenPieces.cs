@@ -31,4 +31,7 @@ internal enum TokenKinds : byte
 
     /// <summary>It stands for a byte that has no character of its own.</summary>
     Byte = 4,
+
+    /// <summary>A space follows it, unless it is the last.</summary>
+    EndsWord = 8,
 }

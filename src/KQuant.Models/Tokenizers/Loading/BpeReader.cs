@@ -15,30 +15,21 @@ internal sealed class BpeReader
     private readonly string _path;
     private readonly JsonPlace _model;
     private readonly bool _isByteLevel;
+    private readonly byte[] _prefix;
 
     public BpeReader(string path, JsonPlace model, bool isByteLevel)
     {
         (_path, _model, _isByteLevel) = (path, model, isByteLevel);
-        JsonPlace type = model["type"];
-        if (!type.IsNull && type.AsText() != "BPE")
-        {
-            throw type.Error($"is '{Printable.Shorten(type.AsText())}', which is not supported; BPE is");
-        }
-
-        foreach (string name in (string[])["continuing_subword_prefix", "end_of_word_suffix"])
-        {
-            if (!model[name].IsNull && model[name].AsText().Length > 0)
-            {
-                throw model[name].Error($"is '{Printable.Shorten(model[name].AsText())}', which is not supported");
-            }
-        }
-
+        _prefix = Affix(model["continuing_subword_prefix"]);
         JsonPlace dropout = model["dropout"];
         if (!dropout.IsNull && (dropout.Value.ValueKind != JsonValueKind.Number || dropout.Value.GetDouble() != 0))
         {
             throw dropout.Error($"is {Printable.Shorten(dropout.Value.GetRawText())}, which would make the tokens random");
         }
     }
+
+    /// <summary>Whether tokens within a word or at its end are spelled otherwise.</summary>
+    public static bool HasAffixes(JsonPlace model) => Affix(model["continuing_subword_prefix"]).Length + Affix(model["end_of_word_suffix"]).Length > 0;
 
     public int? UnknownId(TokenTable tokens)
     {
@@ -48,18 +39,19 @@ internal sealed class BpeReader
             : throw unknown.Error($"is '{Printable.Shorten(unknown.AsText())}', which is not in the vocabulary");
     }
 
-    public void ReadVocabulary(ReadOnlySpan<byte> text, int start, TokenTable.Builder tokens)
+    /// <summary>A vocabulary that is an object of ids by token.</summary>
+    public static void ReadVocabulary(string path, ReadOnlySpan<byte> text, int start, TokenTable.Builder tokens)
     {
         if (start < 0)
         {
-            throw new ModelFormatException(_path, "model.vocab is missing");
+            throw new ModelFormatException(path, "model.vocab is missing");
         }
 
         var json = new Utf8JsonReader(text[start..]);
         json.Read();
         if (json.TokenType != JsonTokenType.StartObject)
         {
-            throw new ModelFormatException(_path, "model.vocab is no object", offset: start);
+            throw new ModelFormatException(path, "model.vocab is no object", offset: start);
         }
 
         using var scratch = new ByteBuffer();
@@ -71,18 +63,18 @@ internal sealed class BpeReader
             if (json.TokenType != JsonTokenType.Number || !json.TryGetInt32(out int id) || id is < 0 or >= MaxTokens)
             {
                 throw new ModelFormatException(
-                    _path, $"the id of '{Printable.Shorten(token)}' in model.vocab is no whole number from 0 to {MaxTokens - 1}", offset: place);
+                    path, $"the id of '{Printable.Shorten(token)}' in model.vocab is no whole number from 0 to {MaxTokens - 1}", offset: place);
             }
 
             if (!tokens.TryAdd(id, token))
             {
-                throw new ModelFormatException(_path, $"'{Printable.Shorten(token)}' in model.vocab has the id {id} of another token", offset: place);
+                throw new ModelFormatException(path, $"'{Printable.Shorten(token)}' in model.vocab has the id {id} of another token", offset: place);
             }
         }
 
         if (tokens.Count == 0)
         {
-            throw new ModelFormatException(_path, "model.vocab is empty", offset: start);
+            throw new ModelFormatException(path, "model.vocab is empty", offset: start);
         }
     }
 
@@ -101,7 +93,9 @@ internal sealed class BpeReader
             FallsBackToBytes = fallsBack,
             UnknownId = unknown,
             FusesUnknown = _model["fuse_unk"].AsFlag(false),
-            Cuts = _isByteLevel || mergesBytes || (unknown < 0 && !(fallsBack && complete)) ? null : new SafeCuts(tokens, "\u2581"),
+            Prefix = _prefix,
+            Suffix = Affix(_model["end_of_word_suffix"]),
+            Cuts = HasAffixes(_model) || _isByteLevel || mergesBytes || (unknown < 0 && !(fallsBack && complete)) ? null : new SafeCuts(tokens, "\u2581"),
         });
     }
 
@@ -120,6 +114,8 @@ internal sealed class BpeReader
 
         return raw.Build();
     }
+
+    private static byte[] Affix(JsonPlace place) => place.IsNull ? [] : Encoding.UTF8.GetBytes(place.AsText());
 
     private static ReadOnlySpan<byte> Text(ref Utf8JsonReader json, ByteBuffer scratch)
     {
@@ -148,6 +144,21 @@ internal sealed class BpeReader
         }
 
         return ids;
+    }
+
+    /// <summary>Two halves as one token: the mark of what continues a word stands at its beginning only.</summary>
+    private ReadOnlySpan<byte> Joined(ByteBuffer pair, int cut, ByteBuffer scratch)
+    {
+        ReadOnlySpan<byte> right = pair.Bytes[cut..];
+        if (_prefix.Length == 0 || right.Length < _prefix.Length)
+        {
+            return pair.Bytes;
+        }
+
+        scratch.Clear();
+        scratch.Add(pair.Bytes[..cut]);
+        scratch.Add(right[_prefix.Length..]);
+        return scratch.Bytes;
     }
 
     private MergeTable ReadMerges(
@@ -205,7 +216,8 @@ internal sealed class BpeReader
             }
 
             ReadOnlySpan<byte> left = pair.Bytes[..cut], right = pair.Bytes[cut..];
-            if (!tokens.TryGet(left, out int leftId) || !tokens.TryGet(right, out int rightId) || !tokens.TryGet(pair.Bytes, out int result))
+            if (!tokens.TryGet(left, out int leftId) || !tokens.TryGet(right, out int rightId)
+                || !tokens.TryGet(Joined(pair, cut, scratch), out int result))
             {
                 throw new ModelFormatException(
                     _path,

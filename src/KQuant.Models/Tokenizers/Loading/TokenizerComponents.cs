@@ -39,6 +39,10 @@ internal sealed class TokenizerComponents
             case "NFD": Normalizers.Add(new UnicodeNormalizer(UnicodeForm.Nfd)); break;
             case "NFKC": Normalizers.Add(new UnicodeNormalizer(UnicodeForm.Nfkc)); break;
             case "NFKD": Normalizers.Add(new UnicodeNormalizer(UnicodeForm.Nfkd)); break;
+            case "StripAccents": Normalizers.Add(new MarkRemover(nonSpacingOnly: false)); break;
+            case "Nmt": Normalizers.Add(new NmtNormalizer()); break;
+            case "BertNormalizer": AddBert(section); break;
+            case "Precompiled": AddCharacterMap(section["precompiled_charsmap"]); break;
             case "Lowercase": Normalizers.Add(new LowercaseNormalizer()); break;
             case "Prepend": Normalizers.Add(new SurroundNormalizer(Bytes(section["prepend"]), [])); break;
             case "Append": Normalizers.Add(new SurroundNormalizer([], Bytes(section["append"]))); break;
@@ -56,9 +60,10 @@ internal sealed class TokenizerComponents
         }
     }
 
-    public void AddPreTokenizers(JsonPlace section)
+    public void AddPreTokenizers(JsonPlace section, bool keepsSpelling)
     {
         AddSteps(section);
+        IsByteLevel &= !keepsSpelling;
         if (_byteLevels > 0 && !IsByteLevel)
         {
             // A step behind ByteLevel sees its spelling, and so does the model then.
@@ -90,6 +95,14 @@ internal sealed class TokenizerComponents
 
                 break;
             case "ByteLevel": _decoder.AddByteLevel(); break;
+            case "WordPiece":
+                JsonPlace prefix = section["prefix"];
+                _decoder.AddWordPiece(prefix.IsNull ? "##"u8.ToArray() : Bytes(prefix), section["cleanup"].AsFlag(true));
+                break;
+            case "BPEDecoder":
+                JsonPlace suffix = section["suffix"];
+                _decoder.AddWordEnds(suffix.IsNull ? "</w>"u8.ToArray() : NotEmpty(suffix));
+                break;
             case "ByteFallback": _decoder.FallsBackToBytes = true; break;
             case "Fuse": _decoder.IsFused = true; break;
             case "Metaspace":
@@ -224,10 +237,52 @@ internal sealed class TokenizerComponents
                 JsonPlace behavior = section["behavior"];
                 Steps.Add(new CharacterSplitter(SplitCharacters.Punctuation, behavior.IsNull ? SplitBehavior.Isolated : Behavior(behavior)));
                 break;
+            case "BertPreTokenizer":
+                Steps.Add(new CharacterSplitter(SplitCharacters.WhiteSpace, SplitBehavior.Removed));
+                Steps.Add(new CharacterSplitter(SplitCharacters.Punctuation, SplitBehavior.Isolated));
+                break;
             case "Whitespace": Steps.Add(new WhitespaceSplitter()); break;
             case "WhitespaceSplit": Steps.Add(new CharacterSplitter(SplitCharacters.WhiteSpace, SplitBehavior.Removed)); break;
             case "CharDelimiterSplit": Steps.Add(new LiteralSplitter(NotEmpty(section["delimiter"]), SplitBehavior.Removed, false)); break;
             default: throw Unsupported(section);
+        }
+    }
+
+    private void AddBert(JsonPlace section)
+    {
+        bool cleans = section["clean_text"].AsFlag(true), separates = section["handle_chinese_chars"].AsFlag(true);
+        bool lowers = section["lowercase"].AsFlag(true);
+        if (cleans || separates)
+        {
+            Normalizers.Add(new BertNormalizer(cleans, separates));
+        }
+
+        if (section["strip_accents"].AsFlag(lowers))
+        {
+            Normalizers.Add(new UnicodeNormalizer(UnicodeForm.Nfd));
+            Normalizers.Add(new MarkRemover(nonSpacingOnly: true));
+        }
+
+        if (lowers)
+        {
+            Normalizers.Add(new LowercaseNormalizer());
+        }
+    }
+
+    private void AddCharacterMap(JsonPlace map)
+    {
+        if (map.IsNull || map.AsText().Length == 0)
+        {
+            return;
+        }
+
+        try
+        {
+            Normalizers.Add(new CharacterMap(Convert.FromBase64String(map.AsText())));
+        }
+        catch (Exception exception) when (exception is ArgumentException or FormatException)
+        {
+            throw map.Error(exception is FormatException ? "is not base64" : exception.Message);
         }
     }
 

@@ -51,11 +51,23 @@ internal static class TokenizerJson
 
         var components = new TokenizerComponents();
         components.AddNormalizers(Section("normalizer"));
-        components.AddPreTokenizers(Section("pre_tokenizer"));
+        string kind = model["type"].IsNull ? "BPE" : model["type"].AsText();
+        if (kind is not ("BPE" or "WordPiece" or "Unigram"))
+        {
+            throw model["type"].Error($"is '{Printable.Shorten(kind)}', which is not supported; BPE, WordPiece and Unigram are");
+        }
+
+        components.AddPreTokenizers(Section("pre_tokenizer"), keepsSpelling: kind != "BPE" || BpeReader.HasAffixes(model));
         components.AddDecoders(Section("decoder"));
-        var reader = new BpeReader(path, model, components.IsByteLevel);
+        BpeReader? reader = kind == "BPE" ? new BpeReader(path, model, components.IsByteLevel) : null;
         using var spellings = new TokenTable.Builder();
-        reader.ReadVocabulary(text, large.GetValueOrDefault("vocab", -1), spellings);
+        int vocabulary = large.GetValueOrDefault("vocab", -1);
+        double[] scores = kind == "Unigram" ? OtherModels.ReadScores(path, text, vocabulary, spellings) : [];
+        if (kind != "Unigram")
+        {
+            BpeReader.ReadVocabulary(path, text, vocabulary, spellings);
+        }
+
         int modelTokens = spellings.Count;
         AddedToken[] added = AddedTokens.Read(Section("added_tokens"), spellings);
         TokenTable tokens = spellings.Build();
@@ -65,14 +77,16 @@ internal static class TokenizerJson
         }
 
         added = AddedTokens.Normalize(added, components.Normalizers);
-        TokenModel bpe = reader.ReadModel(text, large.GetValueOrDefault("merges", -1), tokens, modelTokens);
+        TokenModel pieces = reader is not null ? reader.ReadModel(text, large.GetValueOrDefault("merges", -1), tokens, modelTokens)
+            : kind == "Unigram" ? OtherModels.ReadUnigram(model, tokens, scores)
+            : OtherModels.ReadWordPiece(model, tokens);
         (int[] prefix, int[] suffix) = PostProcessor.Read(Section("post_processor"), tokens);
         var special = new SpecialTokens(path, tokens);
         return new TokenizerParts
         {
             Spellings = tokens,
             Pieces = components.MakePieces(tokens, added),
-            Model = bpe,
+            Model = pieces,
             Added = added,
             Normalizers = [.. components.Normalizers],
             Steps = [.. components.Steps],
@@ -81,7 +95,7 @@ internal static class TokenizerJson
             BosId = special.Bos ?? (prefix.Length > 0 ? prefix[0] : null),
             EosIds = special.Eos,
             PadId = special.Pad,
-            UnknownId = special.Unknown ?? reader.UnknownId(tokens),
+            UnknownId = special.Unknown ?? reader?.UnknownId(tokens) ?? (kind == "Unigram" ? (int?)model["unk_id"].AsNumber(0, scores.Length - 1) : null),
         };
     }
 

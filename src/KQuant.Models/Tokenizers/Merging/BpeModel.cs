@@ -26,6 +26,12 @@ internal sealed record BpeParts(TokenTable Tokens, MergeTable Merges)
     /// <summary>Whether neighbours without a token are one unknown token.</summary>
     public bool FusesUnknown { get; init; }
 
+    /// <summary>What tokens that continue a word begin with; empty for nothing.</summary>
+    public byte[] Prefix { get; init; } = [];
+
+    /// <summary>What the last token of a word ends with; empty for nothing.</summary>
+    public byte[] Suffix { get; init; } = [];
+
     /// <summary>Where a long piece may be cut in advance.</summary>
     public SafeCuts? Cuts { get; init; }
 }
@@ -74,10 +80,12 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
     {
         int count = 0;
         bool pending = false;
+        using var spelled = new ByteBuffer();
         for (int at = 0, length; at < piece.Length; at += length)
         {
             length = ValidUtf8.LengthFrom(piece[at]);
-            ReadOnlySpan<byte> point = piece.Slice(at, length);
+            ReadOnlySpan<byte> plain = piece.Slice(at, length);
+            ReadOnlySpan<byte> point = Spell(plain, at > 0, at + length == piece.Length, spelled);
             if (parts.Tokens.TryGet(point, out int id))
             {
                 if (pending)
@@ -88,9 +96,9 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
 
                 symbols[count++] = id;
             }
-            else if (parts.FallsBackToBytes && HasBytes(point))
+            else if (parts.FallsBackToBytes && HasBytes(plain))
             {
-                foreach (byte value in point)
+                foreach (byte value in plain)
                 {
                     symbols[count++] = parts.ByteIds[value];
                 }
@@ -112,6 +120,22 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
         }
 
         return count;
+    }
+
+    /// <summary>A character as tokens at its place in a word are spelled.</summary>
+    private ReadOnlySpan<byte> Spell(ReadOnlySpan<byte> point, bool continues, bool ends, ByteBuffer spelled)
+    {
+        bool hasPrefix = continues && parts.Prefix.Length > 0, hasSuffix = ends && parts.Suffix.Length > 0;
+        if (!hasPrefix && !hasSuffix)
+        {
+            return point;
+        }
+
+        spelled.Clear();
+        spelled.Add(hasPrefix ? parts.Prefix : []);
+        spelled.Add(point);
+        spelled.Add(hasSuffix ? parts.Suffix : []);
+        return spelled.Bytes;
     }
 
     private bool HasBytes(ReadOnlySpan<byte> point)

@@ -39,10 +39,16 @@ internal static class CharacterClasses
         return (CharacterClass)page[codePoint & ((1 << PageBits) - 1)];
     }
 
-    /// <summary>Whether a code point is <c>\w</c>: a letter, mark, decimal digit or connector.</summary>
+    /// <summary>Whether a code point is <c>\w</c>: alphabetic, a mark, decimal digit, connector or joiner.</summary>
     public static bool IsWord(int codePoint) =>
         (Of(codePoint) & (CharacterClass.Letter | CharacterClass.Mark)) != 0
-        || CharUnicodeInfo.GetUnicodeCategory(codePoint) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.ConnectorPunctuation;
+        || CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
+        {
+            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.ConnectorPunctuation or UnicodeCategory.LetterNumber => true,
+            UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169
+                or >= 0x1F170 and <= 0x1F189,
+            _ => codePoint is 0x200C or 0x200D,
+        };
 
     private static byte[] MakePage(int page)
     {

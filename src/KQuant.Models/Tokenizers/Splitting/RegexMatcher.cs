@@ -1,12 +1,11 @@
 using System.Buffers;
-using System.Globalization;
 using System.Text.RegularExpressions;
 
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>
-/// A regular expression of a tokenizer file that no hand-written scanner knows, on UTF-8. .NET matches UTF-16, so each character beyond the
-/// basic plane is shown to it as one of the basic plane that the expression cannot tell from it.
+/// A regular expression of a tokenizer file that no hand-written scanner knows, on UTF-8. .NET matches UTF-16, so each character is
+/// shown to it as a letter that stands for all that the expression cannot tell from it.
 /// </summary>
 internal sealed class RegexMatcher
 {
@@ -14,26 +13,22 @@ internal sealed class RegexMatcher
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly Regex _regex;
-    private readonly char[] _standIns;
-    private readonly char[] _listedStandIns;
-    private readonly (int First, int Last)[] _listed;
+    private readonly CodePointLetters _letters;
 
     /// <summary>Compiles an expression.</summary>
     /// <param name="pattern">The expression, in Oniguruma's syntax.</param>
     /// <exception cref="ArgumentException">The expression is not well-formed or uses what is not supported; the message says which.</exception>
     public RegexMatcher(string pattern)
     {
-        OnigurumaPattern translated = OnigurumaPattern.Translate(pattern);
-        _listed = translated.AstralRanges;
-        (_standIns, _listedStandIns) = (translated.StandIns, translated.ListedStandIns);
+        string translated = OnigurumaPattern.Translate(pattern, out _letters);
         const RegexOptions options = RegexOptions.CultureInvariant | RegexOptions.Multiline;
         try
         {
-            _regex = new Regex(translated.Text, options | RegexOptions.NonBacktracking, Patience);
+            _regex = new Regex(translated, options | RegexOptions.NonBacktracking, Patience);
         }
         catch (NotSupportedException)
         {
-            _regex = new Regex(translated.Text, options, Patience);
+            _regex = new Regex(translated, options, Patience);
         }
     }
 
@@ -47,38 +42,11 @@ internal sealed class RegexMatcher
         for (int at = 0; at < text.Length;)
         {
             int point = ValidUtf8.CodePointAt(text, at, out int length);
-            characters[count++] = Show(point);
+            characters[count++] = _letters.Of(point);
             at += length;
         }
 
         return new Matches(_regex, text, characters, count);
-    }
-
-    private char Show(int point)
-    {
-        if (point > 0xFFFF)
-        {
-            int category = (int)CharUnicodeInfo.GetUnicodeCategory(point);
-            return (IsListed(point) ? _listedStandIns : _standIns)[category];
-        }
-
-        char character = (char)point;
-        return _listed.Length > 0 && Array.IndexOf(_listedStandIns, character) >= 0
-            ? _standIns[(int)CharUnicodeInfo.GetUnicodeCategory(character)]
-            : character;
-    }
-
-    private bool IsListed(int point)
-    {
-        foreach ((int first, int last) in _listed)
-        {
-            if (point >= first && point <= last)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     /// <summary>The matches of one text, in order.</summary>
