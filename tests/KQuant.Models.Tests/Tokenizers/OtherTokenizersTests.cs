@@ -83,7 +83,7 @@ public class OtherTokenizersTests
     [TestCase("[]", "empty")]
     [TestCase("""{"a": 0}""", "no array")]
     public void ABadUnigramVocabularyIsRefused(string vocabulary, string message) => Assert.That(
-        () => TinyTokenizer.Load($$"""{"model": {"type": "Unigram", "vocab": {{vocabulary}}}}"""),
+        () => TinyTokenizer.Load("{\"model\": {\"type\": \"Unigram\", \"vocab\": " + vocabulary + "}}"),
         Throws.TypeOf<KQuant.Codecs.ModelFormatException>().With.Message.Contains(message));
 
     [TestCase("""{"type": "Precompiled", "precompiled_charsmap": "AAAA"}""", "no map of characters")]

@@ -89,7 +89,7 @@ public class TokenizerTests
         Assert.That(string.Concat(ids.Select(decoder.Append)), Is.EqualTo("🙂"));
     }
 
-    [TestCase("""{"model": {"type": "Unigram"}}""", "model.type is 'Unigram'")]
+    [TestCase("""{"model": {"type": "WordLevel"}}""", "model.type is 'WordLevel'")]
     [TestCase("""{"model": {"type": "BPE", "merges": []}}""", "model.vocab is missing")]
     [TestCase("""{"model": {"type": "BPE", "vocab": {}, "merges": []}}""", "model.vocab is empty")]
     [TestCase("""{"model": {"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []}}""", "'b' in model.vocab has the id 0")]
@@ -101,13 +101,13 @@ public class TokenizerTests
     [TestCase("""{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [7]}}""", "model.merges[0] is no pair")]
     [TestCase("""{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}}""", "model.dropout is 0.1")]
     [TestCase("""{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "?"}}""", "model.unk_token is '?'")]
-    [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "normalizer": {"type": "Nmt"}}""", "normalizer.type is 'Nmt'")]
+    [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "normalizer": {"type": "Sorted"}}""", "normalizer.type is 'Sorted'")]
     [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "decoder": {"type": "CTC"}}""", "decoder.type is 'CTC'")]
     [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "added_tokens": [{"id": 9, "content": "x"}]}""", "added_tokens[0].id is 9")]
     [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "added_tokens": 3}""", "added_tokens should be an array")]
     [TestCase("""{"model": {"vocab": {"\ud800": 0}, "merges": []}}""", "not valid JSON")]
     [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated"}}""", "the group at 0 has no end")]
-    [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[[a]]"}, "behavior": "Isolated"}}""", "not supported")]
+    [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?<n>a)"}, "behavior": "Isolated"}}""", "not supported")]
     [TestCase("""{"model": {"vocab": {"a": 0}, "merges": []}, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "s"}}], "special_tokens": {"s": {"ids": [5]}}}}""", "post_processor.special_tokens.s.ids[0]")]
     [TestCase("[1]", "no JSON object")]
     [TestCase("{", "not valid JSON")]

@@ -2,7 +2,8 @@ using System.Text;
 
 namespace KQuant.Models.Tokenizers;
 
-/// <summary>Sets of code points without regard to case: simple foldings, as Oniguruma applies them to single characters.</summary>
+/// <summary>Sets of code points without regard to case: simple foldings, as Oniguruma applies them to single characters. What folds to
+/// several, such as the sharp s, stays one character here.</summary>
 internal static class CaseFolding
 {
     /// <summary>Letters that fold to one that the framework's tables do not lead to.</summary>

@@ -209,7 +209,7 @@ internal sealed class OnigurumaPattern
             bool isRange = _pattern[at] == '{';
 
             // Ruby takes {,3} for {0,3}; .NET would take it literally.
-            Add(isRange && _pattern[at + 1] == ',' ? "{0" + _pattern.Substring(at + 1, length - 1) : _pattern.Substring(at, length));
+            Add(isRange && _pattern[at + 1] == ',' ? $"{{0{_pattern.AsSpan(at + 1, length - 1)}" : _pattern.Substring(at, length));
             _reader.At += length;
             if (!IsAtEnd && Current == '?')
             {

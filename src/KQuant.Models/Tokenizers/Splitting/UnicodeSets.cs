@@ -29,7 +29,7 @@ internal static class UnicodeSets
     }
 
     /// <summary>The set of a POSIX class such as <c>alpha</c>; null if there is none of that name.</summary>
-    public static CodePointSet? Posix(string name) => name == "punct" ? Get("P").Union(Get("S")) : name == name.ToLowerInvariant() ? Class(name) : null;
+    public static CodePointSet? Posix(string name) => name == "punct" ? Get("P").Union(Get("S")) : name.All(char.IsAsciiLetterLower) ? Class(name) : null;
 
     private static CodePointSet? Class(string name)
     {
