@@ -21,7 +21,8 @@ public class TemplateCommandTests
     public void ToolsThatDoNotReachTheTextAreAWarning(string template, bool warns)
     {
         Write("chat_template.jinja", template);
-        CliResult result = Render().MustSucceed();
+        CliResult result = Render();
+        Assert.That(result.ExitCode, Is.Zero);
         Assert.That(result.Output, Does.EndWith("hi"));
         Assert.That(string.Join('\n', result.Messages), warns ? Does.Contain("does not read tools") : Is.Empty);
     }
@@ -32,7 +33,7 @@ public class TemplateCommandTests
         Write("additional_chat_templates/rag.jinja", "R{{ messages[0].content }}");
         Write("additional_chat_templates/chat.jinja", "C{{ messages[0].content }}");
         Render().MustFail("choose one of chat, rag");
-        Assert.That(Render("--name", "rag").MustSucceed().Output, Is.EqualTo("Rhi"));
+        Assert.That(Render("--name", "rag").Output, Is.EqualTo("Rhi"));
         Render("--name", "no").MustFail("has no chat template named 'no'; it has chat, rag");
     }
 
