@@ -77,9 +77,9 @@ public class BadTextTests
             "The text has 0 tokens; a window of 256 needs one more than that");
     }
 
-    [TestCase("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "the template takes more than 10000000 steps")]
+    [TestCase("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "the template takes more than 1000000")]
     [TestCase("{% macro f(x) %}{{ f(x) }}{% endmacro %}\n{{ f(1) }}", "macro 'f' calls itself, directly or not, deeper than 100")]
-    [TestCase("{% for a in range(100000) %}{{ 'x' * 1000000 }}{% endfor %}", "the template takes more than 10000000 steps")]
+    [TestCase("{% for a in range(100000) %}{{ 'x' * 1000000 }}{% endfor %}", "the template takes more than 1000000")]
     [TestCase("{{ ('x' * 1000000) * 1000000 }}", "chat template, line 1: the template makes a text or list of more than 16777216 characters or elements")]
     [TestCase("\n{% set a = [1] * 1000000000 %}", "chat template, line 2: the template makes a text or list of more than 16777216 characters or elements")]
     [TestCase("{{ raise_exception('no\nsystem messages') }}", "no system messages")]

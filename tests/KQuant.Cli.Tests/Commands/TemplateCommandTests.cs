@@ -58,7 +58,7 @@ public class TemplateCommandTests
         File.WriteAllText(_folder["tokenizer.json"], tokenizer.ToJsonString());
         JsonNode with = JsonNode.Parse(Cli.Run(measure).MustSucceed().Output)!, without = JsonNode.Parse(Cli.Run([.. measure, "--no-special"]).MustSucceed().Output)!;
         Assert.That(without.ToJsonString(), Is.EqualTo(JsonNode.Parse(before)!.ToJsonString()));
-        Assert.That(with["tokens"]!.GetValue<int>(), Is.EqualTo(without["tokens"]!.GetValue<int>() + 1));
+        Assert.That(with["text_tokens"]!.GetValue<int>(), Is.EqualTo(without["text_tokens"]!.GetValue<int>() + 1));
         Assert.That(with.ToJsonString(), Is.Not.EqualTo(without.ToJsonString()));
 
         long Rows(params string[] more)
