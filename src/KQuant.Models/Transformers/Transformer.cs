@@ -138,7 +138,7 @@ internal sealed unsafe class Transformer : IDisposable
             WeightLoader weights = all.Enter($"model.layers.{layer}.");
             RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
             layers[layer] = new DecoderLayer(
-                weights,
+                new LayerNorms(weights),
                 new SoftmaxAttention(weights.Enter("self_attn."), layer, rope, heads, attention),
                 _config.HasExperts(layer)
                     ? new ExpertFeedForward(weights, activation, sum)
