@@ -58,6 +58,13 @@ internal static class CommandLine
     public static async Task<int> RunAsync(
         string[] args, TextWriter? output = null, TextWriter? error = null, Stream? input = null, CancellationToken cancellationToken = default)
     {
+        // Asked by scripts and often: no verb is put together for it.
+        if (args is ["--version"])
+        {
+            await (output ?? Console.Out).WriteLineAsync($"kquant {Version}").ConfigureAwait(false);
+            return ExitCode.Done;
+        }
+
         // As git and dotnet have it.
         ParseResult command = CreateRoot().Parse(args is ["help", ..] ? [.. args[1..], "--help"] : args);
         var configuration = new CommandStreams(input)

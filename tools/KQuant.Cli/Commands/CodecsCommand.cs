@@ -44,7 +44,8 @@ internal static class CodecsCommand
         [
             .. KernelTiers.All.ToArray().Select(tier =>
                 new TierEntry(tier.ToString(), KernelTiers.IsSupported(tier), KernelTiers.Allows(KernelTiers.Max, tier))),
-        ]);
+        ],
+        HardwareTiers.Unused?.ToString());
 
     private static void Write(CodecsReport report, TextWriter output)
     {
@@ -73,6 +74,10 @@ internal static class CodecsCommand
             }
 
             tiers.Write(output);
+            if (hardware.UnusedTier is string unused)
+            {
+                output.WriteLine($"The processor has {unused}, which this program was not compiled for or was told not to use (IlcInstructionSet, DOTNET_Enable*).");
+            }
         }
     }
 }

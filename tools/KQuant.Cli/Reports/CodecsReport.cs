@@ -27,7 +27,8 @@ internal sealed record CodecEntry(
 
 /// <summary>What the machine has.</summary>
 internal sealed record HardwareReport(
-    string Processor, int Processors, string Architecture, string Runtime, string MaxTier, IReadOnlyList<TierEntry> Tiers);
+    string Processor, int Processors, string Architecture, string Runtime, string MaxTier, IReadOnlyList<TierEntry> Tiers,
+    string? UnusedTier);
 
 /// <summary>One tier, and whether the machine runs it.</summary>
 internal sealed record TierEntry(string Name, bool Supported, bool Allowed);

@@ -1,0 +1,40 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using KQuant.Codecs;
+using KQuant.Matmul;
+
+// The best speed and the result of products in this build: a line `M GFLOP/s checksum` for each number of activation rows, then what it runs on.
+const int Rows = 2048, Columns = 2048;
+TimeSpan leastTime = TimeSpan.FromSeconds(1);
+float[] weights = new float[Rows * Columns];
+var random = new Random(1);
+for (int i = 0; i < weights.Length; i++)
+{
+    weights[i] = random.NextSingle() - 0.5f;
+}
+
+using QuantizedTensor matrix = QuantizedTensor.Encode(QuantCodec.Get(QuantFormat.Q4_K), new QuantShape(Rows, Columns), weights);
+using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+foreach (int m in (int[])[1, 8, 128])
+{
+    float[] x = weights[..(m * Columns)], y = new float[m * Rows];
+    double best = double.MaxValue;
+    for (long begin = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(begin) < leastTime;)
+    {
+        long start = Stopwatch.GetTimestamp();
+        QuantizedMatmul.Multiply(matrix, x, y, context);
+        best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    double speed = 2e-9 * m * Rows * Columns / best, sum = 0;
+    foreach (float value in y)
+    {
+        sum += Math.Abs(value);
+    }
+
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{m} {speed:F1} {sum:G5}"));
+}
+
+bool isCompiledAhead = !RuntimeFeature.IsDynamicCodeCompiled;
+Console.WriteLine($"{(isCompiledAhead ? "ahead of time" : "JIT")}, {context.GetTier(QuantFormat.Q4_K)}, unused {HardwareTiers.Unused?.ToString() ?? "none"}");
