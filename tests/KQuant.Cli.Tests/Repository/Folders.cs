@@ -120,7 +120,7 @@ internal sealed partial class Folders
     private static string FolderOf(string path) => path[..path.LastIndexOf('/')];
 
     /// <summary>The project's folder and those that it may use, nearest first.</summary>
-    private static IEnumerable<string> Reach(string project)
+    private static List<string> Reach(string project)
     {
         var found = new List<string> { FolderOf(project) };
         for (int i = 0; i < found.Count; i++)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KQuant.Cli.Rendering;
+using KQuant.Codecs;
 using KQuant.Matmul;
 using KQuant.Matmul.Backends;
 using KQuant.Metal;
@@ -62,8 +63,16 @@ internal sealed class ModelArguments
     /// <param name="device">What <see cref="OpenDevice"/> gave.</param>
     /// <param name="cancellation">Ends it early.</param>
     /// <param name="needsTokenizer">Whether text goes in or out.</param>
-    public LanguageModel Load(ParseResult parsed, IMatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true) =>
-        Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation);
+    public LanguageModel Load(ParseResult parsed, IMatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true)
+    {
+        if (HardwareTiers.Unused is KernelTier unused)
+        {
+            parsed.InvocationConfiguration.Error.WriteLine(
+                $"warning: the processor has {unused}, which this program does not use; 'kquant codecs --hardware' says more.");
+        }
+
+        return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation);
+    }
 
     /// <summary>Loads a second model, for token ids alone, with the options and threads of the first.</summary>
     public LanguageModel LoadBeside(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs every sample on the fixtures and compares what it prints with expected/NAME.txt; with `update` it writes those anew.
+set -euo pipefail
+cd "$(dirname "$0")"
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+fixtures=../fixtures
+
+sample() {
+    local name=$1
+    shift
+    "../artifacts/bin/$name/release/$name" "$@" >"$out/$name.txt"
+    if [ "${mode:-}" = update ]; then
+        cp "$out/$name.txt" "expected/$name.txt"
+    fi
+    diff -u "expected/$name.txt" "$out/$name.txt"
+}
+
+mode=${1:-}
+sample EncodeDecode
+sample QuantizeModel $fixtures/models/tiny-dense q4_k "$out/model"
+sample MultiplyWireBytes $fixtures/gguf/q4_K.gguf w
+printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample ExtensionsChat $fixtures/models/tiny-dense
+sample Embeddings $fixtures/models/tiny-dense "a letter from my sister" "the letter of her sister" "ten thousand a year" "a ball at Netherfield"
+printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample AotChat $fixtures/models/tiny-dense
