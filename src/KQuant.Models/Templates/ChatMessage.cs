@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
 

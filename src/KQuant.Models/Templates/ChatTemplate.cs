@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
 
@@ -148,6 +149,11 @@ public sealed class ChatTemplate
         {
             // A template that compares contents with signs may come to another text when they are replaced: then only whole control tokens are.
             var tried = new ContentMarks(controls, others.Concat(template.Texts), isUsed, marksSigns);
+            if (tried.Lacks)
+            {
+                throw new TemplateException("the conversation uses all private-use characters; none is left to mark its texts with");
+            }
+
             string marked;
             try
             {

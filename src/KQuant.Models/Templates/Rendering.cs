@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
 

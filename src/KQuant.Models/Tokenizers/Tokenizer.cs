@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Text;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
-using KQuant.Models.Templates;
 
 namespace KQuant.Models.Tokenizers;
 

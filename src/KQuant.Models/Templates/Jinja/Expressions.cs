@@ -32,7 +32,7 @@ internal sealed class Variable(int line, string name) : Expression(line)
     public string Name => name;
 
     protected override object? Compute(RenderContext context, Scope scope) =>
-        scope.TryGet(name, out object? value, context) ? value : new Undefined($"'{Codecs.Files.Printable.Shorten(name)}' is undefined");
+        scope.TryGet(name, out object? value, context) ? value : new UndefinedValue($"'{Codecs.Files.Printable.Shorten(name)}' is undefined");
 }
 
 internal sealed class ListDisplay(int line, List<Expression> items, bool isTuple) : Expression(line)
@@ -69,7 +69,7 @@ internal sealed class DictDisplay(int line, List<(Expression Key, Expression Val
     }
 }
 
-internal sealed class Member(int line, Expression target, string name) : Expression(line)
+internal sealed class MemberExpression(int line, Expression target, string name) : Expression(line)
 {
     public Expression Target => target;
 
@@ -84,7 +84,7 @@ internal sealed class Subscript(int line, Expression target, Expression index) :
         JinjaMembers.GetItem(context, target.Evaluate(context, scope), index.Evaluate(context, scope));
 }
 
-internal sealed class Slice(int line, Expression target, Expression? start, Expression? stop, Expression? step) : Expression(line)
+internal sealed class SliceExpression(int line, Expression target, Expression? start, Expression? stop, Expression? step) : Expression(line)
 {
     protected override object? Compute(RenderContext context, Scope scope) => JinjaMembers.GetSlice(
         context,
@@ -144,7 +144,7 @@ internal sealed class Call(int line, Expression target, ArgumentList arguments) 
     protected override object? Compute(RenderContext context, Scope scope) => target.Evaluate(context, scope) switch
     {
         JinjaCallable function => function.Call(context, arguments.Evaluate(context, scope, function.Name)),
-        Undefined undefined => throw new TemplateException(undefined.Problem),
+        UndefinedValue undefined => throw new TemplateException(undefined.Problem),
         var value => throw new TemplateException($"'{PythonText.TypeName(value)}' object is not callable"),
     };
 }
@@ -183,7 +183,7 @@ internal sealed class Unary(int line, string sign, Expression operand) : Express
 
         if (!PythonNumbers.IsNumber(value))
         {
-            throw new TemplateException(value is Undefined undefined
+            throw new TemplateException(value is UndefinedValue undefined
                 ? undefined.Problem
                 : $"bad operand type for unary {sign}: '{PythonText.TypeName(value)}'");
         }
@@ -192,7 +192,7 @@ internal sealed class Unary(int line, string sign, Expression operand) : Express
     }
 }
 
-internal sealed class Binary(int line, string sign, Expression left, Expression right) : Expression(line)
+internal sealed class BinaryExpression(int line, string sign, Expression left, Expression right) : Expression(line)
 {
     protected override object? Compute(RenderContext context, Scope scope)
     {
@@ -245,5 +245,5 @@ internal sealed class Conditional(int line, Expression test, Expression then, Ex
     protected override object? Compute(RenderContext context, Scope scope) =>
         PythonText.IsTrue(test.Evaluate(context, scope)) ? then.EvaluateMarked(context, scope)
         : otherwise is not null ? otherwise.EvaluateMarked(context, scope)
-        : new Undefined($"the inline if-expression on line {Line} evaluated to false and no else section was defined.");
+        : new UndefinedValue($"the inline if-expression on line {Line} evaluated to false and no else section was defined.");
 }

@@ -91,8 +91,8 @@ internal sealed class LoopState(List<object?> items, int depth, Func<RenderConte
         "length" => (long)items.Count,
         "depth" => (long)depth + 1,
         "depth0" => (long)depth,
-        "previtem" => Index > 0 ? items[Index - 1] : new Undefined("there is no previous item"),
-        "nextitem" => Index + 1 < items.Count ? items[Index + 1] : new Undefined("there is no next item"),
+        "previtem" => Index > 0 ? items[Index - 1] : new UndefinedValue("there is no previous item"),
+        "nextitem" => Index + 1 < items.Count ? items[Index + 1] : new UndefinedValue("there is no next item"),
         "cycle" => new JinjaFunction("cycle", (_, arguments) => arguments.Positional.Count > 0
             ? arguments.Positional[Index % arguments.Positional.Count]
             : throw new TemplateException("no items for cycling given")),
@@ -104,6 +104,6 @@ internal sealed class LoopState(List<object?> items, int depth, Func<RenderConte
             _lastChanged = arguments;
             return !same;
         }),
-        _ => new Undefined($"'LoopContext object' has no attribute '{name}'"),
+        _ => new UndefinedValue($"'LoopContext object' has no attribute '{name}'"),
     };
 }

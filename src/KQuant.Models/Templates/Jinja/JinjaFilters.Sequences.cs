@@ -87,7 +87,7 @@ internal static partial class JinjaFilters
     private static JinjaList DictSort(RenderContext context, object? value, CallArguments arguments)
     {
         JinjaDict dict = value as JinjaDict
-            ?? throw new TemplateException(value is Undefined undefined ? undefined.Problem : "dictsort needs a mapping");
+            ?? throw new TemplateException(value is UndefinedValue undefined ? undefined.Problem : "dictsort needs a mapping");
         bool caseSensitive = arguments.Flag(0, "case_sensitive", false);
         int by = arguments.Text(1, "by", "key") switch
         {
@@ -109,7 +109,7 @@ internal static partial class JinjaFilters
         List<object?> items = context.ToList(value);
         if (items.Count == 0)
         {
-            return new Undefined("No aggregated item, sequence was empty.");
+            return new UndefinedValue("No aggregated item, sequence was empty.");
         }
 
         object? best = items[0];
@@ -142,7 +142,7 @@ internal static partial class JinjaFilters
 
     private static IEnumerable<object?> Items(RenderContext context, object? value)
     {
-        if (value is Undefined)
+        if (value is UndefinedValue)
         {
             yield break;
         }
@@ -171,7 +171,7 @@ internal static partial class JinjaFilters
             {
                 context.Step();
                 object? result = Attribute(context, item, path);
-                yield return hasDefault && result is Undefined ? standard : result;
+                yield return hasDefault && result is UndefinedValue ? standard : result;
             }
 
             yield break;
@@ -216,7 +216,7 @@ internal static partial class JinjaFilters
         object? attribute = arguments[0, "attribute"];
         bool hasDefault = arguments.TryGet(1, "default", out object? standard);
         bool caseSensitive = arguments.Flag(2, "case_sensitive", false);
-        object? Raw(object? item) => Attribute(context, item, attribute) is var found && found is Undefined && hasDefault ? standard : found;
+        object? Raw(object? item) => Attribute(context, item, attribute) is var found && found is UndefinedValue && hasDefault ? standard : found;
         object? Key(object? item) => SortKey(context, Raw(item), null, caseSensitive);
         var groups = new List<object?>();
         object? last = null;

@@ -15,7 +15,7 @@ internal static partial class JinjaFilters
     {
         ["abs"] = (_, value, _) => Need(value) is double number ? Math.Abs(number) : PythonNumbers.Integer(BigInteger.Abs(PythonNumbers.AsBig(value!))),
         ["attr"] = (context, value, arguments) => value is JinjaDict
-            ? JinjaMethods.Find(value, arguments.Text(0, "name")) ?? new Undefined($"no attribute '{arguments.Text(0, "name")}'") as object
+            ? JinjaMethods.Find(value, arguments.Text(0, "name")) ?? new UndefinedValue($"no attribute '{arguments.Text(0, "name")}'") as object
             : JinjaMembers.GetAttribute(context, value, arguments.Text(0, "name")),
         ["batch"] = (context, value, arguments) => Batch(context, value, arguments),
         ["capitalize"] = (context, value, _) => StringMethods.Call(context, PythonText.ToText(context, value), "capitalize", CallArguments.None),
@@ -26,7 +26,7 @@ internal static partial class JinjaFilters
         ["dictsort"] = DictSort,
         ["e"] = (context, value, _) => Escape(context, value),
         ["escape"] = (context, value, _) => Escape(context, value),
-        ["first"] = (context, value, _) => context.Iterate(value).DefaultIfEmpty(new Undefined("No first item, sequence was empty.")).First(),
+        ["first"] = (context, value, _) => context.Iterate(value).DefaultIfEmpty(new UndefinedValue("No first item, sequence was empty.")).First(),
         ["float"] = (context, value, arguments) => ToFloat(context, value, arguments.Get(0, "default", 0.0)),
         ["forceescape"] = (context, value, _) => Escape(context, value),
         ["format"] = (context, value, arguments) => context.Charge(PythonFormat.Percent(
@@ -39,7 +39,7 @@ internal static partial class JinjaFilters
         ["join"] = Join,
         ["last"] = (context, value, _) => context.ToList(value is JinjaGenerator
             ? throw new TemplateException("'generator' object is not reversible")
-            : value).DefaultIfEmpty(new Undefined("No last item, sequence was empty.")).Last(),
+            : value).DefaultIfEmpty(new UndefinedValue("No last item, sequence was empty.")).Last(),
         ["length"] = Length,
         ["list"] = (context, value, _) => new JinjaList(context.ToList(value)),
         ["lower"] = (context, value, _) => StringMethods.Call(context, PythonText.ToText(context, value), "lower", CallArguments.None),
@@ -112,7 +112,7 @@ internal static partial class JinjaFilters
 
     private static object Need(object? value) => PythonNumbers.IsNumber(value)
         ? value!
-        : throw new TemplateException(value is Undefined undefined ? undefined.Problem : $"a number is needed, not {PythonText.TypeName(value)}");
+        : throw new TemplateException(value is UndefinedValue undefined ? undefined.Problem : $"a number is needed, not {PythonText.TypeName(value)}");
 
     private static JinjaDict Named(CallArguments arguments)
     {
@@ -129,7 +129,7 @@ internal static partial class JinjaFilters
         JinjaDict dict => dict.Count,
         JinjaRange range => range.Count,
         JinjaView view => view.Items.Count,
-        Undefined => 0,
+        UndefinedValue => 0,
         _ => throw new TemplateException($"object of type '{PythonText.TypeName(value)}' has no len()"),
     } * 1L;
 
@@ -146,7 +146,7 @@ internal static partial class JinjaFilters
     }
 
     private static object? Default(RenderContext context, object? value, CallArguments arguments) =>
-        value is Undefined || (arguments.Flag(1, "boolean", false) && !PythonText.IsTrue(value)) ? arguments.Get(0, "default_value", "") : value;
+        value is UndefinedValue || (arguments.Flag(1, "boolean", false) && !PythonText.IsTrue(value)) ? arguments.Get(0, "default_value", "") : value;
 
     private static Markup Escape(RenderContext context, object? value)
     {
@@ -273,7 +273,7 @@ internal static partial class JinjaFilters
         {
             case bool or long or BigInteger: return PythonNumbers.Integer(PythonNumbers.AsBig(value));
             case double number: return double.IsNaN(number) || double.IsInfinity(number) ? standard : PythonNumbers.Integer(new BigInteger(number));
-            case Undefined undefined: throw new TemplateException(undefined.Problem);
+            case UndefinedValue undefined: throw new TemplateException(undefined.Problem);
             case string text:
                 ChargeNumber(context, text);
                 string digits = StringMethods.Strip(context, text, null, true, true).Replace("_", "", StringComparison.Ordinal);
@@ -309,7 +309,7 @@ internal static partial class JinjaFilters
         switch (value)
         {
             case bool or long or BigInteger or double: return PythonNumbers.AsDouble(value);
-            case Undefined undefined: throw new TemplateException(undefined.Problem);
+            case UndefinedValue undefined: throw new TemplateException(undefined.Problem);
             case string text:
                 ChargeNumber(context, text);
                 string trimmed = StringMethods.Strip(context, text, null, true, true).ToLowerInvariant();

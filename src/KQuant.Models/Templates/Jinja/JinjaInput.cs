@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
 

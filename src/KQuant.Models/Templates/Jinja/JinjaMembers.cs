@@ -7,7 +7,7 @@ internal static class JinjaMembers
     public static object? GetAttribute(RenderContext context, object? target, string name)
     {
         context.Scan(name.Length);
-        if (target is Undefined undefined)
+        if (target is UndefinedValue undefined)
         {
             throw new TemplateException(undefined.Problem);
         }
@@ -34,7 +34,7 @@ internal static class JinjaMembers
     {
         switch (target)
         {
-            case Undefined undefined:
+            case UndefinedValue undefined:
                 throw new TemplateException(undefined.Problem);
             case JinjaDict dict when key is not (JinjaList or JinjaDict) && dict.TryGet(context.Key(key), out object? value):
                 return value;
@@ -48,7 +48,7 @@ internal static class JinjaMembers
 
     public static object? GetSlice(RenderContext context, object? target, object? start, object? stop, object? step)
     {
-        if (target is Undefined undefined)
+        if (target is UndefinedValue undefined)
         {
             throw new TemplateException(undefined.Problem);
         }
@@ -143,7 +143,7 @@ internal static class JinjaMembers
         });
     }
 
-    private static Undefined Missing(object? target, object? key) => new(key is string name
+    private static UndefinedValue Missing(object? target, object? key) => new(key is string name
         ? $"'{PythonText.TypeName(target)} object' has no attribute '{Codecs.Files.Printable.Shorten(name)}'"
         : $"{PythonText.TypeName(target)} object has no such element");
 }

@@ -15,8 +15,8 @@ internal static class JinjaOperators
         return (sign, x, y) switch
         {
             ("%", string format, _) => context.Charge(PythonFormat.Percent(context, format, y)),
-            (_, Undefined undefined, _) => throw new TemplateException(undefined.Problem),
-            (_, _, Undefined undefined) => throw new TemplateException(undefined.Problem),
+            (_, UndefinedValue undefined, _) => throw new TemplateException(undefined.Problem),
+            (_, _, UndefinedValue undefined) => throw new TemplateException(undefined.Problem),
             ("+", string a, string b) => Concatenate(context, a, b),
             ("+", JinjaList a, JinjaList b) => Join(context, a.Items, b.Items),
             ("+", JinjaTuple a, JinjaTuple b) => new JinjaTuple([.. Join(context, a.Items, b.Items).Items]),

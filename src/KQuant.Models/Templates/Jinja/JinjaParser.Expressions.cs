@@ -35,7 +35,7 @@ internal sealed partial class JinjaParser
         while (Current.IsName("or"))
         {
             int line = Take().Line;
-            left = new Binary(line, "or", left, And());
+            left = new BinaryExpression(line, "or", left, And());
         }
 
         return left;
@@ -47,7 +47,7 @@ internal sealed partial class JinjaParser
         while (Current.IsName("and"))
         {
             int line = Take().Line;
-            left = new Binary(line, "and", left, Not());
+            left = new BinaryExpression(line, "and", left, Not());
         }
 
         return left;
@@ -101,7 +101,7 @@ internal sealed partial class JinjaParser
         while (Current.IsOperator("+") || Current.IsOperator("-"))
         {
             JinjaToken sign = Take();
-            left = new Binary(sign.Line, sign.Text, left, Concatenate());
+            left = new BinaryExpression(sign.Line, sign.Text, left, Concatenate());
         }
 
         return left;
@@ -125,7 +125,7 @@ internal sealed partial class JinjaParser
         while (Current.Kind == TokenKind.Operator && Current.Text is "*" or "/" or "//" or "%")
         {
             JinjaToken sign = Take();
-            left = new Binary(sign.Line, sign.Text, left, Power());
+            left = new BinaryExpression(sign.Line, sign.Text, left, Power());
         }
 
         return left;
@@ -137,7 +137,7 @@ internal sealed partial class JinjaParser
         while (Current.IsOperator("**"))
         {
             JinjaToken sign = Take();
-            left = new Binary(sign.Line, sign.Text, left, Unary());
+            left = new BinaryExpression(sign.Line, sign.Text, left, Unary());
         }
 
         return left;
@@ -304,7 +304,7 @@ internal sealed partial class JinjaParser
                 JinjaToken name = Take();
                 value = name.Kind switch
                 {
-                    TokenKind.Name => new Member(name.Line, value, name.Text),
+                    TokenKind.Name => new MemberExpression(name.Line, value, name.Text),
                     TokenKind.Integer => new Subscript(name.Line, value, new Constant(name.Line, ParseInteger(name.Text))),
                     _ => throw Error($"expected name or number, got {name.Describe()}"),
                 };
@@ -338,7 +338,7 @@ internal sealed partial class JinjaParser
             Expression? stop = Bound();
             Expression? step = SkipOperator(":") ? Bound() : null;
             ExpectOperator("]");
-            return new Slice(line, value, start, stop, step);
+            return new SliceExpression(line, value, start, stop, step);
         }
 
         indexes.Add(start ?? throw Error("expected subscript expression"));

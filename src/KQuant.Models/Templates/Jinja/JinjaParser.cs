@@ -309,7 +309,7 @@ internal sealed partial class JinjaParser
                 }
 
                 Expression target = new Variable(line, name);
-                items.Add(withMember && SkipOperator(".") ? new Member(line, target, Expect(TokenKind.Name).Text) : target);
+                items.Add(withMember && SkipOperator(".") ? new MemberExpression(line, target, Expect(TokenKind.Name).Text) : target);
             }
 
             if (Current.IsName("in") || !SkipOperator(","))

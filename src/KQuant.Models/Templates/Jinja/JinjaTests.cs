@@ -9,8 +9,8 @@ internal static class JinjaTests
     {
         switch (name)
         {
-            case "defined": return value is not Undefined;
-            case "undefined": return value is Undefined;
+            case "defined": return value is not UndefinedValue;
+            case "undefined": return value is UndefinedValue;
             case "none": return value is null;
             case "boolean": return value is bool;
             case "true": return value is true;
@@ -20,8 +20,8 @@ internal static class JinjaTests
             case "number": return PythonNumbers.IsNumber(value);
             case "string": return value is string;
             case "mapping": return value is JinjaDict;
-            case "sequence": return value is string or JinjaList or JinjaTuple or JinjaDict or JinjaRange or Undefined;
-            case "iterable": return value is string or JinjaList or JinjaTuple or JinjaDict or JinjaRange or JinjaView or JinjaGenerator or Undefined;
+            case "sequence": return value is string or JinjaList or JinjaTuple or JinjaDict or JinjaRange or UndefinedValue;
+            case "iterable": return value is string or JinjaList or JinjaTuple or JinjaDict or JinjaRange or JinjaView or JinjaGenerator or UndefinedValue;
             case "callable": return value is JinjaCallable;
             case "escaped": return false;
             case "filter": return value is string filter && JinjaFilters.Exists(filter);
@@ -58,7 +58,7 @@ internal static class JinjaTests
 
     private static object Remainder(RenderContext context, object? value, object? divisor) => PythonNumbers.IsNumber(value) && PythonNumbers.IsNumber(divisor)
         ? PythonNumbers.Calculate(context, "%", value!, divisor!)
-        : throw new TemplateException(value is Undefined undefined
+        : throw new TemplateException(value is UndefinedValue undefined
             ? undefined.Problem
             : $"unsupported operand type(s) for %: '{PythonText.TypeName(value)}' and '{PythonText.TypeName(divisor)}'");
 

@@ -8,7 +8,7 @@ namespace KQuant.Models.Templates;
 
 /// <summary>A name or member that is not there. It prints as nothing and counts as false; using it otherwise is an error.</summary>
 /// <param name="Problem">What the error says.</param>
-internal sealed record Undefined(string Problem);
+internal sealed record UndefinedValue(string Problem);
 
 /// <summary>
 /// A text that <c>safe</c> or <c>escape</c> made (Python's <c>markupsafe.Markup</c>): what is added to it is escaped. It exists inside of
@@ -166,7 +166,7 @@ internal sealed class PythonEquality : IEqualityComparer<object>
             case string text: return text.GetHashCode(StringComparison.Ordinal);
             case JinjaRange range:
                 return HashCode.Combine(range.Count, range.Count > 0 ? range.Start : 0, range.Count > 1 ? range.Step : 0);
-            case Undefined: return 0;
+            case UndefinedValue: return 0;
             case JinjaTuple tuple:
                 var hash = new HashCode();
                 foreach (object? item in tuple.Items)

@@ -57,7 +57,7 @@ internal static class PythonCompare
             case (JinjaRange a, JinjaRange b):
                 return a.Count == b.Count && (a.Count == 0 || (a.Start == b.Start && (a.Count == 1 || a.Step == b.Step)));
             default:
-                return x is Undefined && y is Undefined;
+                return x is UndefinedValue && y is UndefinedValue;
         }
     }
 
@@ -80,9 +80,9 @@ internal static class PythonCompare
                 return Order(context, a.Items, b.Items, sign);
             case (JinjaTuple a, JinjaTuple b):
                 return Order(context, a.Items, b.Items, sign);
-            case (Undefined undefined, _):
+            case (UndefinedValue undefined, _):
                 throw new TemplateException(undefined.Problem);
-            case (_, Undefined undefined):
+            case (_, UndefinedValue undefined):
                 throw new TemplateException(undefined.Problem);
             default:
                 throw new TemplateException(
@@ -100,7 +100,7 @@ internal static class PythonCompare
                     : throw new TemplateException($"'in <string>' requires string as left operand, not {PythonText.TypeName(item)}");
             case JinjaDict dict:
                 return dict.TryGet(context.Key(item), out _);
-            case Undefined:
+            case UndefinedValue:
                 return false;
             case JinjaList or JinjaTuple or JinjaRange or JinjaView or JinjaGenerator:
                 foreach (object? other in context.Iterate(container))

@@ -95,7 +95,7 @@ internal static class PythonFormat
             context.Write(result, Align(context, text, width, fill, left ? '<' : fill == '0' ? '=' : '>'));
         }
 
-        return next < items.Length && values is not JinjaDict and not (JinjaList or Undefined)
+        return next < items.Length && values is not JinjaDict and not (JinjaList or UndefinedValue)
             ? throw new TemplateException("not all arguments converted during string formatting")
             : result.ToString();
     }

@@ -44,7 +44,7 @@ internal static class PythonNumbers
         long integer => integer,
         bool flag => flag ? 1 : 0,
         BigInteger => throw new TemplateException($"{what} cannot take so large a number"),
-        Undefined undefined => throw new TemplateException(undefined.Problem),
+        UndefinedValue undefined => throw new TemplateException(undefined.Problem),
         _ => throw new TemplateException($"{what} needs an integer, not {PythonText.TypeName(value)}"),
     };
 

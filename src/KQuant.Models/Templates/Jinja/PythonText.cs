@@ -27,7 +27,7 @@ internal static class PythonText
         JinjaRange => "range",
         JinjaView view => view.Name,
         JinjaGenerator => "generator",
-        Undefined => "Undefined",
+        UndefinedValue => "UndefinedValue",
         JinjaNamespace => "Namespace",
         JinjaCallable => "function",
         _ => "object",
@@ -35,7 +35,7 @@ internal static class PythonText
 
     public static bool IsTrue(object? value) => value switch
     {
-        null or Undefined => false,
+        null or UndefinedValue => false,
         bool flag => flag,
         long integer => integer != 0,
         BigInteger big => !big.IsZero,
@@ -57,7 +57,7 @@ internal static class PythonText
             return text;
         }
 
-        if (value is Undefined)
+        if (value is UndefinedValue)
         {
             return "";
         }
@@ -143,7 +143,7 @@ internal static class PythonText
             case JinjaRange range:
                 result.Append(CultureInfo.InvariantCulture, $"range({range.Start}, {range.Stop}{(range.Step == 1 ? "" : $", {range.Step}")})");
                 break;
-            case Undefined: result.Append("Undefined"); break;
+            case UndefinedValue: result.Append("UndefinedValue"); break;
             case JinjaNamespace space:
                 result.Append("<Namespace {");
                 foreach ((string name, object? member) in space.Members)

@@ -1,4 +1,5 @@
 using System.Text;
+using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Templates;
 
@@ -131,7 +132,7 @@ internal sealed class RenderContext(Scope globals, TimeProvider clock, RenderBud
     {
         switch (value)
         {
-            case Undefined:
+            case UndefinedValue:
                 return [];
             case string text:
                 return Split(text);

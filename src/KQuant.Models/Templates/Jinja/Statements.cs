@@ -165,7 +165,7 @@ internal sealed class Macro(string name, MacroBody body, Scope defined) : JinjaC
             else
             {
                 scope[parameter] = standard is null
-                    ? new Undefined($"parameter '{parameter}' was not provided")
+                    ? new UndefinedValue($"parameter '{parameter}' was not provided")
                     : standard.Evaluate(context, scope);
             }
         }
@@ -238,7 +238,7 @@ internal static class Targets
             case Variable variable:
                 scope[variable.Name] = value;
                 break;
-            case Member member:
+            case MemberExpression member:
                 scope.TryGet(((Variable)member.Target).Name, out object? holder, context);
                 ((holder as JinjaNamespace)?.Members ?? throw new TemplateException("cannot assign attribute on non-namespace object", target.Line))
                     [member.Name] = value;

@@ -52,7 +52,7 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
         int[]? rented = piece.Length > onStack ? ArrayPool<int>.Shared.Rent(checked((2 * piece.Length) + 1)) : null;
         Span<int> room = rented ?? stackalloc int[(2 * onStack) + 1];
         Span<int> symbols = room[..piece.Length], starts = room.Slice(piece.Length, piece.Length + 1);
-        int count = parts.IsByteLevel ? Bytes(piece, symbols) : CodePoints(piece, symbols);
+        int count = parts.IsByteLevel ? Bytes(piece, symbols) : Points(piece, symbols);
         count = SymbolMerger.Merge(new Pairs(parts.Merges), symbols[..count], starts[..(count + 1)]);
         ids.Add(symbols[..count]);
         if (rented is not null)
@@ -76,7 +76,7 @@ internal sealed class BpeModel(BpeParts parts) : TokenModel(parts.Cuts)
         return count;
     }
 
-    private int CodePoints(ReadOnlySpan<byte> piece, Span<int> symbols)
+    private int Points(ReadOnlySpan<byte> piece, Span<int> symbols)
     {
         int count = 0;
         bool pending = false;

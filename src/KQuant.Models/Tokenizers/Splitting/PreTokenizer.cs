@@ -1,4 +1,3 @@
-using KQuant.Models.Templates;
 
 namespace KQuant.Models.Tokenizers;
 

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace KQuant.Models.Templates;
+namespace KQuant.Models.Tokenizers;
 
 /// <summary>
 /// Keeps what people write apart from what a template writes: while a conversation is rendered, the characters of its texts that could begin
@@ -43,13 +43,17 @@ internal sealed class ContentMarks
 
             if (next > LastStandIn)
             {
-                throw new TemplateException("the conversation uses all private-use characters; none is left to mark its texts with");
+                Lacks = true;
+                return;
             }
 
             _standIns.Add(first, next);
             _originals.Add(next++, char.ConvertFromUtf32(first));
         }
     }
+
+    /// <summary>Whether too few private-use characters are unused: then texts cannot be marked.</summary>
+    public bool Lacks { get; }
 
     /// <summary>Whether a character of any text was replaced.</summary>
     public bool Any { get; private set; }
