@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs;
 
@@ -10,8 +11,9 @@ namespace KQuant.Codecs;
 /// that in each of their planes.
 /// </summary>
 /// <remarks>
-/// Disposing releases the owner it was given, if any. A view must not be used after its owner is gone; a disposed one throws.
-/// All members are safe to call from several threads at once, except against <see cref="Dispose"/>.
+/// All members are safe to call from several threads at once, also while another one disposes the tensor, the file or the buffer: operations
+/// hold the memory while they last and the last one releases it, those that begin later throw <see cref="ObjectDisposedException"/>. Only
+/// spans outlive nothing, which is why the one member that gives such a span away says so in its name.
 /// </remarks>
 public sealed unsafe class QuantizedTensor : IDisposable
 {
@@ -19,18 +21,15 @@ public sealed unsafe class QuantizedTensor : IDisposable
     private readonly TensorPlane _scales;
     private readonly TensorPlane _biases;
     private readonly QuantizedTensor? _parent;
-    private IDisposable? _owner;
-    private bool _disposed;
+    private readonly SafeHandle? _owner;
+    private volatile bool _disposed;
 
-    private QuantizedTensor(QuantCodec codec, QuantShape shape, ReadOnlySpan<TensorPlane> planes)
+    private QuantizedTensor(QuantCodec codec, QuantShape shape, ReadOnlySpan<TensorPlane> planes, IDisposable? owner = null)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(shape.Experts, nameof(shape));
-        ArgumentOutOfRangeException.ThrowIfNegative(shape.Rows, nameof(shape));
-        ArgumentOutOfRangeException.ThrowIfNegative(shape.Columns, nameof(shape));
         Codec = codec;
         Shape = shape;
         Transform = codec.Transform;
-        ByteCount = checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+        ByteCount = CountBytes(codec, shape);
         if (planes.Length != codec.Planes.Length)
         {
             Throw.PlaneCount(codec, planes.Length, nameof(planes));
@@ -50,6 +49,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
         _codes = planes[0];
         _scales = planes.Length > 1 ? planes[1] : default;
         _biases = planes.Length > 2 ? planes[2] : default;
+        _owner = owner is null ? null : owner as SafeHandle ?? new OwnerHandle(owner);
     }
 
     private QuantizedTensor(QuantizedTensor parent, QuantShape shape, long firstRow, ActivationTransform? transform)
@@ -60,15 +60,16 @@ public sealed unsafe class QuantizedTensor : IDisposable
         RowByteCount = parent.RowByteCount;
         ByteCount = Codec.GetByteCount(shape.Columns) * shape.TotalRows;
         _parent = parent;
-        _codes = parent._codes.Slice(firstRow * RowByteCount, RowByteCount * shape.TotalRows, parent);
+        _owner = parent._owner;
+        _codes = parent._codes.Slice(firstRow * RowByteCount, RowByteCount * shape.TotalRows);
         if (Codec.Planes.Length > 1)
         {
-            _scales = parent._scales.Slice(firstRow * GetRowByteCount(1), GetRowByteCount(1) * shape.TotalRows, parent);
+            _scales = parent._scales.Slice(firstRow * GetRowByteCount(1), GetRowByteCount(1) * shape.TotalRows);
         }
 
         if (Codec.Planes.Length > 2)
         {
-            _biases = parent._biases.Slice(firstRow * GetRowByteCount(2), GetRowByteCount(2) * shape.TotalRows, parent);
+            _biases = parent._biases.Slice(firstRow * GetRowByteCount(2), GetRowByteCount(2) * shape.TotalRows);
         }
     }
 
@@ -93,7 +94,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <summary>Whether the bytes lie in a mapped file, so that whole pages around them can be read.</summary>
     internal bool IsMapped => _codes.IsMapped;
 
-    internal bool IsGone => _disposed || _parent is { IsGone: true } || _codes.IsGone || _scales.IsGone || _biases.IsGone;
+    private bool IsGone => _disposed || _parent is { IsGone: true } || _codes.IsGone || _scales.IsGone || _biases.IsGone;
 
     /// <summary>A view of managed memory, which the caller keeps.</summary>
     /// <param name="codec">The codec of the bytes.</param>
@@ -116,27 +117,31 @@ public sealed unsafe class QuantizedTensor : IDisposable
     {
         ArgumentNullException.ThrowIfNull(codec);
         ArgumentNullException.ThrowIfNull(owner);
-        long needed = checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+        long needed = CountBytes(codec, shape);
         ReadOnlyMemory<byte> memory = owner.Memory;
         memory = memory.Length > needed ? memory[..(int)needed] : memory;
-        return new QuantizedTensor(codec, shape, [TensorPlane.FromMemory(memory)]) { _owner = owner };
+        return new QuantizedTensor(codec, shape, [TensorPlane.FromMemory(memory)], owner);
     }
 
     /// <summary>
-    /// A view of native memory of any size, such as part of a memory-mapped file. This is the one place where the package trusts a pointer:
-    /// it must stay readable for <paramref name="byteCount"/> bytes as long as <paramref name="lifetime"/> is reachable and undisposed.
+    /// A view of native memory of any size, such as part of a memory-mapped file. Every operation holds the buffer while it lasts, so that
+    /// the memory is there until the last one has ended, whoever disposes or drops the buffer meanwhile.
     /// </summary>
     /// <param name="codec">The codec of the bytes.</param>
     /// <param name="shape">The logical shape.</param>
-    /// <param name="pointer">The first wire byte.</param>
-    /// <param name="byteCount">Exactly the wire bytes of that shape.</param>
-    /// <param name="lifetime">An object that keeps the memory alive while it is reachable, or null.</param>
+    /// <param name="buffer">
+    /// The memory, such as <see cref="System.IO.MemoryMappedFiles.MemoryMappedViewAccessor.SafeMemoryMappedViewHandle"/>. It stays the caller's,
+    /// who may dispose it at any time; the tensor then throws.
+    /// </param>
+    /// <param name="offset">Where the tensor begins in it.</param>
     /// <returns>The view.</returns>
-    /// <exception cref="ArgumentException">The columns are no whole number of blocks, or the length is not that of the shape.</exception>
-    public static QuantizedTensor FromPointer(QuantCodec codec, QuantShape shape, byte* pointer, long byteCount, object? lifetime)
+    /// <exception cref="ArgumentOutOfRangeException">The bytes of that shape do not lie inside the buffer.</exception>
+    /// <exception cref="ArgumentException">The columns are no whole number of blocks, or the buffer is no memory.</exception>
+    /// <exception cref="ObjectDisposedException">The buffer was disposed.</exception>
+    public static QuantizedTensor FromBuffer(QuantCodec codec, QuantShape shape, SafeBuffer buffer, long offset = 0)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        return new QuantizedTensor(codec, shape, [TensorPlane.FromPointer(pointer, byteCount, lifetime)]);
+        return new QuantizedTensor(codec, shape, [TensorPlane.FromBuffer(buffer, offset, CountBytes(codec, shape))]);
     }
 
     /// <summary>A view of weights whose codes, scales and biases lie apart.</summary>
@@ -178,7 +183,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
             Throw.ImportanceLength(codec, options.Importance.Length, shape, nameof(options));
         }
 
-        long byteCount = checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+        long byteCount = CountBytes(codec, shape);
         if (byteCount > Array.MaxLength)
         {
             Throw.TooLargeForArray(codec, shape, byteCount, nameof(shape));
@@ -226,61 +231,76 @@ public sealed unsafe class QuantizedTensor : IDisposable
         return FromPlanes(codec, shape, [.. planes.Select(plane => TensorPlane.FromMemory(plane))]);
     }
 
-    /// <summary>
-    /// Allows <c>fixed (byte* p = tensor)</c> over the bytes of the first plane: all <see cref="ByteCount"/> bytes for a codec with one.
-    /// </summary>
-    /// <returns>A reference to the first wire byte; null when the tensor is empty.</returns>
-    /// <exception cref="ObjectDisposedException">The tensor was disposed.</exception>
-    public ref readonly byte GetPinnableReference()
-    {
-        ObjectDisposedException.ThrowIf(IsGone, this);
-        return ref _codes.First;
-    }
-
-    /// <summary>The first byte of the second plane; null where there is none. Pinned together with the first.</summary>
-    internal ref readonly byte GetScalesReference() => ref _scales.First;
-
-    /// <summary>The first byte of the third plane; null where there is none. Pinned together with the first.</summary>
-    internal ref readonly byte GetBiasesReference() => ref _biases.First;
-
     /// <summary>Bytes from row to row in a plane.</summary>
     /// <param name="plane">Number of the plane, from 0.</param>
     /// <returns>The bytes; 0 if the codec has no such plane.</returns>
     public long GetRowByteCount(int plane) => (long)Shape.Columns / Codec.WeightsPerBlock * Codec.PlaneBytes(plane);
 
-    /// <summary>The wire bytes of one row.</summary>
+    /// <summary>Copies the wire bytes of one row.</summary>
+    /// <param name="row">Row number over all experts, 0 to <c>Shape.TotalRows - 1</c>.</param>
+    /// <param name="destination">Exactly <see cref="GetRowByteCount"/> bytes.</param>
+    /// <param name="plane">From which plane.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such row or plane.</exception>
+    /// <exception cref="ArgumentException">The destination has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The tensor or its memory was disposed.</exception>
+    public void CopyRowBytes(long row, Span<byte> destination, int plane = 0)
+    {
+        CheckRow(row, plane);
+        long rowBytes = GetRowByteCount(plane);
+        if (destination.Length != rowBytes)
+        {
+            Throw.LengthMismatch(Codec, $"the destination of a row of {Shape.Columns} weights", destination.Length, rowBytes, nameof(destination));
+        }
+
+        using TensorLease lease = Acquire();
+        ref readonly byte first = ref plane == 0 ? ref lease.Codes : ref plane == 1 ? ref lease.Scales : ref lease.Biases;
+        RowBytes(in first, row, rowBytes).CopyTo(destination);
+    }
+
+    /// <summary>
+    /// The wire bytes of one row where they lie. Nothing keeps them there: once tensor, file or buffer are disposed, or were collected because
+    /// nobody holds them any more, touching the span ends the process. <see cref="CopyRowBytes"/> is the ordinary form.
+    /// </summary>
     /// <param name="row">Row number over all experts, 0 to <c>Shape.TotalRows - 1</c>.</param>
     /// <param name="plane">In which plane.</param>
     /// <returns>The bytes; not a copy.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such row or plane.</exception>
-    /// <exception cref="ObjectDisposedException">The tensor was disposed.</exception>
-    public ReadOnlySpan<byte> GetRowBytes(long row, int plane = 0)
+    /// <exception cref="ObjectDisposedException">The tensor or its memory was disposed.</exception>
+    public ReadOnlySpan<byte> UnsafeGetRowBytes(long row, int plane = 0)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(row);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, Shape.TotalRows);
-        ArgumentOutOfRangeException.ThrowIfNegative(plane);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(plane, Codec.Planes.Length);
-        ObjectDisposedException.ThrowIf(IsGone, this);
+        CheckRow(row, plane);
+        ThrowIfDisposed();
         TensorPlane view = plane switch { 0 => _codes, 1 => _scales, _ => _biases };
-        ref byte first = ref Unsafe.AsRef(in view.First);
-        long rowBytes = GetRowByteCount(plane);
-        return MemoryMarshal.CreateReadOnlySpan(ref Unsafe.AddByteOffset(ref first, (nint)(row * rowBytes)), checked((int)rowBytes));
+        return RowBytes(in view.UnsafeFirst, row, GetRowByteCount(plane));
     }
 
     /// <summary>Decodes one row, and undoes the <see cref="Transform"/> it was stored for.</summary>
     /// <param name="row">Row number over all experts.</param>
     /// <param name="destination">Exactly <c>Shape.Columns</c> weights.</param>
-    /// <exception cref="ArgumentException">The row does not exist or the destination has another length.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such row.</exception>
+    /// <exception cref="ArgumentException">The destination has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The tensor or its memory was disposed.</exception>
     public void DecodeRow(long row, Span<float> destination)
     {
-        ReadOnlySpan<byte> codes = GetRowBytes(row);
+        CheckRow(row, 0);
+        if (destination.Length != Shape.Columns)
+        {
+            Throw.LengthMismatch(Codec, "the destination", destination.Length, Shape.Columns, nameof(destination));
+        }
+
+        using TensorLease lease = Acquire();
         if (Codec.Planes.Length == 1)
         {
-            Codec.Decode(codes, destination);
+            Codec.Decode(RowBytes(in lease.Codes, row, RowByteCount), destination);
         }
         else
         {
-            DecodePlanes(row, codes, destination);
+            fixed (byte* codes = &lease.Codes, scales = &lease.Scales, biases = &lease.Biases)
+            fixed (float* weights = destination)
+            {
+                int blocks = Shape.Columns / Codec.WeightsPerBlock;
+                Codec.DecodePlanes(new PlanePointers(codes, scales, biases).Skip(Codec, (nint)row * blocks), weights, blocks);
+            }
         }
 
         Transform?.ApplyTransposed(destination);
@@ -316,29 +336,66 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <returns>The view, which does not outlive this tensor.</returns>
     public QuantizedTensor WithTransform(ActivationTransform? transform) => new(this, Shape, 0, transform);
 
-    /// <summary>Releases the owner given to <see cref="FromOwner"/>. Memory that was only viewed is left alone.</summary>
+    /// <summary>
+    /// Ends the use of this view: operations that begin later throw, those that are running end as they would. What the tensor owns
+    /// (<see cref="FromOwner"/>) is released when they have; memory that is only viewed is left alone, and so is the tensor a slice was cut from.
+    /// </summary>
     public void Dispose()
     {
         _disposed = true;
-        _owner?.Dispose();
-        _owner = null;
+        if (_parent is null)
+        {
+            _owner?.Dispose();
+        }
     }
 
     /// <inheritdoc/>
     public override string ToString() => $"{Codec.Name} {Shape}";
 
-    private void DecodePlanes(long row, ReadOnlySpan<byte> codes, Span<float> destination)
+    /// <summary>A tensor that owns its native memory.</summary>
+    internal static QuantizedTensor FromBlock(QuantCodec codec, QuantShape shape, NativeBlock block) =>
+        new(codec, shape, [TensorPlane.FromBuffer(block, 0, (long)block.ByteLength)], block);
+
+    /// <summary>The memory, for one operation.</summary>
+    /// <exception cref="ObjectDisposedException">The tensor or its memory was disposed.</exception>
+    internal TensorLease Acquire()
     {
-        if (destination.Length != Shape.Columns)
+        ThrowIfDisposed();
+        return new TensorLease(_owner, _codes, _scales, _biases);
+    }
+
+    /// <summary>Native memory, for longer than an operation.</summary>
+    /// <exception cref="ObjectDisposedException">The tensor or its memory was disposed.</exception>
+    internal TensorHold Hold()
+    {
+        ThrowIfDisposed();
+        return new TensorHold(_owner, _codes.Buffer, _scales.Buffer, _biases.Buffer);
+    }
+
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(IsGone, this);
+
+    private static ReadOnlySpan<byte> RowBytes(ref readonly byte first, long row, long rowBytes) =>
+        MemoryMarshal.CreateReadOnlySpan(ref Unsafe.AddByteOffset(ref Unsafe.AsRef(in first), (nint)(row * rowBytes)), checked((int)rowBytes));
+
+    private static long CountBytes(QuantCodec codec, QuantShape shape)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(shape.Experts, nameof(shape));
+        ArgumentOutOfRangeException.ThrowIfNegative(shape.Rows, nameof(shape));
+        ArgumentOutOfRangeException.ThrowIfNegative(shape.Columns, nameof(shape));
+        if (shape.Columns % codec.WeightsPerBlock != 0)
         {
-            Throw.LengthMismatch(Codec, "the destination", destination.Length, Shape.Columns, nameof(destination));
+            Throw.NotWholeBlocks(codec, $"a row of a {shape} tensor", shape.Columns, codec.WeightsPerBlock, nameof(shape));
         }
 
-        fixed (byte* c = codes, s = GetRowBytes(row, 1), b = Codec.Planes.Length > 2 ? GetRowBytes(row, 2) : default)
-        fixed (float* weights = destination)
-        {
-            Codec.DecodePlanes(new PlanePointers(c, s, b), weights, Shape.Columns / Codec.WeightsPerBlock);
-        }
+        return checked(codec.GetByteCount(shape.Columns) * shape.TotalRows);
+    }
+
+    private void CheckRow(long row, int plane)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(row);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, Shape.TotalRows);
+        ArgumentOutOfRangeException.ThrowIfNegative(plane);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(plane, Codec.Planes.Length);
     }
 
     private static ReadOnlySpan<float> Transformed(ActivationTransform? transform, ReadOnlySpan<float> weights, int columns)

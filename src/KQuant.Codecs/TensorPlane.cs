@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Files;
+using Microsoft.Win32.SafeHandles;
 
 namespace KQuant.Codecs;
 
@@ -8,47 +10,106 @@ namespace KQuant.Codecs;
 public readonly unsafe struct TensorPlane
 {
     private readonly ReadOnlyMemory<byte> _memory;
-    private readonly byte* _pointer;
-    private readonly object? _lifetime;
+    private readonly SafeBuffer? _buffer;
+    private readonly long _offset;
 
-    private TensorPlane(ReadOnlyMemory<byte> memory, byte* pointer, long byteCount, object? lifetime)
+    private TensorPlane(ReadOnlyMemory<byte> memory)
     {
         _memory = memory;
-        _pointer = pointer;
-        _lifetime = lifetime;
+        ByteCount = memory.Length;
+    }
+
+    private TensorPlane(SafeBuffer buffer, long offset, long byteCount)
+    {
+        _buffer = buffer;
+        _offset = offset;
         ByteCount = byteCount;
     }
 
     /// <summary>Bytes of the plane.</summary>
     public long ByteCount { get; }
 
-    internal bool IsMapped => _lifetime is MappedFile or QuantizedTensor { IsMapped: true };
+    /// <summary>Whether whole pages around the bytes can be read.</summary>
+    internal bool IsMapped => _buffer is SafeMemoryMappedViewHandle or NativeBlock { IsWholePages: true };
 
-    internal bool IsGone => _lifetime is QuantizedTensor { IsGone: true } or MappedFile { IsDisposed: true };
+    internal bool IsGone => _buffer is { IsClosed: true };
 
-    /// <summary>The first byte; a null reference where there is none.</summary>
-    internal ref readonly byte First => ref _pointer != null ? ref Unsafe.AsRef<byte>(_pointer) : ref MemoryMarshal.GetReference(_memory.Span);
+    /// <summary>The native memory, if it is native.</summary>
+    internal SafeBuffer? Buffer => _buffer;
+
+    /// <summary>The first byte, which nobody keeps in place; a null reference where there is none.</summary>
+    internal ref readonly byte UnsafeFirst
+    {
+        get
+        {
+            ref readonly byte first = ref MemoryMarshal.GetReference(_memory.Span);
+            return ref _buffer is null ? ref first : ref Unsafe.AsRef<byte>((byte*)_buffer.DangerousGetHandle() + _offset);
+        }
+    }
 
     /// <summary>A view of managed memory, which the caller keeps.</summary>
     /// <param name="memory">The bytes.</param>
     /// <returns>The view.</returns>
-    public static TensorPlane FromMemory(ReadOnlyMemory<byte> memory) => new(memory, null, memory.Length, null);
+    public static TensorPlane FromMemory(ReadOnlyMemory<byte> memory) => new(memory);
 
-    /// <summary>A view of native memory, as <see cref="QuantizedTensor.FromPointer"/> takes it.</summary>
-    /// <param name="pointer">The first byte.</param>
-    /// <param name="byteCount">How many there are.</param>
-    /// <param name="lifetime">An object that keeps the memory alive while it is reachable and undisposed, or null.</param>
+    /// <summary>
+    /// A view of native memory, as <see cref="QuantizedTensor.FromBuffer"/> takes it: every operation holds the buffer while it lasts.
+    /// </summary>
+    /// <param name="buffer">The memory; it stays the caller's, who may dispose it at any time.</param>
+    /// <param name="offset">Where the plane begins in it.</param>
+    /// <param name="byteCount">Bytes of the plane.</param>
     /// <returns>The view.</returns>
-    public static TensorPlane FromPointer(byte* pointer, long byteCount, object? lifetime)
+    /// <exception cref="ArgumentOutOfRangeException">The bytes do not lie inside the buffer.</exception>
+    /// <exception cref="ArgumentException">The buffer is no memory: it was never initialized, or its handle is invalid.</exception>
+    /// <exception cref="ObjectDisposedException">The buffer was disposed.</exception>
+    public static TensorPlane FromBuffer(SafeBuffer buffer, long offset, long byteCount)
     {
+        ArgumentNullException.ThrowIfNull(buffer);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfNegative(byteCount);
-        return pointer != null || byteCount == 0
-            ? new TensorPlane(default, pointer, byteCount, lifetime)
-            : throw new ArgumentNullException(nameof(pointer));
+        ObjectDisposedException.ThrowIf(buffer.IsClosed, buffer);
+        if (buffer.IsInvalid)
+        {
+            Throw.InvalidBuffer(nameof(buffer));
+        }
+
+        ulong length = buffer.ByteLength;
+        if ((ulong)offset > length || (ulong)byteCount > length - (ulong)offset)
+        {
+            Throw.RangeOutsideBuffer(offset, byteCount, length, nameof(offset));
+        }
+
+        return new TensorPlane(buffer, offset, byteCount);
     }
 
-    /// <summary>A part, which lives no longer than <paramref name="parent"/>.</summary>
-    internal TensorPlane Slice(long offset, long byteCount, object parent) => _pointer != null
-        ? new TensorPlane(default, _pointer + offset, byteCount, parent)
-        : new TensorPlane(_memory.Slice(checked((int)offset), checked((int)byteCount)), null, byteCount, parent);
+    /// <summary>A part.</summary>
+    internal TensorPlane Slice(long offset, long byteCount) => _buffer is not null
+        ? new TensorPlane(_buffer, _offset + offset, byteCount)
+        : new TensorPlane(_memory.Slice(checked((int)offset), checked((int)byteCount)));
+
+    /// <summary>The first byte, which stays readable until what comes with it is given back.</summary>
+    /// <param name="held">A buffer whose pointer is to be released, or null.</param>
+    /// <param name="pin">To be disposed.</param>
+    /// <returns>The first byte: of an array if there is nothing to give back, so that the caller has to pin it.</returns>
+    /// <exception cref="ObjectDisposedException">The buffer was disposed.</exception>
+    internal ref readonly byte Acquire(out SafeBuffer? held, out MemoryHandle pin)
+    {
+        held = null;
+        pin = default;
+        if (_buffer is not null)
+        {
+            byte* pointer = null;
+            _buffer.AcquirePointer(ref pointer);
+            held = _buffer;
+            return ref Unsafe.AsRef<byte>(pointer + _offset);
+        }
+
+        if (!_memory.IsEmpty && !MemoryMarshal.TryGetArray(_memory, out _))
+        {
+            pin = _memory.Pin();
+            return ref Unsafe.AsRef<byte>(pin.Pointer);
+        }
+
+        return ref MemoryMarshal.GetReference(_memory.Span);
+    }
 }

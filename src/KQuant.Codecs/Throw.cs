@@ -28,6 +28,14 @@ internal static partial class Throw
             parameter);
 
     [DoesNotReturn]
+    public static void InvalidBuffer(string parameter) =>
+        throw new ArgumentException("The buffer has no memory: its handle is invalid.", parameter);
+
+    [DoesNotReturn]
+    public static void RangeOutsideBuffer(long offset, long count, ulong length, string parameter) => throw new ArgumentOutOfRangeException(
+        parameter, Invariant($"{count} bytes at {offset} do not lie inside the buffer, which has {length}."));
+
+    [DoesNotReturn]
     public static void ImportanceLength(QuantCodec codec, long length, QuantShape shape, string parameter) =>
         throw new ArgumentException(
             $"{codec.Name}: the importance is {length} long; a {shape} tensor takes {shape.Columns} values (one per column)"

@@ -12,7 +12,7 @@ namespace KQuant.Matmul;
 /// </summary>
 public sealed unsafe class PackedTensor : IDisposable
 {
-    private bool _disposed;
+    private volatile bool _disposed;
 
     private PackedTensor(QuantizedTensor weights, ProductKernel? kernel)
     {
@@ -48,7 +48,8 @@ public sealed unsafe class PackedTensor : IDisposable
         ArgumentNullException.ThrowIfNull(context);
         context.ThrowIfDisposed();
         var packed = new PackedTensor(weights, context.SelectPacked(weights.Codec));
-        fixed (byte* source = weights)
+        using TensorLease lease = weights.Acquire();
+        fixed (byte* source = &lease.Codes)
         {
             if (packed.Packed is not { } copy || weights.ByteCount == 0)
             {
@@ -74,7 +75,7 @@ public sealed unsafe class PackedTensor : IDisposable
         }
     }
 
-    /// <summary>Frees the copy. The tensor is left alone. No product may be running.</summary>
+    /// <summary>Frees the copy when the products that are running have ended; later ones throw. The tensor is left alone.</summary>
     public void Dispose()
     {
         _disposed = true;
@@ -84,5 +85,11 @@ public sealed unsafe class PackedTensor : IDisposable
     /// <inheritdoc/>
     public override string ToString() => Kernel is null ? $"{Weights}" : $"{Weights} packed for {Tier}";
 
-    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+    /// <summary>The copy for one product; nothing for no tensor.</summary>
+    /// <exception cref="ObjectDisposedException">It was disposed.</exception>
+    internal static PackedLease Acquire(PackedTensor? tensor)
+    {
+        ObjectDisposedException.ThrowIf(tensor is { _disposed: true }, typeof(PackedTensor));
+        return new PackedLease(tensor?.Packed);
+    }
 }

@@ -161,13 +161,14 @@ public static unsafe partial class QuantizedMatmul
         ArgumentNullException.ThrowIfNull(context);
         GatherSides sides = GatherSides.Of(kind, experts);
         CheckGather(experts, context, shape, lhs, rhs, sides);
-        packed?.ThrowIfDisposed();
         if (x.Length != IndexArray.Product(shape, nameof(shape)))
         {
             Throw.WrongShapeLength(nameof(x), x.Length, shape, IndexArray.Product(shape, nameof(shape)));
         }
 
-        fixed (byte* w = experts, scales = &experts.GetScalesReference(), zeros = &experts.GetBiasesReference())
+        using TensorLease lease = experts.Acquire();
+        using PackedLease arranged = PackedTensor.Acquire(packed);
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (float* b = biases)
         fixed (T* input = x)
         fixed (float* output = y)
@@ -189,7 +190,7 @@ public static unsafe partial class QuantizedMatmul
                 }
 
                 var source = new RowSource(input, FormatOf<T>(), shape[^1]);
-                workspace.Gather(kind, new WeightStack(experts, planes, b, packed?.Packed), source, rows, sorted, output, cancellation);
+                workspace.Gather(kind, new WeightStack(experts, planes, b, arranged.Weights), source, rows, sorted, output, cancellation);
             }
             finally
             {
@@ -220,7 +221,8 @@ public static unsafe partial class QuantizedMatmul
             Throw.WrongShapeLength(nameof(dx), dx.Length, shape, IndexArray.Product(shape, nameof(shape)));
         }
 
-        fixed (byte* w = experts, scales = &experts.GetScalesReference(), zeros = &experts.GetBiasesReference())
+        using TensorLease lease = experts.Acquire();
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (float* input = dy)
         fixed (float* output = dx)
         {
@@ -279,7 +281,8 @@ public static unsafe partial class QuantizedMatmul
                 isGradient ? "dy" : "y", isGradient ? input.Length : output.Length, pairs, isGradient ? sides.Inner : sides.Outer);
         }
 
-        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
+        using TensorLease lease = weights.Acquire();
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (float* x = input)
         fixed (float* y = output)
         {

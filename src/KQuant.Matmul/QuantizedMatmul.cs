@@ -86,10 +86,11 @@ public static unsafe partial class QuantizedMatmul
         where T : unmanaged
     {
         CheckMatrix(weights, context);
-        packed?.ThrowIfDisposed();
         int rows = CountRows(x.Length, weights, "columns", weights.Shape.Columns, nameof(x));
         CheckLength(y, rows, weights.Shape.Rows, nameof(y));
-        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
+        using TensorLease lease = weights.Acquire();
+        using PackedLease arranged = PackedTensor.Acquire(packed);
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (float* b = bias)
         fixed (T* input = x)
         fixed (float* output = y)
@@ -108,7 +109,7 @@ public static unsafe partial class QuantizedMatmul
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
                 var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
-                workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, packed?.Packed), source, cancellation);
+                workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, arranged.Weights), source, cancellation);
             }
             finally
             {
@@ -124,7 +125,8 @@ public static unsafe partial class QuantizedMatmul
         CheckMatrix(weights, context);
         int rows = CountRows(dy.Length, weights, "rows", weights.Shape.Rows, nameof(dy));
         CheckLength(dx, rows, weights.Shape.Columns, nameof(dx));
-        fixed (byte* w = weights, scales = &weights.GetScalesReference(), zeros = &weights.GetBiasesReference())
+        using TensorLease lease = weights.Acquire();
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (T* input = dy)
         fixed (float* output = dx)
         {

@@ -27,19 +27,20 @@ internal sealed unsafe class MetalWeights : BackendWeights
     /// <summary>Brings weights to a device.</summary>
     public static MetalWeights Upload(MetalDevice device, QuantizedTensor tensor)
     {
-        fixed (byte* bytes = tensor)
+        using TensorLease lease = tensor.Acquire();
+        fixed (byte* bytes = &lease.Codes)
         {
             return Wrap(device, tensor, bytes) ?? Copy(device, tensor, bytes);
         }
     }
 
-    /// <summary>That the memory under the buffer is still there.</summary>
+    /// <summary>That the weights are still wanted; their memory is there as long as the buffer is.</summary>
     /// <exception cref="ObjectDisposedException">The tensor or its file was disposed.</exception>
     public void ThrowIfGone()
     {
         if (!IsCopy)
         {
-            Tensor.GetPinnableReference();
+            Tensor.ThrowIfDisposed();
         }
     }
 
@@ -57,7 +58,7 @@ internal sealed unsafe class MetalWeights : BackendWeights
         nint page = Environment.SystemPageSize;
         nint offset = (nint)bytes % page;
         long length = (offset + tensor.ByteCount + page - 1) / page * page;
-        return device.WrapPages(bytes - offset, length) is { } buffer ? new MetalWeights(tensor, buffer, offset, isCopy: false) : null;
+        return device.WrapPages(bytes - offset, length, tensor.Hold) is { } buffer ? new MetalWeights(tensor, buffer, offset, isCopy: false) : null;
     }
 
     private static MetalWeights Copy(MetalDevice device, QuantizedTensor tensor, byte* bytes)

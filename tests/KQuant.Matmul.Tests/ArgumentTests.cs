@@ -243,9 +243,15 @@ public class ArgumentTests
     {
         public override Span<byte> GetSpan() => System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan());
 
-        public override System.Buffers.MemoryHandle Pin(int elementIndex = 0) => throw new NotSupportedException();
+        public override System.Buffers.MemoryHandle Pin(int elementIndex = 0)
+        {
+            var handle = System.Runtime.InteropServices.GCHandle.Alloc(values, System.Runtime.InteropServices.GCHandleType.Pinned);
+            return new System.Buffers.MemoryHandle((byte*)handle.AddrOfPinnedObject() + elementIndex, handle);
+        }
 
-        public override void Unpin() => throw new NotSupportedException();
+        public override void Unpin()
+        {
+        }
 
         protected override void Dispose(bool disposing)
         {

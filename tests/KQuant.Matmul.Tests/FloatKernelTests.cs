@@ -116,7 +116,8 @@ internal sealed unsafe class FloatKernelTests
         float[] y = Numbers.Gaussian(13 * 9, 5);
         float** inputs = stackalloc float*[rows];
         float** outputs = stackalloc float*[rows];
-        fixed (byte* w = weights)
+        using TensorLease lease = weights.Acquire();
+        fixed (byte* w = &lease.Codes)
         fixed (float* input = x)
         fixed (float* output = y)
         {

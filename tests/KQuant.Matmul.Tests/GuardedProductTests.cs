@@ -31,10 +31,10 @@ public unsafe class GuardedProductTests
         using var bytes = new GuardedBuffer((int)source.ByteCount);
         for (long row = 0; row < source.Shape.TotalRows; row++)
         {
-            source.GetRowBytes(row).CopyTo(bytes.Span[(int)(row * source.RowByteCount)..]);
+            source.UnsafeGetRowBytes(row).CopyTo(bytes.Span[(int)(row * source.RowByteCount)..]);
         }
 
-        using QuantizedTensor experts = QuantizedTensor.FromPointer(source.Codec, source.Shape, bytes.Start, bytes.Length, null);
+        using QuantizedTensor experts = QuantizedTensor.FromBuffer(source.Codec, source.Shape, bytes.Buffer);
         using QuantizedTensor last = experts.Slice(Experts - 1);
         using MatmulContext context = Contexts.Create(activations: activations);
         foreach (int rows in RowCounts)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs;
+using KQuant.Codecs.Files;
 using KQuant.Matmul.Layers;
 using KQuant.TestKit;
 
@@ -25,9 +26,9 @@ public class PlaneTests
         float[] weights = [.. Enumerable.Range(0, 32).Select(i => ((7 * i % 32) - 13) * 0.125f)];
         QuantizedTensor tensor = QuantizedTensor.Encode(new AffineCodec(32, integers: false), new QuantShape(1, 32), weights);
         Assert.That(
-            MemoryMarshal.Cast<byte, uint>(tensor.GetRowBytes(0)).ToArray(), Is.EqualTo((uint[])[0x7AE258CF, 0xBE269C04, 0xF26AD048, 0x36AE148C]));
-        Assert.That(MemoryMarshal.Cast<byte, Half>(tensor.GetRowBytes(0, 1)).ToArray(), Is.EqualTo((Half[])[(Half)(-0.25f)]));
-        Assert.That(MemoryMarshal.Cast<byte, Half>(tensor.GetRowBytes(0, 2)).ToArray(), Is.EqualTo((Half[])[(Half)2.25f]));
+            MemoryMarshal.Cast<byte, uint>(tensor.UnsafeGetRowBytes(0)).ToArray(), Is.EqualTo((uint[])[0x7AE258CF, 0xBE269C04, 0xF26AD048, 0x36AE148C]));
+        Assert.That(MemoryMarshal.Cast<byte, Half>(tensor.UnsafeGetRowBytes(0, 1)).ToArray(), Is.EqualTo((Half[])[(Half)(-0.25f)]));
+        Assert.That(MemoryMarshal.Cast<byte, Half>(tensor.UnsafeGetRowBytes(0, 2)).ToArray(), Is.EqualTo((Half[])[(Half)2.25f]));
     }
 
     [Test]
@@ -47,8 +48,8 @@ public class PlaneTests
         byte[] bytes = new byte[Floats.GetByteCount(weights.Length)];
         Assert.That(Floats.Encode(weights, bytes, new EncodeOptions { RowLength = Columns, MaxThreads = 2 }), Is.EqualTo(bytes.Length));
         QuantizedTensor tensor = QuantizedTensor.Encode(Floats, new QuantShape(4, Columns), weights);
-        Assert.That(bytes[..(Columns / 2)], Is.EqualTo(tensor.GetRowBytes(0).ToArray()));
-        Assert.That(bytes[^(Columns / 64 * 2)..], Is.EqualTo(tensor.GetRowBytes(3, 2).ToArray()));
+        Assert.That(bytes[..(Columns / 2)], Is.EqualTo(tensor.UnsafeGetRowBytes(0).ToArray()));
+        Assert.That(bytes[^(Columns / 64 * 2)..], Is.EqualTo(tensor.UnsafeGetRowBytes(3, 2).ToArray()));
 
         float[] decoded = new float[weights.Length];
         Half[] halves = new Half[weights.Length];
@@ -85,7 +86,7 @@ public class PlaneTests
         Assert.That(RandomTensors.Decode(tensor.SliceRows(40, 5)), Is.EqualTo(RandomTensors.Decode(all)[(40 * Columns)..(45 * Columns)]));
         QuantizedTensor slice = tensor.Slice(1);
         tensor.Dispose();
-        Assert.That(() => slice.GetRowBytes(0), Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(() => slice.UnsafeGetRowBytes(0), Throws.InstanceOf<ObjectDisposedException>());
     }
 
     [Test]
@@ -99,7 +100,7 @@ public class PlaneTests
         Assert.That(
             () => QuantizedTensor.FromPlanes(Floats, all.Shape, TensorPlane.FromMemory(codes)),
             Throws.ArgumentException.With.Message.Contains("1 planes were given; there are 3 (weight, scales, biases)"));
-        Assert.That(() => all.GetRowBytes(0, 3), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => all.UnsafeGetRowBytes(0, 3), Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => all.SliceRows(110, 2), Throws.InstanceOf<ArgumentOutOfRangeException>());
     }
 
@@ -174,24 +175,21 @@ public class PlaneTests
         QuantizedTensor all = Stack(Floats);
         (byte[] codes, _, byte[] biases) = Planes(all);
         using MatmulContext context = Contexts.Create();
-        unsafe
-        {
-            // 110 rows have 1100 bytes of scales: 275 floats.
-            float[] memory = GC.AllocateArray<float>(275, pinned: true);
-            fixed (float* scales = memory)
-            {
-                QuantizedTensor matrix = QuantizedTensor.FromPlanes(
-                    Floats,
-                    new QuantShape(110, Columns),
-                    TensorPlane.FromMemory(codes.AsMemory(0, 110 * Columns / 2)),
-                    TensorPlane.FromPointer((byte*)scales, 1100, memory),
-                    TensorPlane.FromMemory(biases.AsMemory(0, 1100)));
-                Assert.That(
-                    () => QuantizedMatmul.Multiply(matrix, new float[Columns], memory.AsSpan(100, 110), context),
-                    Throws.ArgumentException.With.Message.Contains("overlap"));
-            }
-        }
+
+        // 110 rows have 1100 bytes of scales: 275 floats.
+        using var scales = new NativeBlock(1100);
+        QuantizedTensor matrix = QuantizedTensor.FromPlanes(
+            Floats,
+            new QuantShape(110, Columns),
+            TensorPlane.FromMemory(codes.AsMemory(0, 110 * Columns / 2)),
+            TensorPlane.FromBuffer(scales, 0, 1100),
+            TensorPlane.FromMemory(biases.AsMemory(0, 1100)));
+        Assert.That(
+            () => QuantizedMatmul.Multiply(matrix, new float[Columns], Floats32(scales).Slice(100, 110), context),
+            Throws.ArgumentException.With.Message.Contains("overlap"));
     }
+
+    private static unsafe Span<float> Floats32(NativeBlock block) => new(block.Pointer, (int)(block.ByteLength / sizeof(float)));
 
     private static QuantizedTensor Stack(AffineCodec codec) =>
         QuantizedTensor.Encode(codec, new QuantShape(Experts, Outputs, Columns), Numbers.Gaussian(Experts * Outputs * Columns, 7));
@@ -199,7 +197,7 @@ public class PlaneTests
     private static (byte[] Codes, byte[] Scales, byte[] Biases) Planes(QuantizedTensor tensor)
     {
         byte[][] planes = [.. Enumerable.Range(0, 3).Select(plane => Enumerable.Range(0, (int)tensor.Shape.TotalRows)
-            .SelectMany(row => tensor.GetRowBytes(row, plane).ToArray()).ToArray())];
+            .SelectMany(row => tensor.UnsafeGetRowBytes(row, plane).ToArray()).ToArray())];
         return (planes[0], planes[1], planes[2]);
     }
 

@@ -93,7 +93,7 @@ public class PropertyTests
         var bytes = new List<byte>();
         for (int row = 0; row < 2 * half && row < weights.Shape.Rows; row++)
         {
-            bytes.AddRange(weights.GetRowBytes(row));
+            bytes.AddRange(weights.UnsafeGetRowBytes(row));
         }
 
         var shape = new QuantShape(bytes.Count / weights.RowByteCount / half, half, weights.Shape.Columns);

@@ -97,7 +97,7 @@ public class DequantizeTests : MetalTest
         var bytes = new byte[tensor.ByteCount];
         for (long row = 0; row < 2; row++)
         {
-            tensor.GetRowBytes(row).CopyTo(bytes.AsSpan((int)(row * tensor.RowByteCount)));
+            tensor.UnsafeGetRowBytes(row).CopyTo(bytes.AsSpan((int)(row * tensor.RowByteCount)));
         }
 
         foreach (int offset in tensor.Codec.ScaleOffsets)

@@ -25,13 +25,13 @@ public unsafe class LargeTensorTests : MetalTest
                 stream.Position = (experts - 1) * last.ByteCount;
                 for (int row = 0; row < Outputs; row++)
                 {
-                    stream.Write(last.GetRowBytes(row));
+                    stream.Write(last.UnsafeGetRowBytes(row));
                 }
             }
 
             using MappedFile file = MappedFile.Open(path);
-            using QuantizedTensor tensor = QuantizedTensor.FromPointer(
-                last.Codec, last.Shape with { Experts = experts }, file.Pointer(0, file.Length), file.Length, file);
+            using QuantizedTensor tensor = QuantizedTensor.FromPlanes(
+                last.Codec, last.Shape with { Experts = experts }, file.Plane(0, file.Length));
             using var backend = MetalBackend.Create();
             using BackendWeights weights = backend.Upload(tensor), reference = Reference.Upload(last);
             float[] x = Numbers.Gaussian(rows * Columns, seed: 1), expected = new float[rows * Outputs], actual = new float[rows * Outputs];

@@ -40,6 +40,9 @@ public sealed unsafe partial class GuardedBuffer : IDisposable
     /// <summary>Bytes.</summary>
     public int Length { get; }
 
+    /// <summary>The memory as tensors take it; it stays this object's.</summary>
+    public SafeBuffer Buffer => new Borrowed(Start, Length);
+
     /// <summary>The memory.</summary>
     public Span<byte> Span => new(Start, Length);
 
@@ -110,4 +113,16 @@ public sealed unsafe partial class GuardedBuffer : IDisposable
     [LibraryImport("kernel32")]
     private static partial int VirtualFree(void* address, nuint length, uint type);
 #pragma warning restore IDE1006, SYSLIB1092, CA5392
+
+    private sealed class Borrowed : SafeBuffer
+    {
+        public Borrowed(byte* start, int length)
+            : base(ownsHandle: false)
+        {
+            SetHandle((nint)start);
+            Initialize((ulong)length);
+        }
+
+        protected override bool ReleaseHandle() => true;
+    }
 }

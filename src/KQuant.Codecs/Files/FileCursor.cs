@@ -35,7 +35,7 @@ internal sealed class FileCursor(MappedFile file, long maxLength = long.MaxValue
     {
         long start = Offset;
         Skip(count, what);
-        return file.Bytes(start, count);
+        return file.UnsafeBytes(start, count);
     }
 
     /// <summary>Passes over bytes that are there.</summary>

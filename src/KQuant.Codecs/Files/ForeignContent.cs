@@ -8,7 +8,7 @@ internal static class ForeignContent
     /// <summary>What the file is instead of weights, or null.</summary>
     public static string? Describe(MappedFile file)
     {
-        ReadOnlySpan<byte> start = file.Bytes(0, (int)Math.Min(file.Length, Shown)).TrimStart(" \t\r\n\uFEFF"u8);
+        ReadOnlySpan<byte> start = file.UnsafeBytes(0, (int)Math.Min(file.Length, Shown)).TrimStart(" \t\r\n\uFEFF"u8);
         if (start.StartsWith("version https://git-lfs"u8))
         {
             return "the file is a pointer of Git LFS in place of the weights; 'git lfs pull' fetches them";

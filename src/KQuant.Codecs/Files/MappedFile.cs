@@ -6,18 +6,18 @@ using Microsoft.Win32.SafeHandles;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A file mapped read-only, of any length. Offsets are checked here, once: nothing outside hands out bytes beyond the end.
+/// A file mapped read-only, of any length. Offsets are checked here, once: nothing outside hands out bytes beyond the end. The mapping is a
+/// counted handle: it goes when the file was disposed, or collected, and the last one who reads has ended.
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
-    private const int PageSize = 4096;
-
     private static readonly AsyncLocal<bool> ReadsWhole = new();
 
     private readonly SafeFileHandle _handle;
     private readonly MemoryMappedViewAccessor? _view;
-    private readonly byte* _pointer;
-    private byte* _copy;
+    private readonly SafeBuffer? _bytes;
+    private readonly long _start;
+    private volatile bool _disposed;
 
     private MappedFile(string path, SafeFileHandle handle, long length, MemoryMappedViewAccessor? view)
     {
@@ -25,27 +25,18 @@ internal sealed unsafe class MappedFile : IDisposable
         Length = length;
         _handle = handle;
         _view = view;
-        if (view is not null)
-        {
-            byte* pointer = null;
-            view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
-            _pointer = pointer + view.PointerOffset;
-        }
+        _bytes = view?.SafeMemoryMappedViewHandle;
+        _start = view?.PointerOffset ?? 0;
     }
 
-    private MappedFile(string path, SafeFileHandle handle, long length, byte* copy)
-        : this(path, handle, length, view: null) => _pointer = _copy = copy;
-
-    ~MappedFile() => FreeCopy();
+    private MappedFile(string path, SafeFileHandle handle, long length, NativeBlock copy)
+        : this(path, handle, length, view: null) => _bytes = copy;
 
     /// <summary>The path as the caller gave it.</summary>
     public string Path { get; }
 
     /// <summary>Length of the file when it was opened.</summary>
     public long Length { get; }
-
-    /// <summary>True after <see cref="Dispose"/>: the mapping is gone and its bytes must not be touched.</summary>
-    public bool IsDisposed { get; private set; }
 
     /// <summary>
     /// Opens a model with its files read into memory instead of mapped: a process that touches a page of a file that someone else has cut
@@ -101,17 +92,35 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>Whether <paramref name="count"/> bytes at <paramref name="offset"/> lie inside the file.</summary>
     public bool Contains(long offset, long count) => offset >= 0 && count >= 0 && offset <= Length - count;
 
-    /// <summary>Address of a byte range that lies inside the file.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">It does not.</exception>
+    /// <summary>
+    /// A byte range of at most 2 GiB that lies inside the file, as long as nobody disposes it or lets it be collected: for those who opened
+    /// the file and have not handed it out yet. Everyone else uses <see cref="Acquire"/>.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">It does not lie inside.</exception>
     /// <exception cref="ObjectDisposedException">The file was closed.</exception>
-    public byte* Pointer(long offset, long count)
+    public ReadOnlySpan<byte> UnsafeBytes(long offset, int count)
     {
         CheckRange(offset, count);
-        return _pointer + offset;
+        return count == 0 ? default : new ReadOnlySpan<byte>((byte*)_bytes!.DangerousGetHandle() + _start + offset, count);
     }
 
-    /// <summary>A byte range of at most 2 GiB that lies inside the file.</summary>
-    public ReadOnlySpan<byte> Bytes(long offset, int count) => new(Pointer(offset, count), count);
+    /// <summary>A byte range of at most 2 GiB that lies inside the file, which stays until it is given back.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It does not lie inside.</exception>
+    /// <exception cref="ObjectDisposedException">The file was closed.</exception>
+    public HeldBytes Acquire(long offset, int count)
+    {
+        CheckRange(offset, count);
+        return count == 0 ? default : new HeldBytes(_bytes!, _start + offset, count);
+    }
+
+    /// <summary>A view of a byte range that lies inside the file, for a tensor.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It does not lie inside.</exception>
+    /// <exception cref="ObjectDisposedException">The file was closed.</exception>
+    public TensorPlane Plane(long offset, long count)
+    {
+        CheckRange(offset, count);
+        return _bytes is null ? default : TensorPlane.FromBuffer(_bytes, _start + offset, count);
+    }
 
     /// <summary>
     /// Copies bytes by reading the file. The mapping stays untouched, so that running through a file larger than memory leaves none of its
@@ -154,35 +163,26 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    /// <summary>Closes the file. The mapping goes when nobody reads it any more.</summary>
     public void Dispose()
     {
-        if (IsDisposed)
-        {
-            return;
-        }
-
-        IsDisposed = true;
+        _disposed = true;
         _handle.Dispose();
-        FreeCopy();
-        GC.SuppressFinalize(this);
-        if (_view is not null)
-        {
-            _view.SafeMemoryMappedViewHandle.ReleasePointer();
-            _view.Dispose();
-        }
+        _bytes?.Dispose();
+        _view?.Dispose();
     }
 
     /// <summary>Whole pages, because some readers touch the rest of the last one of a mapping.</summary>
     private static MappedFile ReadAll(string path, SafeFileHandle handle, long length)
     {
-        nuint bytes = (nuint)checked((length + PageSize - 1) / PageSize * PageSize);
-        var file = new MappedFile(path, handle, length, (byte*)NativeMemory.AlignedAlloc(bytes, PageSize));
+        var copy = new NativeBlock(length, wholePages: true);
+        var file = new MappedFile(path, handle, length, copy);
         try
         {
             for (long offset = 0; offset < length;)
             {
                 int count = (int)Math.Min(1 << 26, length - offset);
-                file.Read(offset, new Span<byte>(file._copy + offset, count));
+                file.Read(offset, new Span<byte>(copy.Pointer + offset, count));
                 offset += count;
             }
 
@@ -195,15 +195,9 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
-    private void FreeCopy()
-    {
-        NativeMemory.AlignedFree(_copy);
-        _copy = null;
-    }
-
     private void CheckRange(long offset, long count)
     {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         if (!Contains(offset, count))
         {
             throw new ArgumentOutOfRangeException(nameof(offset), $"{count} bytes at {offset} do not lie inside {Path} ({Length} bytes).");

@@ -1,28 +1,38 @@
-using System.Runtime.ConstrainedExecution;
 using System.Runtime.InteropServices;
 
 namespace KQuant.Codecs.Files;
 
-/// <summary>Unmanaged memory of any size, which lives as long as someone holds this object.</summary>
-internal sealed unsafe class NativeBlock : CriticalFinalizerObject
+/// <summary>Unmanaged memory of any size, which lives until it is disposed or collected and nobody who acquired it is left.</summary>
+internal sealed unsafe class NativeBlock : SafeBuffer
 {
-    private readonly long _length;
+    private readonly long _pressure;
 
-    public NativeBlock(long length)
+    /// <summary>Takes memory.</summary>
+    /// <param name="length">Bytes.</param>
+    /// <param name="wholePages">Whether nothing else may lie on the memory's pages.</param>
+    /// <exception cref="OutOfMemoryException">There is not so much.</exception>
+    public NativeBlock(long length, bool wholePages = false)
+        : base(ownsHandle: true)
     {
-        _length = length;
-        Pointer = (byte*)NativeMemory.AlignedAlloc(checked((nuint)Math.Max(length, 1)), alignment: 64);
-        GC.AddMemoryPressure(Math.Max(length, 1));
+        nuint alignment = wholePages ? (nuint)Environment.SystemPageSize : 64;
+        nuint bytes = checked(((nuint)Math.Max(length, 1) + alignment - 1) / alignment * alignment);
+        SetHandle((nint)NativeMemory.AlignedAlloc(bytes, alignment));
+        Initialize((ulong)length);
+        IsWholePages = wholePages;
+        _pressure = (long)bytes;
+        GC.AddMemoryPressure(_pressure);
     }
 
-    ~NativeBlock()
-    {
-        if (Pointer != null)
-        {
-            NativeMemory.AlignedFree(Pointer);
-            GC.RemoveMemoryPressure(Math.Max(_length, 1));
-        }
-    }
+    /// <summary>Whether the memory begins where a page begins, and has the rest of the last one to itself.</summary>
+    public bool IsWholePages { get; }
 
-    public byte* Pointer { get; }
+    /// <summary>The first byte. Whoever uses it keeps this object reachable and undisposed.</summary>
+    public byte* Pointer => (byte*)handle;
+
+    protected override bool ReleaseHandle()
+    {
+        NativeMemory.AlignedFree((void*)handle);
+        GC.RemoveMemoryPressure(_pressure);
+        return true;
+    }
 }

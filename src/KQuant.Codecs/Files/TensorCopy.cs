@@ -16,6 +16,6 @@ internal static unsafe class TensorCopy
             tensor.ReadBytes(offset, new Span<byte>(block.Pointer + offset, (int)Math.Min(ChunkBytes, tensor.ByteCount - offset)));
         }
 
-        return QuantizedTensor.FromPointer(tensor.Codec!, tensor.GetQuantShape(), block.Pointer, tensor.ByteCount, block);
+        return QuantizedTensor.FromBlock(tensor.Codec!, tensor.GetQuantShape(), block);
     }
 }

@@ -55,7 +55,8 @@ public sealed class QuantizedEmbedding
             }
         }
 
-        fixed (byte* w = Weights, scales = &Weights.GetScalesReference(), zeros = &Weights.GetBiasesReference())
+        using TensorLease lease = Weights.Acquire();
+        fixed (byte* w = &lease.Codes, scales = &lease.Scales, zeros = &lease.Biases)
         fixed (int* rows = ids)
         fixed (float* output = y)
         {

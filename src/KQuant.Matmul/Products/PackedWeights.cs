@@ -1,5 +1,5 @@
 using KQuant.Codecs;
-using KQuant.Codecs.Scheduling;
+using KQuant.Codecs.Files;
 using KQuant.Matmul.Kernels;
 
 namespace KQuant.Matmul.Products;
@@ -7,8 +7,6 @@ namespace KQuant.Matmul.Products;
 /// <summary>Memory for matrices as a packed kernel wants them, one behind the other.</summary>
 internal sealed unsafe class PackedWeights(QuantShape shape, nint rowBytes, ProductKernel kernel) : IDisposable
 {
-    private readonly AlignedBuffer _memory = new();
-
     /// <summary>The kernel they are arranged for.</summary>
     public ProductKernel Kernel => kernel;
 
@@ -21,8 +19,11 @@ internal sealed unsafe class PackedWeights(QuantShape shape, nint rowBytes, Prod
     /// <summary>Bytes of all that was reserved.</summary>
     public nint ByteCount { get; private set; }
 
-    /// <summary>The first matrix; null until there is memory.</summary>
-    public byte* Pointer { get; private set; }
+    /// <summary>The memory; null until there is some.</summary>
+    public NativeBlock? Memory { get; private set; }
+
+    /// <summary>The first matrix; null until there is memory. For those who hold it.</summary>
+    public byte* Pointer => Memory is null ? null : Memory.Pointer;
 
     /// <summary>Rows, rounded up to whole granules.</summary>
     public static long RoundUp(long rows, int granule) => (rows + granule - 1) / granule * granule;
@@ -31,13 +32,10 @@ internal sealed unsafe class PackedWeights(QuantShape shape, nint rowBytes, Prod
     public void Reserve()
     {
         nint bytes = checked((nint)shape.Experts * MatrixBytes);
-        Pointer = _memory.Get(bytes);
+        Memory = new NativeBlock(bytes);
         ByteCount = bytes;
     }
 
-    public void Dispose()
-    {
-        Pointer = null;
-        _memory.Dispose();
-    }
+    /// <summary>Frees the memory when nobody holds it any more.</summary>
+    public void Dispose() => Memory?.Dispose();
 }

@@ -62,11 +62,21 @@ internal sealed unsafe class MetalDevice : IDisposable
     }
 
     /// <summary>Memory that is there already: whole pages, which stay the caller's. Null if Metal does not take them.</summary>
-    public DeviceBuffer? WrapPages(byte* start, long length)
+    /// <param name="start">The first page.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="hold">Takes hold of the memory; what it returns is disposed when the device's buffer is gone.</param>
+    public DeviceBuffer? WrapPages(byte* start, long length, Func<IDisposable> hold)
     {
         CheckLength(length);
+        IDisposable memory = hold();
         nint buffer = ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBufferNoCopy, start, (nuint)length, 0, 0);
-        return ObjCObject.Own(buffer) is { } owned ? new DeviceBuffer(owned, length) : null;
+        if (ObjCObject.Own(buffer, memory) is { } owned)
+        {
+            return new DeviceBuffer(owned, length);
+        }
+
+        memory.Dispose();
+        return null;
     }
 
     /// <summary>A compiled library in a file.</summary>

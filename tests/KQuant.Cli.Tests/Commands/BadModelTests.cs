@@ -275,7 +275,7 @@ public class BadModelTests
         {
             foreach (SafetensorsTensor tensor in file.Tensors)
             {
-                if (change(new Stored(tensor.Name, [.. tensor.Shape], tensor.GetBytes(0, (int)tensor.ByteCount).ToArray(), tensor.ElementType)) is { } stored)
+                if (change(new Stored(tensor.Name, [.. tensor.Shape], tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray(), tensor.ElementType)) is { } stored)
                 {
                     writer.Add(stored.Name, stored.Type, stored.Shape, stored.Bytes);
                 }
@@ -299,7 +299,7 @@ public class BadModelTests
         changeMetadata(writer.Metadata);
         foreach (GgufTensor tensor in file.Tensors)
         {
-            if ((change ?? (same => same))(new Stored(tensor.Name, [.. tensor.Dimensions], tensor.GetBytes().ToArray(), default)) is { } stored)
+            if ((change ?? (same => same))(new Stored(tensor.Name, [.. tensor.Dimensions], tensor.UnsafeGetBytes().ToArray(), default)) is { } stored)
             {
                 writer.Add(stored.Name, stored.Shape, tensor.Type!, stored.Bytes);
             }

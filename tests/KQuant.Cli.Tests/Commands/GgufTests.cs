@@ -98,12 +98,12 @@ public class GgufTests
             if (tensor.Codec is { IsQuantized: true } codec)
             {
                 var expected = new float[tensor.ElementCount];
-                codec.Decode(tensor.GetBytes(), expected);
-                Assert.That(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(decoded!.GetBytes()).SequenceEqual(expected), tensor.Name);
+                codec.Decode(tensor.UnsafeGetBytes(), expected);
+                Assert.That(System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(decoded!.UnsafeGetBytes()).SequenceEqual(expected), tensor.Name);
             }
             else
             {
-                Assert.That(decoded!.GetBytes().SequenceEqual(tensor.GetBytes()), tensor.Name);
+                Assert.That(decoded!.UnsafeGetBytes().SequenceEqual(tensor.UnsafeGetBytes()), tensor.Name);
             }
         }
 
@@ -156,7 +156,7 @@ public class GgufTests
         Cli.Dequantize(TestModels.WriteGguf(_folder["model.gguf"]), _folder["f.gguf"])
             .MustFail("holds no quantized weights");
 
-    private static byte[] Bytes(GgufFile file, string name) => file.TryGet(name, out GgufTensor? tensor) ? tensor.GetBytes().ToArray() : [];
+    private static byte[] Bytes(GgufFile file, string name) => file.TryGet(name, out GgufTensor? tensor) ? tensor.UnsafeGetBytes().ToArray() : [];
 
     private static string ExpectedType(GgufTensor tensor) => tensor.Name switch
     {

@@ -90,7 +90,7 @@ public class VerifyCommandTests
         {
             file.TryGet("model.layers.0.self_attn.q_proj.weight", out SafetensorsTensor? tensor);
             offset = tensor!.Offset;
-            bytes = tensor.GetBytes(0, (int)tensor.ByteCount).ToArray();
+            bytes = tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray();
         }
 
         for (int block = 0; block < bytes.Length; block += 18)
@@ -112,7 +112,7 @@ public class VerifyCommandTests
             var writer = new SafetensorsWriter();
             foreach (SafetensorsTensor tensor in file.Tensors.Where(tensor => tensor.Name != "model.embed_tokens.scales"))
             {
-                writer.Add(tensor.Name, tensor.ElementType, tensor.Shape.AsSpan(), tensor.GetBytes(0, (int)tensor.ByteCount).ToArray());
+                writer.Add(tensor.Name, tensor.ElementType, tensor.Shape.AsSpan(), tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray());
             }
 
             writer.WriteFolder(_folder["q2"]);

@@ -125,7 +125,7 @@ public class ReadmeSnippets
         writer.Write("my-model.gguf");                                     // appears when it is complete
         #endregion
         using GgufFile file = GgufFile.Open("my-model.gguf");
-        Assert.That(file.GetTensor("blk.0.ffn_down.weight").GetRowBytes(31).SequenceEqual(matrix.GetRowBytes(31)));
+        Assert.That(file.GetTensor("blk.0.ffn_down.weight").UnsafeGetRowBytes(31).SequenceEqual(matrix.UnsafeGetRowBytes(31)));
     }
 
     [Test]

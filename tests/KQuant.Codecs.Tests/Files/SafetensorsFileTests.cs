@@ -56,7 +56,7 @@ public class SafetensorsFileTests
         NotSupportedException problem = Assert.Throws<NotSupportedException>(() => file.GetTensor("ids"))!;
 
         Assert.That(problem.Message, Does.Contain("'ids'").And.Contain("I64"));
-        Assert.That(file.Tensors[0].GetBytes(8, 8).ToArray(), Is.EqualTo(Bytes([4L])));
+        Assert.That(file.Tensors[0].UnsafeGetBytes(8, 8).ToArray(), Is.EqualTo(Bytes([4L])));
     }
 
     [Test]
@@ -67,9 +67,9 @@ public class SafetensorsFileTests
         {
             Assert.Throws<KeyNotFoundException>(() => file.GetTensor("v"));
             Assert.That(file.TryGet("v", out _), Is.False);
-            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].GetBytes(1, 8));
-            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].GetBytes(-1, 1));
-            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].GetBytes(long.MaxValue, 1));
+            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].UnsafeGetBytes(1, 8));
+            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].UnsafeGetBytes(-1, 1));
+            Assert.Throws<ArgumentOutOfRangeException>(() => file.Tensors[0].UnsafeGetBytes(long.MaxValue, 1));
         }
     }
 
@@ -80,8 +80,8 @@ public class SafetensorsFileTests
         QuantizedTensor view = file.GetTensor("w");
         file.Dispose();
 
-        Assert.Throws<ObjectDisposedException>(() => view.GetRowBytes(0));
-        Assert.Throws<ObjectDisposedException>(() => file.Tensors[0].GetBytes(0, 8));
+        Assert.Throws<ObjectDisposedException>(() => view.UnsafeGetRowBytes(0));
+        Assert.Throws<ObjectDisposedException>(() => file.Tensors[0].UnsafeGetBytes(0, 8));
     }
 
     [Test]
@@ -227,10 +227,10 @@ public class SafetensorsFileTests
         file.GetTensor("rows").DecodeRow((Large / 200) - 1, row);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(file.Tensors[0].GetBytes(Large - 2, 2).ToArray(), Is.EqualTo(new byte[] { 0, 42 }));
+            Assert.That(file.Tensors[0].UnsafeGetBytes(Large - 2, 2).ToArray(), Is.EqualTo(new byte[] { 0, 42 }));
             Assert.That(row, Is.All.EqualTo(3));
             Assert.That(file.GetTensor("rows").ByteCount, Is.EqualTo(Large));
-            Assert.That(MemoryMarshal.Read<float>(file.GetTensor("small").GetRowBytes(0)), Is.EqualTo(1.5f));
+            Assert.That(MemoryMarshal.Read<float>(file.GetTensor("small").UnsafeGetRowBytes(0)), Is.EqualTo(1.5f));
             Assert.That(file.Tensors[2].Offset, Is.EqualTo(start.Length + (2 * Large)));
         }
     }

@@ -41,7 +41,7 @@ internal sealed class ReferenceModel : IDisposable
     {
         SafetensorsTensor tensor = Find("ppl.window_nll");
         var values = new double[tensor.Shape[0]];
-        Buffer.BlockCopy(tensor.GetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
+        Buffer.BlockCopy(tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
         return values;
     }
 
@@ -49,7 +49,7 @@ internal sealed class ReferenceModel : IDisposable
     {
         SafetensorsTensor tensor = Find($"prompt{prompt}.logits");
         var values = new float[tensor.Shape[0] * tensor.Shape[1]];
-        Buffer.BlockCopy(tensor.GetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
+        Buffer.BlockCopy(tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
         return values;
     }
 
@@ -59,7 +59,7 @@ internal sealed class ReferenceModel : IDisposable
     {
         SafetensorsTensor tensor = Find(name);
         var values = new long[tensor.Shape[0]];
-        Buffer.BlockCopy(tensor.GetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
+        Buffer.BlockCopy(tensor.UnsafeGetBytes(0, (int)tensor.ByteCount).ToArray(), 0, values, 0, (int)tensor.ByteCount);
         return [.. values.Select(value => (int)value)];
     }
 

@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using KQuant.Codecs;
+using KQuant.Codecs.Files;
 using KQuant.Matmul;
 
 namespace KQuant.Cli.Benchmarks;
@@ -37,12 +37,12 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
     {
         var shape = new QuantShape(experts, rows, columns);
         nint bytes = checked((nint)(codec.GetByteCount(columns) * shape.TotalRows));
-        void* memory = NativeMemory.AlignedAlloc((nuint)bytes, 64);
+        using var memory = new NativeBlock(bytes);
         var contexts = new Dictionary<int, MatmulContext>();
         try
         {
-            RandomBlocks.Fill((byte*)memory, bytes);
-            using QuantizedTensor weights = QuantizedTensor.FromPointer(codec, shape, (byte*)memory, bytes, null);
+            RandomBlocks.Fill(memory.Pointer, bytes);
+            using QuantizedTensor weights = QuantizedTensor.FromBuffer(codec, shape, memory);
             foreach (int count in threads.Distinct())
             {
                 contexts.Add(count, new MatmulContext(new MatmulOptions { MaxThreads = count, MaxTier = maxTier }));
@@ -61,8 +61,6 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
             {
                 context.Dispose();
             }
-
-            NativeMemory.AlignedFree(memory);
         }
     }
 

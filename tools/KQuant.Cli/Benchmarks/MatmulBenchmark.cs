@@ -1,6 +1,6 @@
-using System.Runtime.InteropServices;
 using KQuant.Cli.Benchmarks.Limits;
 using KQuant.Codecs;
+using KQuant.Codecs.Files;
 using KQuant.Matmul;
 
 namespace KQuant.Cli.Benchmarks;
@@ -35,7 +35,8 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
         nint bytes = checked((nint)(codec.GetByteCount(columns) * rows)), stride = (bytes + Alignment - 1) / Alignment * Alignment;
         nint copies = (nint)(rotatedBytes / stride) + 1;
         nint memoryBytes = Math.Max(stride * copies, LeastMemoryBytes);
-        byte* memory = (byte*)NativeMemory.AlignedAlloc((nuint)memoryBytes, Alignment);
+        using var block = new NativeBlock(memoryBytes);
+        byte* memory = block.Pointer;
         var contexts = new Dictionary<int, MatmulContext>();
         var weights = new QuantizedTensor[copies];
         var packed = new PackedTensor?[copies];
@@ -50,7 +51,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
             for (int i = 0; i < copies; i++)
             {
                 progress($"{codec.Name}, {(isPacked ? "packing" : "making")} weights");
-                weights[i] = QuantizedTensor.FromPointer(codec, shape, memory + (i * stride), bytes, null);
+                weights[i] = QuantizedTensor.FromBuffer(codec, shape, block, i * stride);
                 packed[i] = isPacked ? PackedTensor.Pack(weights[i], contexts[threads[0]], cancellationToken) : null;
             }
 
@@ -70,8 +71,6 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
             {
                 context.Dispose();
             }
-
-            NativeMemory.AlignedFree(memory);
         }
     }
 

@@ -41,7 +41,7 @@ internal static class ConfigFile
             throw new ModelFormatException(path, $"the file has {file.Length} bytes; at most {MaxLength} are read");
         }
 
-        ReadOnlySpan<byte> text = LenientJson.ToStandard(file.Bytes(0, (int)file.Length));
+        ReadOnlySpan<byte> text = LenientJson.ToStandard(file.UnsafeBytes(0, (int)file.Length));
         if (!Utf8.IsValid(text))
         {
             throw new ModelFormatException(path, "the file is not valid UTF-8");

@@ -19,9 +19,8 @@ namespace KQuant.Codecs.Files;
 /// into 63 bits, big-endian numbers.
 /// </para>
 /// <para>
-/// Metadata values, tensors and spans are views: they must not be used after <see cref="Dispose"/>. Values and tensors throw then, spans
-/// cannot. The file must not become shorter meanwhile. All members are safe to call from several threads at once, except against
-/// <see cref="Dispose"/>.
+/// Metadata values and tensors are views, which throw after <see cref="Dispose"/>; spans cannot. The file must not become shorter meanwhile.
+/// All members are safe to call from several threads at once, also while one of them disposes: the mapping goes with the last operation.
 /// </para>
 /// </remarks>
 public sealed class GgufFile : IDisposable
@@ -111,7 +110,7 @@ public sealed class GgufFile : IDisposable
         return tensor.AsWeights();
     }
 
-    /// <summary>Releases the mappings.</summary>
+    /// <summary>Closes the files. A mapping goes when the last operation that reads it has ended.</summary>
     public void Dispose() => _parts.ForEach(part => part.Dispose());
 
     private void OpenParts()

@@ -21,25 +21,24 @@ public sealed class GgufStrings : IReadOnlyList<string>
 
     /// <summary>A string. Bytes that are no UTF-8 become U+FFFD; <see cref="GetUtf8"/> has them.</summary>
     /// <param name="index">0 to <see cref="Count"/> - 1.</param>
-    public string this[int index] => Encoding.UTF8.GetString(GetUtf8(index));
+    public string this[int index]
+    {
+        get
+        {
+            using HeldBytes utf8 = AcquireUtf8(index);
+            return Encoding.UTF8.GetString(utf8.Span);
+        }
+    }
 
     /// <summary>The bytes of a string, as the file has them.</summary>
     /// <param name="index">0 to <see cref="Count"/> - 1.</param>
-    /// <returns>The bytes, usually UTF-8; not a copy.</returns>
+    /// <returns>A copy of the bytes, usually UTF-8.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such string.</exception>
-    public ReadOnlySpan<byte> GetUtf8(int index)
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public byte[] GetUtf8(int index)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(index);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
-        ReadOnlySpan<byte> elements = _array.Elements;
-        _places ??= FindPlaces(elements);
-        int at = _places[index / Stride];
-        for (int i = index / Stride * Stride; i < index; i++)
-        {
-            at = End(elements, at);
-        }
-
-        return At(elements, at);
+        using HeldBytes utf8 = AcquireUtf8(index);
+        return utf8.Span.ToArray();
     }
 
     /// <inheritdoc/>
@@ -55,15 +54,32 @@ public sealed class GgufStrings : IReadOnlyList<string>
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
-    private static ReadOnlySpan<byte> At(ReadOnlySpan<byte> elements, int at) =>
-        elements[(at + GgufWire.StringHeaderBytes)..End(elements, at)];
+    /// <summary>The bytes of a string where they lie, for as long as the result is held.</summary>
+    internal HeldBytes AcquireUtf8(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
+        HeldBytes array = _array.Acquire();
+        ReadOnlySpan<byte> elements = array.Span[GgufWire.ArrayHeaderBytes..];
+        _places ??= FindPlaces(elements);
+        int at = _places[index / Stride];
+        for (int i = index / Stride * Stride; i < index; i++)
+        {
+            at = End(elements, at);
+        }
+
+        int start = GgufWire.ArrayHeaderBytes + at;
+        return array.Slice((start + GgufWire.StringHeaderBytes)..(GgufWire.ArrayHeaderBytes + End(elements, at)));
+    }
 
     private static int End(ReadOnlySpan<byte> elements, int at) => at + GgufWire.SizeAt(elements[at..], GgufValueType.String);
 
     private (string Text, int End) Decode(int at)
     {
-        ReadOnlySpan<byte> elements = _array.Elements;
-        return (Encoding.UTF8.GetString(At(elements, at)), End(elements, at));
+        using HeldBytes array = _array.Acquire();
+        ReadOnlySpan<byte> elements = array.Span[GgufWire.ArrayHeaderBytes..];
+        int end = End(elements, at);
+        return (Encoding.UTF8.GetString(elements[(at + GgufWire.StringHeaderBytes)..end]), end);
     }
 
     private int[] FindPlaces(ReadOnlySpan<byte> elements)

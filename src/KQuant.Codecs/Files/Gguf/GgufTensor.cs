@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Files;
 /// One tensor of a <see cref="GgufFile"/>: its description, checked against the file's length when it was opened, and access to its bytes,
 /// which stay in the memory-mapped file.
 /// </summary>
-public sealed unsafe class GgufTensor
+public sealed class GgufTensor
 {
     internal GgufTensor(MappedFile file, string name, ImmutableArray<long> dimensions, long elementCount, uint typeId)
     {
@@ -54,26 +54,29 @@ public sealed unsafe class GgufTensor
 
     internal MappedFile File { get; }
 
-    /// <summary>All bytes of the tensor.</summary>
-    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <summary>All bytes of the tensor where they lie; see <see cref="UnsafeGetBytes(long, int)"/>.</summary>
+    /// <returns>The bytes; not a copy.</returns>
     /// <exception cref="ModelFormatException">The type is not known, so its size is not either, or there are more than 2 GiB.</exception>
     /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
-    public ReadOnlySpan<byte> GetBytes()
+    public ReadOnlySpan<byte> UnsafeGetBytes()
     {
         long byteCount = KnownByteCount();
         return byteCount <= int.MaxValue
-            ? GetBytes(0, (int)byteCount)
+            ? UnsafeGetBytes(0, (int)byteCount)
             : throw Error($"{byteCount} bytes do not fit into one span; get a part of them at a time");
     }
 
-    /// <summary>Part of the tensor's bytes.</summary>
+    /// <summary>
+    /// Part of the tensor's bytes where they lie. Nothing keeps them there: once the file is disposed or collected, touching the span ends the
+    /// process. <see cref="ReadBytes"/> is the ordinary form.
+    /// </summary>
     /// <param name="offset">First byte, counted from the start of the tensor.</param>
     /// <param name="count">Number of bytes.</param>
-    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <returns>The bytes; not a copy.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
     /// <exception cref="ModelFormatException">The type is not known, so its size is not either.</exception>
     /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
-    public ReadOnlySpan<byte> GetBytes(long offset, int count)
+    public ReadOnlySpan<byte> UnsafeGetBytes(long offset, int count)
     {
         long byteCount = KnownByteCount();
         if (offset < 0 || count < 0 || offset > byteCount - count)
@@ -81,7 +84,8 @@ public sealed unsafe class GgufTensor
             Throw.RangeOutsideTensor(Name, offset, count, byteCount);
         }
 
-        return new ReadOnlySpan<byte>(Pointer(offset, count), count);
+        // An empty tensor may lie behind the end of the file, where no byte has an address.
+        return count == 0 ? default : File.UnsafeBytes(Offset + offset, count);
     }
 
     /// <summary>
@@ -124,7 +128,7 @@ public sealed unsafe class GgufTensor
             Throw.NotWeights(FilePath, Name, $"{TypeName} (GGML type {TypeId})");
         }
 
-        return QuantizedTensor.FromPointer(codec, GetShape(), Pointer(0, byteCount), byteCount, File);
+        return QuantizedTensor.FromPlanes(codec, GetShape(), byteCount == 0 ? default : File.Plane(Offset, byteCount));
     }
 
     /// <inheritdoc/>
@@ -151,9 +155,6 @@ public sealed unsafe class GgufTensor
         long rows = Dimensions.Length > 1 ? Dimensions[1] : 1;
         return new QuantShape(ElementCount / columns / rows, rows, (int)columns);
     }
-
-    // An empty tensor may lie behind the end of the file, where no byte has an address.
-    private byte* Pointer(long offset, long count) => count == 0 ? null : File.Pointer(Offset + offset, count);
 
     private long KnownByteCount() => ByteCount
         ?? throw Error($"GGML type {TypeId} is not known, so the data cannot be read; the types are {GgmlType.NameList}");

@@ -43,14 +43,10 @@ public sealed class GgufValue
     /// <summary>Elements of an array; 1 otherwise.</summary>
     public int Count { get; }
 
-    /// <summary>The value as the file has it, without the type: for a string its 64-bit length and UTF-8 bytes, for an array element type,
-    /// 64-bit count and elements.</summary>
-    public ReadOnlySpan<byte> RawBytes => _file is null ? _bytes.AsSpan((int)_offset, _length) : _file.Bytes(_offset, _length);
+    /// <summary>Bytes that the value takes in a file, without its key and type.</summary>
+    public int ByteCount => _length;
 
     internal string TypeName => GgufWire.Name(Type, ElementType);
-
-    /// <summary>The elements of an array behind its header.</summary>
-    internal ReadOnlySpan<byte> Elements => RawBytes[GgufWire.ArrayHeaderBytes..];
 
     /// <summary>A scalar or a string.</summary>
     /// <typeparam name="T">An integer of 8 to 64 bits, float, double, bool or string.</typeparam>
@@ -133,7 +129,7 @@ public sealed class GgufValue
         int at = GgufWire.ArrayHeaderBytes;
         for (int i = 0; i < arrays.Count; i++)
         {
-            arrays[i].RawBytes.CopyTo(bytes.AsSpan(at));
+            arrays[i].CopyBytes(bytes.AsSpan(at, arrays[i]._length));
             at += arrays[i]._length;
         }
 
@@ -142,7 +138,7 @@ public sealed class GgufValue
 
     /// <summary>The value, if it has exactly this type: a u32 is not an i32, as llama.cpp has it.</summary>
     /// <typeparam name="T">An integer of 8 to 64 bits, float, double, bool or string.</typeparam>
-    /// <param name="value">The value. Bytes of a string that are no UTF-8 become U+FFFD; <see cref="RawBytes"/> has them.</param>
+    /// <param name="value">The value. Bytes of a string that are no UTF-8 become U+FFFD; <see cref="CopyBytes"/> has them.</param>
     /// <returns>Whether the type is that.</returns>
     public bool TryGet<T>(out T value)
         where T : notnull
@@ -153,18 +149,19 @@ public sealed class GgufValue
             return false;
         }
 
+        using HeldBytes held = Acquire();
         if (typeof(T) == typeof(string))
         {
-            value = (T)(object)Encoding.UTF8.GetString(RawBytes[GgufWire.StringHeaderBytes..]);
+            value = (T)(object)Encoding.UTF8.GetString(held.Span[GgufWire.StringHeaderBytes..]);
         }
         else if (typeof(T) == typeof(bool))
         {
-            bool flag = RawBytes[0] != 0;
+            bool flag = held.Span[0] != 0;
             value = Unsafe.As<bool, T>(ref flag);
         }
         else
         {
-            value = Unsafe.ReadUnaligned<T>(in RawBytes[0]);
+            value = Unsafe.ReadUnaligned<T>(in held.Span[0]);
         }
 
         return true;
@@ -184,7 +181,8 @@ public sealed class GgufValue
         }
 
         values = new T[Count];
-        Elements.CopyTo(MemoryMarshal.AsBytes(values.AsSpan()));
+        using HeldBytes held = Acquire();
+        held.Span[GgufWire.ArrayHeaderBytes..].CopyTo(MemoryMarshal.AsBytes(values.AsSpan()));
         if (typeof(T) == typeof(bool))
         {
             // A .NET bool other than 0 or 1 compares in surprising ways.
@@ -233,7 +231,8 @@ public sealed class GgufValue
     /// <returns>Whether this is an integer that fits.</returns>
     public bool TryGetInteger(out long value)
     {
-        ReadOnlySpan<byte> raw = RawBytes;
+        using HeldBytes held = Acquire();
+        ReadOnlySpan<byte> raw = held.Span;
         switch (Type)
         {
             case GgufValueType.UInt8: value = raw[0]; return true;
@@ -257,14 +256,34 @@ public sealed class GgufValue
     /// <returns>Whether this is a number.</returns>
     public bool TryGetNumber(out double value)
     {
+        using HeldBytes held = Acquire();
         value = Type switch
         {
-            GgufValueType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(RawBytes),
-            GgufValueType.Float64 => BinaryPrimitives.ReadDoubleLittleEndian(RawBytes),
-            GgufValueType.UInt64 => BinaryPrimitives.ReadUInt64LittleEndian(RawBytes),
+            GgufValueType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(held.Span),
+            GgufValueType.Float64 => BinaryPrimitives.ReadDoubleLittleEndian(held.Span),
+            GgufValueType.UInt64 => BinaryPrimitives.ReadUInt64LittleEndian(held.Span),
             _ => TryGetInteger(out long integer) ? integer : 0,
         };
         return GgufWire.FixedSize(Type) > 0 && Type != GgufValueType.Bool;
+    }
+
+    /// <summary>
+    /// Copies the value as a file has it, without the type: for a string its 64-bit length and UTF-8 bytes, for an array element type, 64-bit
+    /// count and elements.
+    /// </summary>
+    /// <param name="destination">Exactly <see cref="ByteCount"/> bytes.</param>
+    /// <exception cref="ArgumentException">The destination has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public void CopyBytes(Span<byte> destination)
+    {
+        if (destination.Length != _length)
+        {
+            throw new ArgumentException(
+                FormattableString.Invariant($"The destination has {destination.Length} bytes; the value has {_length}."), nameof(destination));
+        }
+
+        using HeldBytes held = Acquire();
+        held.Span.CopyTo(destination);
     }
 
     /// <summary>
@@ -276,14 +295,21 @@ public sealed class GgufValue
         switch (Type)
         {
             case GgufValueType.String: return TryGet(out string text) ? text : "";
-            case GgufValueType.Bool: return RawBytes[0] != 0 ? "true" : "false";
-            case GgufValueType.Float32: return BinaryPrimitives.ReadSingleLittleEndian(RawBytes).ToString(CultureInfo.InvariantCulture);
-            case GgufValueType.Float64: return BinaryPrimitives.ReadDoubleLittleEndian(RawBytes).ToString(CultureInfo.InvariantCulture);
-            case GgufValueType.UInt64: return BinaryPrimitives.ReadUInt64LittleEndian(RawBytes).ToString(CultureInfo.InvariantCulture);
+            case GgufValueType.Bool: return TryGet(out bool flag) && flag ? "true" : "false";
+            case GgufValueType.Float32: return TryGet(out float single) ? single.ToString(CultureInfo.InvariantCulture) : "";
+            case GgufValueType.Float64: return TryGet(out double number) ? number.ToString(CultureInfo.InvariantCulture) : "";
+            case GgufValueType.UInt64: return TryGet(out ulong unsigned) ? unsigned.ToString(CultureInfo.InvariantCulture) : "";
             case GgufValueType.Array: return DescribeArray();
             default: return TryGetInteger(out long integer) ? integer.ToString(CultureInfo.InvariantCulture) : "";
         }
     }
+
+    /// <summary>The bytes, where they lie, for as long as the result is held.</summary>
+    internal HeldBytes Acquire() =>
+        _file is null ? new HeldBytes(_bytes.AsSpan((int)_offset, _length)) : _file.Acquire(_offset, _length);
+
+    /// <summary>The bytes, for those who keep the file open and reachable.</summary>
+    internal ReadOnlySpan<byte> UnsafeBytes() => _file is null ? _bytes.AsSpan((int)_offset, _length) : _file.UnsafeBytes(_offset, _length);
 
     private static byte[] NewArray(GgufValueType element, int count, int elementBytes)
     {
@@ -314,7 +340,8 @@ public sealed class GgufValue
 
     private GgufValue ElementAt(int at, GgufValueType type)
     {
-        ReadOnlySpan<byte> rest = RawBytes[at..];
+        using HeldBytes held = Acquire();
+        ReadOnlySpan<byte> rest = held.Span[at..];
         int length = GgufWire.SizeAt(rest, type);
         return type == GgufValueType.Array
             ? new GgufValue(

@@ -185,11 +185,18 @@ public sealed class GgufWriter
         }
     }
 
+    private static void WriteValue(Stream stream, GgufValue value)
+    {
+        using HeldBytes held = value.Acquire();
+        stream.Write(held.Span);
+    }
+
     private static void CopyRows(QuantizedTensor tensor, Stream stream)
     {
+        using TensorLease lease = tensor.Acquire();
         for (long offset = 0; offset < tensor.ByteCount; offset += CopyChunkBytes)
         {
-            ref byte start = ref Unsafe.AddByteOffset(ref Unsafe.AsRef(in tensor.GetPinnableReference()), (nint)offset);
+            ref byte start = ref Unsafe.AddByteOffset(ref Unsafe.AsRef(in lease.Codes), (nint)offset);
             stream.Write(MemoryMarshal.CreateReadOnlySpan(ref start, (int)Math.Min(CopyChunkBytes, tensor.ByteCount - offset)));
         }
     }
@@ -280,7 +287,7 @@ public sealed class GgufWriter
         long length = start;
         foreach ((string key, GgufValue value) in Metadata)
         {
-            length += GgufWire.StringHeaderBytes + StrictUtf8.GetByteCount(key) + sizeof(uint) + value.RawBytes.Length;
+            length += GgufWire.StringHeaderBytes + StrictUtf8.GetByteCount(key) + sizeof(uint) + value.ByteCount;
         }
 
         foreach (Entry entry in _entries)
@@ -308,7 +315,7 @@ public sealed class GgufWriter
 
             WriteString(stream, key);
             WriteUInt32(stream, (uint)value.Type);
-            stream.Write(value.RawBytes);
+            WriteValue(stream, value);
         }
 
         long offset = 0;

@@ -39,7 +39,8 @@ internal readonly struct FloatRegion
         if (Count > 0)
         {
             Span<byte> bytes = MemoryMarshal.AsBytes(values.AsSpan());
-            _file!.Bytes(_offset, bytes.Length).CopyTo(bytes);
+            using HeldBytes stored = _file!.Acquire(_offset, bytes.Length);
+            stored.Span.CopyTo(bytes);
         }
 
         return values;

@@ -8,7 +8,7 @@ namespace KQuant.Codecs.Files;
 /// A NumPy <c>.npy</c> file: one array, memory-mapped. Versions 1.0, 2.0 and 3.0, little-endian numbers and booleans, C order.
 /// </summary>
 /// <remarks>The format: <see href="https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"/>.</remarks>
-public sealed unsafe class NpyFile : IDisposable
+public sealed class NpyFile : IDisposable
 {
     /// <summary>NumPy writes headers of a few hundred bytes; its reader warns from 10,000 on.</summary>
     private const int MaxHeaderLength = 1 << 16;
@@ -104,19 +104,22 @@ public sealed unsafe class NpyFile : IDisposable
         Write(path, ElementType.F32, shape, stream => stream.Write(MemoryMarshal.AsBytes(values.Span)));
     }
 
-    /// <summary>Part of the array's bytes.</summary>
+    /// <summary>
+    /// Part of the array's bytes where they lie. Nothing keeps them there: once the file is disposed or collected, touching the span ends the
+    /// process. <see cref="ReadBytes"/> is the ordinary form.
+    /// </summary>
     /// <param name="offset">First byte, counted from the start of the array.</param>
     /// <param name="count">Number of bytes.</param>
-    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <returns>The bytes; not a copy.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the array.</exception>
-    public ReadOnlySpan<byte> GetBytes(long offset, int count)
+    public ReadOnlySpan<byte> UnsafeGetBytes(long offset, int count)
     {
         if (offset < 0 || count < 0 || offset > ByteCount - count)
         {
             Throw.RangeOutsideTensor(Path, offset, count, ByteCount);
         }
 
-        return _file.Bytes(_dataStart + offset, count);
+        return _file.UnsafeBytes(_dataStart + offset, count);
     }
 
     /// <summary>
@@ -137,13 +140,19 @@ public sealed unsafe class NpyFile : IDisposable
             throw new ModelFormatException(Path, $"a row of {Shape[^1]} values is longer than {int.MaxValue}");
         }
 
-        return QuantizedTensor.FromPointer(codec, shape, _file.Pointer(_dataStart, ByteCount), ByteCount, _file);
+        return QuantizedTensor.FromPlanes(codec, shape, _file.Plane(_dataStart, ByteCount));
     }
 
-    /// <summary>Releases the mapping. Views of the array must not be used any more.</summary>
+    /// <summary>Closes the file; views of the array throw from now on. The mapping goes when the last operation that reads it has ended.</summary>
     public void Dispose() => _file.Dispose();
 
-    internal void ReadBytes(long offset, Span<byte> destination)
+    /// <summary>Copies part of the array's bytes by reading the file.</summary>
+    /// <param name="offset">First byte, counted from the start of the array.</param>
+    /// <param name="destination">Filled completely.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the array.</exception>
+    /// <exception cref="IOException">The file cannot be read, or became shorter.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public void ReadBytes(long offset, Span<byte> destination)
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
@@ -160,12 +169,12 @@ public sealed unsafe class NpyFile : IDisposable
 
     private static NpyFile Parse(MappedFile file)
     {
-        if (file.Length < PreambleLength + 2 || file.Bytes(0, 1)[0] != 0x93 || !file.Bytes(1, 5).SequenceEqual("NUMPY"u8))
+        if (file.Length < PreambleLength + 2 || file.UnsafeBytes(0, 1)[0] != 0x93 || !file.UnsafeBytes(1, 5).SequenceEqual("NUMPY"u8))
         {
             throw new ModelFormatException(file.Path, "the file does not begin with the magic of .npy");
         }
 
-        (byte major, byte minor) = (file.Bytes(6, 1)[0], file.Bytes(7, 1)[0]);
+        (byte major, byte minor) = (file.UnsafeBytes(6, 1)[0], file.UnsafeBytes(7, 1)[0]);
         if (major is < 1 or > 3 || minor != 0)
         {
             throw new ModelFormatException(file.Path, $"the version is {major}.{minor}; 1.0, 2.0 and 3.0 are known", offset: 6);
@@ -177,7 +186,7 @@ public sealed unsafe class NpyFile : IDisposable
             throw new ModelFormatException(file.Path, "the file ends inside the header length");
         }
 
-        ReadOnlySpan<byte> lengthField = file.Bytes(PreambleLength, lengthBytes);
+        ReadOnlySpan<byte> lengthField = file.UnsafeBytes(PreambleLength, lengthBytes);
         uint length = major == 1
             ? BinaryPrimitives.ReadUInt16LittleEndian(lengthField)
             : BinaryPrimitives.ReadUInt32LittleEndian(lengthField);
@@ -189,7 +198,7 @@ public sealed unsafe class NpyFile : IDisposable
                 $"the header claims {length} bytes; the file has {file.Length - headerStart}, and at most {MaxHeaderLength} are read");
         }
 
-        string text = (major < 3 ? System.Text.Encoding.Latin1 : System.Text.Encoding.UTF8).GetString(file.Bytes(headerStart, (int)length));
+        string text = (major < 3 ? System.Text.Encoding.Latin1 : System.Text.Encoding.UTF8).GetString(file.UnsafeBytes(headerStart, (int)length));
         (ElementType type, ImmutableArray<long> shape) = NpyHeader.Parse(file.Path, headerStart, text);
         long dataStart = headerStart + length;
         if (!ElementTypes.TryGetByteCount(type, shape.AsSpan(), out long byteCount) || byteCount != file.Length - dataStart)

@@ -15,7 +15,7 @@ namespace KQuant.Codecs.Files;
 /// <c>{</c> are refused too. Not part of the format: at most 64 dimensions, names of at most 4096 bytes, and as many tensors as can be
 /// described in 56 MiB (about 150,000 with names of 60 characters).
 /// </para>
-/// <para>All members are safe to call from several threads at once, except against <see cref="Dispose"/>.</para>
+/// <para>All members are safe to call from several threads at once, also while one of them disposes.</para>
 /// </remarks>
 public sealed partial class SafetensorsFile : IDisposable
 {
@@ -109,7 +109,7 @@ public sealed partial class SafetensorsFile : IDisposable
         return tensor.AsWeights();
     }
 
-    /// <summary>Releases the mappings. Views of tensors must not be used any more; they throw.</summary>
+    /// <summary>Closes the files; views of tensors throw from now on. A mapping goes when the last operation that reads it has ended.</summary>
     public void Dispose()
     {
         foreach (SafetensorsShard shard in _shards)

@@ -97,7 +97,7 @@ internal sealed class SafetensorsIndex : IDisposable
 
     private void Walk(EntryVisitor visit)
     {
-        ReadOnlySpan<byte> bytes = _file.Bytes(0, (int)_file.Length);
+        ReadOnlySpan<byte> bytes = _file.UnsafeBytes(0, (int)_file.Length);
         if (!Utf8.IsValid(bytes))
         {
             throw new ModelFormatException(Path, "the index is not valid UTF-8");

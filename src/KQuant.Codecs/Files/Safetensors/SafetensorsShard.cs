@@ -56,7 +56,7 @@ internal sealed class SafetensorsShard : IDisposable
             throw new ModelFormatException(Path, $"the file has {File.Length} bytes, too few for the header length");
         }
 
-        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(File.Bytes(0, LengthBytes));
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(File.UnsafeBytes(0, LengthBytes));
         if (length > SafetensorsLimits.MaxHeaderLength)
         {
             throw new ModelFormatException(
@@ -70,7 +70,7 @@ internal sealed class SafetensorsShard : IDisposable
         }
 
         DataStart = LengthBytes + (long)length;
-        return File.Bytes(LengthBytes, (int)length);
+        return File.UnsafeBytes(LengthBytes, (int)length);
     }
 
     /// <summary>The tensors cover the data section: no byte belongs to two of them, none to no one.</summary>

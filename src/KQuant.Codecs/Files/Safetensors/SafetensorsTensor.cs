@@ -5,7 +5,7 @@ namespace KQuant.Codecs.Files;
 /// <summary>
 /// One tensor of a <see cref="SafetensorsFile"/>: its description and access to its bytes, which stay in the memory-mapped file.
 /// </summary>
-public sealed unsafe class SafetensorsTensor
+public sealed class SafetensorsTensor
 {
     private readonly SafetensorsShard _shard;
 
@@ -44,20 +44,23 @@ public sealed unsafe class SafetensorsTensor
     /// <summary>Whether the index named this tensor; used while a model is opened.</summary>
     internal bool IsIndexed { get; set; }
 
-    /// <summary>Part of the tensor's bytes.</summary>
+    /// <summary>
+    /// Part of the tensor's bytes where they lie. Nothing keeps them there: once the file is disposed or collected, touching the span ends the
+    /// process. <see cref="ReadBytes"/> is the ordinary form.
+    /// </summary>
     /// <param name="offset">First byte, counted from the start of the tensor.</param>
     /// <param name="count">Number of bytes.</param>
-    /// <returns>The bytes; not a copy, valid until the file is disposed.</returns>
+    /// <returns>The bytes; not a copy.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
     /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
-    public ReadOnlySpan<byte> GetBytes(long offset, int count)
+    public ReadOnlySpan<byte> UnsafeGetBytes(long offset, int count)
     {
         if (offset < 0 || count < 0 || offset > ByteCount - count)
         {
             Throw.RangeOutsideTensor(Name, offset, count, ByteCount);
         }
 
-        return _shard.File.Bytes(Offset + offset, count);
+        return _shard.File.UnsafeBytes(Offset + offset, count);
     }
 
     /// <summary>
@@ -91,11 +94,27 @@ public sealed unsafe class SafetensorsTensor
             Throw.RangeOutsideTensor(Name, offset, count, ByteCount);
         }
 
-        return QuantizedTensor.FromPointer(codec, shape, _shard.File.Pointer(Offset + offset, count), count, _shard.File);
+        return QuantizedTensor.FromPlanes(codec, shape, _shard.File.Plane(Offset + offset, count));
     }
 
-    /// <summary>Copies bytes of the tensor without touching the mapping; the range was checked.</summary>
-    internal void ReadBytes(long offset, Span<byte> destination) => _shard.File.Read(Offset + offset, destination);
+    /// <summary>
+    /// Copies part of the tensor's bytes by reading the file, not through the mapping: a run through a large file then leaves none of its
+    /// pages resident.
+    /// </summary>
+    /// <param name="offset">First byte, counted from the start of the tensor.</param>
+    /// <param name="destination">Filled completely.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the tensor.</exception>
+    /// <exception cref="IOException">The file cannot be read, or became shorter.</exception>
+    /// <exception cref="ObjectDisposedException">The file was disposed.</exception>
+    public void ReadBytes(long offset, Span<byte> destination)
+    {
+        if (offset < 0 || offset > ByteCount - destination.Length)
+        {
+            Throw.RangeOutsideTensor(Name, offset, destination.Length, ByteCount);
+        }
+
+        _shard.File.Read(Offset + offset, destination);
+    }
 
     /// <summary>Decodes bytes of the tensor without touching the mapping; the range was checked.</summary>
     internal void Decode(long offset, QuantCodec codec, Span<float> destination) =>

@@ -54,7 +54,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
     string? IModelSource.Architecture => Architecture;
 
     /// <summary>Makes the GGUF of a checkpoint.</summary>
-    /// <param name="folder">The checkpoint. It is disposed with the result.</param>
+    /// <param name="folder">The checkpoint. It is disposed with the result, and at once if there is none.</param>
     /// <param name="options">Name and tokenizer; null for the default.</param>
     /// <returns>The model to convert.</returns>
     /// <exception cref="NotSupportedException">
@@ -68,7 +68,25 @@ public sealed class GgufExport : IModelSource, IGgufSource
     public static GgufExport Create(ModelFolder folder, GgufExportOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        options ??= new GgufExportOptions();
+        try
+        {
+            return Make(folder, options ?? new GgufExportOptions());
+        }
+        catch
+        {
+            folder.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+
+    /// <summary>Closes the checkpoint.</summary>
+    public void Dispose() => Folder.Dispose();
+
+    private static GgufExport Make(ModelFolder folder, GgufExportOptions options)
+    {
         if (folder.QuantizationMode is string mode && mode != KQuantConfig.Mode)
         {
             throw new NotSupportedException($"{folder.Path} is quantized with mode '{mode}', which is not read here.");
@@ -89,12 +107,6 @@ public sealed class GgufExport : IModelSource, IGgufSource
 
         return export;
     }
-
-    /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
-
-    /// <summary>Closes the checkpoint.</summary>
-    public void Dispose() => Folder.Dispose();
 
     private static float[] ReadAll(IModelTensorSource source)
     {

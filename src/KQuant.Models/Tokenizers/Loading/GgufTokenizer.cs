@@ -41,7 +41,8 @@ internal sealed class GgufTokenizer
         using var builder = new TokenTable.Builder();
         for (int id = 0; id < spellings.Count; id++)
         {
-            ReadOnlySpan<byte> spelling = spellings.GetUtf8(id);
+            using HeldBytes held = spellings.AcquireUtf8(id);
+            ReadOnlySpan<byte> spelling = held.Span;
             builder.TryAdd(id, spelling.IsEmpty ? Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"[EMPTY_{id}]")) : spelling);
         }
 
@@ -329,7 +330,8 @@ internal sealed class GgufTokenizer
         using var pair = new ByteBuffer();
         for (int rank = 0; rank < merges.Count; rank++)
         {
-            ReadOnlySpan<byte> text = merges.GetUtf8(rank);
+            using HeldBytes held = merges.AcquireUtf8(rank);
+            ReadOnlySpan<byte> text = held.Span;
             int space = text.Length < 2 ? -1 : text[1..].IndexOf((byte)' ') + 1;
             if (space <= 0)
             {

@@ -33,7 +33,7 @@ public class GgufFileTests
         using GgufFile file = GgufFile.Open(RepositoryFiles.Fixture("gguf", "iq4_xs.gguf"));
         Assert.That(file.TryGet("w", out GgufTensor? tensor));
         Assert.That((tensor!.TypeName, tensor.TypeId, tensor.Codec), Is.EqualTo(("iq4_xs", 23u, (QuantCodec?)null)));
-        Assert.That(tensor.GetBytes().Length, Is.EqualTo(tensor.ByteCount));
+        Assert.That(tensor.UnsafeGetBytes().Length, Is.EqualTo(tensor.ByteCount));
 
         Assert.That(
             () => tensor.AsWeights(),
@@ -52,9 +52,9 @@ public class GgufFileTests
         Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo((string[])["before", "odd", "after"]));
         GgufTensor odd = file.Tensors[1];
         Assert.That((odd.TypeId, odd.Type, odd.ByteCount, odd.TypeName), Is.EqualTo((type, (GgmlType?)null, (long?)null, $"type {type}")));
-        Assert.That(file.GetTensor("after").GetRowBytes(0).Length, Is.EqualTo(8));
+        Assert.That(file.GetTensor("after").UnsafeGetRowBytes(0).Length, Is.EqualTo(8));
 
-        foreach (Action read in new Action[] { () => odd.GetBytes(), () => odd.AsWeights() })
+        foreach (Action read in new Action[] { () => odd.UnsafeGetBytes(), () => odd.AsWeights() })
         {
             Assert.That(
                 read,
@@ -73,7 +73,7 @@ public class GgufFileTests
         using GgufFile copy = GgufFile.Open(folder["copy.gguf"]);
         Assert.That(copy.Tensors.Select(tensor => (tensor.Name, tensor.TypeId)), Is.EqualTo(file.Tensors.Select(tensor => (tensor.Name, tensor.TypeId))));
         Assert.That(copy.Tensors[2].Offset - copy.Tensors[1].Offset, Is.EqualTo(file.Tensors[2].Offset - odd.Offset));
-        Assert.That(copy.GetTensor("after").GetRowBytes(0).SequenceEqual(file.GetTensor("after").GetRowBytes(0)));
+        Assert.That(copy.GetTensor("after").UnsafeGetRowBytes(0).SequenceEqual(file.GetTensor("after").UnsafeGetRowBytes(0)));
     }
 
     [Test]
@@ -92,8 +92,8 @@ public class GgufFileTests
         GgufValue value = file.Metadata["fixture.seed"];
         file.Dispose();
 
-        Assert.That(() => tensor.GetBytes(), Throws.TypeOf<ObjectDisposedException>());
-        Assert.That(() => weights.GetRowBytes(0), Throws.TypeOf<ObjectDisposedException>());
+        Assert.That(() => tensor.UnsafeGetBytes(), Throws.TypeOf<ObjectDisposedException>());
+        Assert.That(() => weights.UnsafeGetRowBytes(0), Throws.TypeOf<ObjectDisposedException>());
         Assert.That(() => value.TryGetInteger(out _), Throws.TypeOf<ObjectDisposedException>());
         Assert.That(file.Dispose, Throws.Nothing);
     }
@@ -105,10 +105,10 @@ public class GgufFileTests
         Assert.That(file.TryGet("w", out GgufTensor? tensor));
         long length = tensor!.ByteCount!.Value;
 
-        Assert.That(tensor.GetBytes(length - 3, 3).SequenceEqual(tensor.GetBytes()[^3..]));
-        Assert.That(() => tensor.GetBytes(length - 3, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
-        Assert.That(() => tensor.GetBytes(-1, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
-        Assert.That(() => tensor.GetBytes(long.MaxValue, 1), Throws.TypeOf<ArgumentOutOfRangeException>());
+        Assert.That(tensor.UnsafeGetBytes(length - 3, 3).SequenceEqual(tensor.UnsafeGetBytes()[^3..]));
+        Assert.That(() => tensor.UnsafeGetBytes(length - 3, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
+        Assert.That(() => tensor.UnsafeGetBytes(-1, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
+        Assert.That(() => tensor.UnsafeGetBytes(long.MaxValue, 1), Throws.TypeOf<ArgumentOutOfRangeException>());
     }
 
     [Test]
@@ -136,7 +136,7 @@ public class GgufFileTests
             stream.Write(mark);
             stream.Position = header.Length + (2 * bigBytes) - rowBytes;
             stream.Write(mark.Reverse().ToArray());
-            stream.Write(BitConverter.GetBytes(1.5f));
+            stream.Write(BitConverter.UnsafeGetBytes(1.5f));
         }
 
         using GgufFile file = GgufFile.Open(path);
@@ -144,11 +144,11 @@ public class GgufFileTests
         QuantizedTensor second = file.GetTensor("second");
         Assert.That(first.ByteCount, Is.GreaterThan(1L << 31));
         Assert.That(file.Length, Is.GreaterThan(1L << 32));
-        Assert.That(first.GetRowBytes(rows - 1).SequenceEqual(mark));
-        Assert.That(second.GetRowBytes(rows - 1).SequenceEqual(mark.Reverse().ToArray()));
-        Assert.That(second.GetRowBytes(0).IndexOfAnyExcept((byte)0), Is.Negative);
-        Assert.That(file.Tensors[1].GetBytes(bigBytes - rowBytes, 4).SequenceEqual(mark.Reverse().Take(4).ToArray()));
-        Assert.That(() => file.Tensors[1].GetBytes(), Throws.TypeOf<ModelFormatException>().With.Message.Contains($"{bigBytes}"));
+        Assert.That(first.UnsafeGetRowBytes(rows - 1).SequenceEqual(mark));
+        Assert.That(second.UnsafeGetRowBytes(rows - 1).SequenceEqual(mark.Reverse().ToArray()));
+        Assert.That(second.UnsafeGetRowBytes(0).IndexOfAnyExcept((byte)0), Is.Negative);
+        Assert.That(file.Tensors[1].UnsafeGetBytes(bigBytes - rowBytes, 4).SequenceEqual(mark.Reverse().Take(4).ToArray()));
+        Assert.That(() => file.Tensors[1].UnsafeGetBytes(), Throws.TypeOf<ModelFormatException>().With.Message.Contains($"{bigBytes}"));
         var value = new float[1];
         file.GetTensor("last").DecodeRow(0, value);
         Assert.That(value[0], Is.EqualTo(1.5f));

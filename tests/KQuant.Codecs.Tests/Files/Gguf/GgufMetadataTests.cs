@@ -127,7 +127,7 @@ public class GgufMetadataTests
         using GgufFile file = GgufFile.Open(folder.Write("bad.gguf", original));
 
         Assert.That(file.Metadata.Get<string>("text"), Does.Contain('\uFFFD'));
-        Assert.That(file.Metadata["text"].RawBytes[8..].SequenceEqual(bad));
+        Assert.That(file.Metadata["text"].UnsafeBytes()[8..].SequenceEqual(bad));
         Assert.That(file.Metadata.GetStrings("texts").GetUtf8(0).SequenceEqual(bad));
         new GgufWriter(file.Metadata).Write(folder["copy.gguf"]);
         Assert.That(File.ReadAllBytes(folder["copy.gguf"]), Is.EqualTo(original));

@@ -56,7 +56,7 @@ internal static class GgufReading
     private static void ReadTensor(GgufTensor tensor)
     {
         int sum = 0;
-        foreach (byte b in tensor.GetBytes())
+        foreach (byte b in tensor.UnsafeGetBytes())
         {
             sum += b;
         }

@@ -55,6 +55,34 @@ public class GgufExportTests
     }
 
     [Test]
+    public void AnExportThatFailsLeavesNoFileOpen()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Ignore("Only Linux lists the mappings and descriptors of a process.");
+        }
+
+        string folder = RandomCheckpoint.Create("llama").Write(_folder["model"]);
+        JsonNode config = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "config.json")))!;
+        config["hidden_act"] = "none_of_them";
+        File.WriteAllText(Path.Combine(folder, "config.json"), config.ToJsonString());
+        var open = new List<ModelFolder>();
+        for (int i = 0; i < 50; i++)
+        {
+            open.Add(ModelFolder.Open(folder));
+            Assert.That(() => GgufExport.Create(open[^1]), Throws.InstanceOf<NotSupportedException>().Or.InstanceOf<ModelFormatException>());
+        }
+
+        // The list keeps the folders from being collected: it is Create that closed them.
+        Assert.That(File.ReadLines("/proc/self/maps").Where(line => line.Contains(folder, StringComparison.Ordinal)), Is.Empty);
+        Assert.That(
+            Directory.EnumerateFiles("/proc/self/fd").Select(fd => new FileInfo(fd).LinkTarget ?? "")
+                .Where(target => target.Contains(folder, StringComparison.Ordinal)),
+            Is.Empty);
+        GC.KeepAlive(open);
+    }
+
+    [Test]
     public void BytesOfPermutedRowsAreThoseOfTheRows()
     {
         using GgufExport export = Open(RandomCheckpoint.Create("llama"));

@@ -91,6 +91,6 @@ internal static class ChatTemplates
             throw new ModelFormatException(path, $"the template has {file.Length} bytes; at most {MaxLength} are read");
         }
 
-        return Encoding.UTF8.GetString(file.Bytes(0, (int)file.Length));
+        return Encoding.UTF8.GetString(file.UnsafeBytes(0, (int)file.Length));
     }
 }

@@ -64,7 +64,7 @@ internal sealed class ExportedTokenizer
         var result = new ExportedTokenizer(path);
         try
         {
-            result.ReadRoot(file.Bytes(0, (int)file.Length));
+            result.ReadRoot(file.UnsafeBytes(0, (int)file.Length));
             return result;
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or ArgumentException)

@@ -35,7 +35,7 @@ internal static class SentencePieceModel
             throw new ModelFormatException(path, $"the file has {file.Length} bytes; at most {MaxLength} are read");
         }
 
-        ReadOnlySpan<byte> bytes = file.Bytes(0, (int)file.Length);
+        ReadOnlySpan<byte> bytes = file.UnsafeBytes(0, (int)file.Length);
         var pieces = new List<Piece>();
         int at = 0;
         while (at < bytes.Length)
