@@ -32,11 +32,12 @@ public enum ScaleOverflow
 public readonly ref struct EncodeOptions
 {
     /// <summary>
-    /// Importance of each column (an imatrix row), <see cref="RowLength"/> finite non-negative values applied to every row; empty for none.
+    /// Importance of each column (an imatrix row), a finite non-negative value for each weight of a row, applied to every row; empty for none.
     /// </summary>
     public ReadOnlySpan<float> Importance { get; init; }
 
-    /// <summary>Weights per row, a multiple of the block size; 0 takes the whole source as one row.</summary>
+    /// <summary>Weights per row, a multiple of the block size; 0 takes as many as there are values of <see cref="Importance"/>, and without them the
+    /// whole source as one row.</summary>
     public int RowLength { get; init; }
 
     /// <summary>Which encoder; <see cref="EncodeMode.Reference"/> by default.</summary>
@@ -55,4 +56,7 @@ public readonly ref struct EncodeOptions
 
     /// <summary>Cancels a long encode between rows.</summary>
     public CancellationToken CancellationToken { get; init; }
+
+    /// <summary>The length of a row of so many weights.</summary>
+    internal int GetRowLength(int weights) => RowLength != 0 ? RowLength : Importance.IsEmpty ? weights : Importance.Length;
 }

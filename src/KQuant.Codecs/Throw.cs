@@ -85,6 +85,16 @@ internal static partial class Throw
     }
 
     [DoesNotReturn]
+    public static void HugeImportance(QuantCodec codec, long row, ReadOnlySpan<float> importance)
+    {
+        int column = importance.IsEmpty ? 0 : TensorPrimitives.IndexOfMax(importance);
+        float value = importance.IsEmpty ? 1 : importance[column];
+        throw new InvalidWeightException(
+            Invariant($"{codec.Name}: row {row}: the importance of column {column} is {value}, and sums of it with weights overflow; divide all importance by a common number."),
+            row, column, value);
+    }
+
+    [DoesNotReturn]
     public static void DestinationTooSmall(QuantCodec codec, long length, long needed, string parameter) =>
         throw new ArgumentException($"{codec.Name}: the destination is {length} long; {needed} are needed.", parameter);
 }

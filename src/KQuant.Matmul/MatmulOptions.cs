@@ -68,7 +68,8 @@ public sealed record MatmulOptions
     /// <summary>
     /// Whether results must have the same bits on every machine, tier, thread count and batch size. Off by default: then a row of results
     /// still depends on nothing but its own activations and the weights as long as the number of rows in the call stays the same, and
-    /// kernels for few rows may add in another order. Products in float32 are always deterministic.
+    /// kernels for few rows may add in another order. Products in float32 are always deterministic on processors with a fused multiply-add; without
+    /// one (before AVX2, or with <c>DOTNET_EnableAVX2=0</c>) they round products before adding them, unless this is set, which then costs much time.
     /// </summary>
     public bool Deterministic { get; init; }
 

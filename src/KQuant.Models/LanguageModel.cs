@@ -133,6 +133,11 @@ public sealed partial class LanguageModel : IDisposable
         IModelSource source = MappedFile.WithoutMapping(!options.Map, () => ModelSource.Open(path));
         try
         {
+            if (source is not (ModelFolder or IGgufSource))
+            {
+                throw new ModelFormatException(path, "this is neither a checkpoint folder with a config.json nor a GGUF file");
+            }
+
             return new LanguageModel(source, path, options, progress, cancellationToken);
         }
         catch

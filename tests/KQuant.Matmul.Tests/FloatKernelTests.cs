@@ -20,17 +20,36 @@ internal sealed unsafe class FloatKernelTests
     [Test]
     public void EveryFormatHasEveryTier() =>
         Assert.That(
-            FloatKernels.All.Select(kernel => (kernel.Codec, kernel.Tier)),
+            FloatKernels.All.Select(kernel => (kernel.Codec, kernel.Tier, kernel.IsCanonical)),
             Is.EquivalentTo(
                 from codec in QuantCodec.Floats
-                from tier in new[] { KernelTier.Scalar, KernelTier.Portable, KernelTier.Avx2, KernelTier.Avx512 }
-                select (codec, tier)));
+                from kernel in new[]
+                {
+                    (KernelTier.Scalar, true), (KernelTier.Scalar, false), (KernelTier.Portable, true), (KernelTier.Portable, false),
+                    (KernelTier.Avx2, true), (KernelTier.Avx512, true),
+                }
+                select (codec, kernel.Item1, kernel.Item2)));
+
+    /// <summary>A processor without a fused multiply-add does not compute it in software, unless the bits of other machines are wanted.</summary>
+    [Test]
+    public void RoundsTwiceOnlyWhereTheProcessorMust([Values] bool deterministic)
+    {
+        foreach (QuantCodec codec in QuantCodec.Floats)
+        {
+            foreach (KernelTier tier in KernelTiers.All)
+            {
+                Assert.That(
+                    FloatKernels.Select(codec, tier, deterministic).IsCanonical,
+                    Is.EqualTo(deterministic || FusedMultiplyAdd.IsHardwareAccelerated));
+            }
+        }
+    }
 
     [TestCaseSource(nameof(Kernels))]
     public void MultipliesLikeTheScalarKernel(FloatKernel kernel)
     {
         IgnoreIfUnsupported(kernel);
-        FloatKernel scalar = FloatKernels.Select(kernel.Codec, KernelTier.Scalar);
+        FloatKernel scalar = Scalar(kernel);
         foreach (int columns in ColumnCounts)
         {
             QuantizedTensor weights = RandomTensors.Create(kernel.Codec, new QuantShape(9, columns));
@@ -50,7 +69,7 @@ internal sealed unsafe class FloatKernelTests
     public void MultipliesTransposedLikeTheScalarKernel(FloatKernel kernel)
     {
         IgnoreIfUnsupported(kernel);
-        FloatKernel scalar = FloatKernels.Select(kernel.Codec, KernelTier.Scalar);
+        FloatKernel scalar = Scalar(kernel);
         float[] x = Numbers.Gaussian(13 * 64, 1);
         foreach (int columns in OddColumnCounts)
         {
@@ -100,6 +119,10 @@ internal sealed unsafe class FloatKernelTests
             }
         });
     }
+
+    /// <summary>The specification of a kernel.</summary>
+    private static FloatKernel Scalar(FloatKernel kernel) => FloatKernels.All.Single(
+        scalar => scalar.Codec == kernel.Codec && scalar.Tier == KernelTier.Scalar && scalar.IsCanonical == kernel.IsCanonical);
 
     private static void IgnoreIfUnsupported(FloatKernel kernel)
     {

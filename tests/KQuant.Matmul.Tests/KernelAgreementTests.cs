@@ -100,6 +100,37 @@ public class KernelAgreementTests
         }
     }
 
+    /// <summary>
+    /// Near the largest floats every kernel gives what the scalar one does: what cancels out there overflows nowhere, and what is infinite
+    /// there is infinite everywhere.
+    /// </summary>
+    [TestCaseSource(nameof(Kernels))]
+    public void HugeActivationsStayFiniteOrBecomeInfiniteAsInScalar(object kernelObject)
+    {
+        const int N = 19, K = 1024;
+        var kernel = (ProductKernel)kernelObject;
+        ProductKernel scalar = Scalar(kernel.Codec);
+        var random = new Random(20260306 + kernel.Codec.Index);
+        int m = Math.Min(kernel.MaxRows, 6);
+        foreach ((float size, double factor) in ((float, double)[])[(1e36f, 1e-3), (1e38f, 1e-4), (3e38f, 1e-5), (3e38f, 1000)])
+        {
+            // The first rows have one sign, so that what stands for offsets is as large as it can be.
+            float[] activations = [.. Enumerable.Range(0, m * K).Select(i => size * (i / K < 3 ? 1 : (float)((2 * random.NextDouble()) - 1)))];
+            using var product = new Product(
+                kernel.Codec, RandomWeights.Create(kernel.Codec, N, K, random, (Half)(kernel.Codec.WeightsPerBlock == 32 ? factor : 0.01 * factor)), activations, m, N, K);
+            float[] expected = product.Run(scalar), actual = product.Run(kernel);
+            double[] terms = product.AbsoluteTerms();
+            for (int i = 0; i < expected.Length; i++)
+            {
+                Assert.That(float.IsFinite(actual[i]), Is.EqualTo(float.IsFinite(expected[i])), $"{kernel}, {size} x {factor}, output {i}: {actual[i]:R}, not {expected[i]:R}");
+                if (float.IsFinite(expected[i]))
+                {
+                    Assert.That(actual[i], Is.EqualTo((double)expected[i]).Within(1e-6 * terms[i]), $"{kernel}, {size} x {factor}, output {i}");
+                }
+            }
+        }
+    }
+
     [TestCaseSource(nameof(Kernels))]
     public void PiecesMakeTheWhole(object kernelObject)
     {

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Models.Caching;
 using KQuant.TestKit;
 
 namespace KQuant.Models.Tests;
@@ -99,6 +100,73 @@ public class CacheTests
         Assert.That(cache.Length, Is.EqualTo(8 * 64));
         Assert.That(cache.ByteCount, Is.EqualTo(bytes));
         Assert.That(logits, Has.None.NaN);
+    }
+
+    /// <summary>A file may claim any window; one wider than every text is as good as none.</summary>
+    [Test]
+    public void AWindowOfAlmostTwoToThe31IsNone([Values(int.MaxValue, int.MaxValue - 15, int.MaxValue - 600)] int window)
+    {
+        RandomCheckpoint checkpoint = RandomCheckpoint.Create("mistral");
+        checkpoint.Config["sliding_window"] = window;
+        checkpoint.Config["max_position_embeddings"] = int.MaxValue;
+        string path = checkpoint.Write(_folder[$"window{window}"]);
+        var options = new ModelOptions { LoadTokenizer = false, ChunkSize = 512 };
+        using LanguageModel model = LanguageModel.Load(path, options);
+        using LanguageModel plain = Load("mistral", options);
+        Assert.That(model.Config.GetWindow(0), Is.EqualTo(window));
+        using KeyValueCache cache = model.CreateCache(), plainCache = plain.CreateCache();
+        float[] logits = new float[model.Config.VocabularySize], expected = new float[logits.Length];
+        model.Forward(Prompt, cache, logits);
+        plain.Forward(Prompt, plainCache, expected);
+        Assert.That(logits, Is.EqualTo(expected).AsCollection);
+        Assert.That(cache.ByteCount, Is.LessThan(1 << 24));
+    }
+
+    /// <summary>A ring holds what the last token of a chunk sees and what the first one sees, and no more.</summary>
+    [Test]
+    public void ARingIsAsLongAsAWindowAndAChunk()
+    {
+        var ring = new SlotMap(window: 48, keep: 4, chunk: 8);
+        Assert.That(ring.RingSize, Is.EqualTo(48 - 4 + 8 - 1));
+        Assert.That(ring.CountSlots(1000), Is.EqualTo(4 + ring.RingSize));
+        Assert.That(ring.GetSlot(3), Is.EqualTo(3));
+        Assert.That(ring.GetSlot(4 + ring.RingSize), Is.EqualTo(4));
+        var wide = new SlotMap(window: int.MaxValue, keep: 4, chunk: 65536);
+        Assert.That(wide.RingSize, Is.Positive);
+        Assert.That(wide.CountSlots(int.MaxValue), Is.Positive);
+        Assert.That(wide.GetSlot(int.MaxValue), Is.Not.Negative);
+    }
+
+    [Test]
+    public void MappedOrReadAModelIsTheSame()
+    {
+        float[][] logits = new float[2][];
+        foreach (bool map in (bool[])[true, false])
+        {
+            using LanguageModel model = Load("qwen3", new ModelOptions { LoadTokenizer = false, Map = map });
+            using KeyValueCache cache = model.CreateCache();
+            float[] last = logits[map ? 0 : 1] = new float[model.Config.VocabularySize];
+            model.Forward(Prompt, cache, last);
+        }
+
+        Assert.That(logits[1], Is.EqualTo(logits[0]).AsCollection);
+    }
+
+    /// <summary>The file of a model that was read may be cut off; that of a mapped one may not.</summary>
+    [Test]
+    public void AModelThatWasReadOutlivesItsFile()
+    {
+        string path = RandomCheckpoint.Create("qwen3").Write(_folder["cut"]);
+        using LanguageModel model = LanguageModel.Load(path, new ModelOptions { LoadTokenizer = false, Map = false });
+        using (var file = new FileStream(Path.Combine(path, "model.safetensors"), FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            file.SetLength(0);
+        }
+
+        float[] expected = Run("qwen3", 64, 64), logits = new float[model.Config.VocabularySize];
+        using KeyValueCache cache = model.CreateCache();
+        model.Forward(Prompt, cache, logits);
+        Assert.That(Difference(logits, expected), Is.LessThan(2e-4));
     }
 
     [Test]

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
@@ -51,6 +53,60 @@ public class MutationTests
         });
     }
 
+    /// <summary>What an export reads of a checkpoint: the model is refused in a sentence, or becomes the metadata of a GGUF.</summary>
+    [Test]
+    public void Exports(
+        [Values("llama3", "mistral")] string name,
+        [Values("tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json")] string file)
+    {
+        string model = RandomCheckpoint.Create(name).Write(_folder[name]);
+        File.WriteAllText(
+            Path.Combine(model, "generation_config.json"),
+            """{ "bos_token_id": 1, "eos_token_id": [2, 3], "temperature": 0.6, "top_k": 20, "top_p": 0.95, "do_sample": true }""");
+        Try(Path.Combine(model, file), int.MaxValue, name.Length + file.Length, () =>
+        {
+            try
+            {
+                using var export = GgufExport.Create(ModelFolder.Open(model));
+                Assert.That(export.Metadata, Is.Not.Empty);
+            }
+            catch (NotSupportedException exception)
+            {
+                Assert.That(exception.Message, Does.Contain(model).And.Not.Contains("System."));
+            }
+        });
+    }
+
+    /// <summary>Values of another kind than a file has, at every place of the JSON in turn.</summary>
+    [Test]
+    public void ExportsOfTokenizersOfAnotherShape(
+        [Values("llama3", "mistral")] string name, [Values("tokenizer.json", "tokenizer_config.json")] string file)
+    {
+        string model = RandomCheckpoint.Create(name).Write(_folder[name]), path = Path.Combine(model, file);
+        string original = File.ReadAllText(path);
+        foreach (string place in Places(JsonNode.Parse(original)!, "").Where(place => !place.StartsWith("/model/vocab/", StringComparison.Ordinal)))
+        {
+            foreach (string value in (string[])["7", "[1]", "{\"a\": 1}"])
+            {
+                JsonNode root = JsonNode.Parse(original)!;
+                Replace(root, place.Split('/').AsSpan(1), JsonNode.Parse(value));
+                File.WriteAllText(path, root.ToJsonString());
+                try
+                {
+                    using var export = GgufExport.Create(ModelFolder.Open(model));
+                }
+                catch (Exception exception) when (exception is ModelFormatException or NotSupportedException)
+                {
+                    Assert.That(exception.Message, Does.Contain(model), $"{place}: {value}");
+                }
+                catch (Exception exception)
+                {
+                    Assert.Fail($"{place}: {value}: {exception}");
+                }
+            }
+        }
+    }
+
     [Test]
     public void GgufFiles([Values("llama3", "mistral", "mixtral", "gemma3", "phi3-longrope")] string name)
     {
@@ -72,6 +128,31 @@ public class MutationTests
             loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12\n<s><note>"));
             _ = loaded.ChatTemplate?.Render([new ChatMessage("user", "Hi")]);
         });
+    }
+
+    private static IEnumerable<string> Places(JsonNode? node, string place) => node switch
+    {
+        JsonObject members => members.SelectMany(member => Places(member.Value, $"{place}/{member.Key}").Prepend($"{place}/{member.Key}")),
+        JsonArray { Count: < 10 } items => items.SelectMany((item, i) => Places(item, $"{place}/{i}").Prepend($"{place}/{i}")),
+        _ => [],
+    };
+
+    private static void Replace(JsonNode node, ReadOnlySpan<string> place, JsonNode? value)
+    {
+        while (place.Length > 1)
+        {
+            node = node is JsonArray array ? array[int.Parse(place[0], CultureInfo.InvariantCulture)]! : node[place[0]]!;
+            place = place[1..];
+        }
+
+        if (node is JsonArray items)
+        {
+            items[int.Parse(place[0], CultureInfo.InvariantCulture)] = value;
+        }
+        else
+        {
+            node[place[0]] = value;
+        }
     }
 
     /// <summary>Damages the beginning of a file again and again.</summary>

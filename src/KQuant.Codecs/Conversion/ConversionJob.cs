@@ -12,6 +12,7 @@ internal sealed class ConversionJob(
     CancellationToken cancellationToken)
 {
     private readonly Dictionary<PlannedTensor, TensorEncoding> _encodings = [];
+    private readonly HashSet<PlannedTensor> _weighed = [];
 
     public QuantizationPlan Plan => plan;
 
@@ -66,8 +67,35 @@ internal sealed class ConversionJob(
         }
     }
 
-    private float[]? LoadImportance(PlannedTensor planned) =>
-        options.Importance is ImportanceMap map && map.TryGet(planned.Source.Name, out ImportanceEntry? entry)
-            ? entry.GetImportance(planned.Source.GetQuantShape())
-            : null;
+    private float[]? LoadImportance(PlannedTensor planned)
+    {
+        if (options.Importance is not ImportanceMap map || !map.TryGet(planned.Source.Name, out ImportanceEntry? entry))
+        {
+            return null;
+        }
+
+        float[] importance = entry.GetImportance(planned.Source.GetQuantShape());
+        if (_weighed.Add(planned))
+        {
+            AddZeroNote(planned, importance);
+        }
+
+        return importance;
+    }
+
+    /// <summary>Says where the importance says nothing: no weight counts, and ggml's fits, too, may then store zeros.</summary>
+    private void AddZeroNote(PlannedTensor planned, ReadOnlySpan<float> importance)
+    {
+        int size = planned.Codec!.WeightsPerBlock, blocks = importance.Length / size, zeros = 0;
+        for (int block = 0; block < blocks; block++)
+        {
+            zeros += importance.Slice(block * size, size).ContainsAnyExcept(0f) ? 0 : 1;
+        }
+
+        if (zeros > 0)
+        {
+            string which = zeros == blocks ? "is 0 everywhere" : $"is 0 in all columns of {zeros} of {blocks} blocks of {size}";
+            Notes.Add($"{planned.Source.Name}: the importance {which}; weights that do not count may become zeros there, as in ggml.");
+        }
+    }
 }

@@ -76,6 +76,12 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
             if (!encoded[b].IsFinite || (fitMayOverflow && IsLost(b, weights, encoded[b])))
             {
                 // A sum over the whole row that overflowed spoils every block; the largest weight is to blame, wherever it is.
+                // With importance of 1 these weights would have been no trouble.
+                if ((double)largest * largest * largest <= SafeCube && largest < (float)Half.MaxValue)
+                {
+                    Throw.HugeImportance(_codec, _firstRow + row, Importance);
+                }
+
                 int culprit = fitMayOverflow ? TensorPrimitives.IndexOfMaxMagnitude(weights) / TBlock.WeightsPerBlock : b;
                 int column = culprit * TBlock.WeightsPerBlock;
                 Throw.ScaleOverflow(_codec, _firstRow + row, column, weights.Slice(column, TBlock.WeightsPerBlock));

@@ -78,7 +78,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)
     {
         bytesWritten = 0;
-        int rowLength = options.RowLength == 0 ? source.Length : options.RowLength;
+        int rowLength = options.GetRowLength(source.Length);
         CheckEncode(source.Length, rowLength, options);
         long needed = GetByteCount(source.Length);
         if (destination.Length < needed)

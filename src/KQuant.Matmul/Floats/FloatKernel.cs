@@ -3,10 +3,10 @@ using KQuant.Codecs;
 namespace KQuant.Matmul.Floats;
 
 /// <summary>
-/// One way to multiply float32 activations by float weights. Every implementation gives the same bits, in the canonical order of
-/// <see cref="ScalarFloatKernel{TSource}"/>; so a result depends on neither machine, thread count nor batch.
+/// One way to multiply float32 activations by float weights. Every canonical implementation gives the same bits, in the order of
+/// <see cref="ScalarFloatKernel{TSource, TMultiplyAdd}"/>; so a result depends on neither machine, thread count nor batch.
 /// </summary>
-internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
+internal abstract class FloatKernel(QuantFormat format, KernelTier tier, bool isCanonical)
 {
     /// <summary>Columns that are summed together before the next ones are added.</summary>
     public const int ColumnBlock = 1024;
@@ -23,6 +23,9 @@ internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
     /// <summary>Instruction set.</summary>
     public KernelTier Tier { get; } = tier;
 
+    /// <summary>Whether products are added in one rounding. The others are for processors that have no instruction for that.</summary>
+    public bool IsCanonical { get; } = isCanonical;
+
     /// <summary>Whether this machine runs it.</summary>
     public bool IsSupported => KernelTiers.IsSupported(Tier);
 
@@ -35,5 +38,5 @@ internal abstract class FloatKernel(QuantFormat format, KernelTier tier)
     /// <summary>Multiplies by the weights as they are; float32 only.</summary>
     public abstract void MultiplyTransposed(in TransposedTask task);
 
-    public sealed override string ToString() => $"{Codec.Name} {Tier} float";
+    public sealed override string ToString() => IsCanonical ? $"{Codec.Name} {Tier} float" : $"{Codec.Name} {Tier} float, rounded twice";
 }

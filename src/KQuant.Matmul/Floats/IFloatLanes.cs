@@ -13,6 +13,9 @@ internal unsafe interface IFloatLanes<TSelf>
     /// <summary>The instruction set it is written for.</summary>
     static abstract KernelTier Tier { get; }
 
+    /// <summary>Whether <see cref="MultiplyAdd"/> rounds once, as the canonical order wants it.</summary>
+    static virtual bool IsFused => true;
+
     /// <summary>Activation rows of a full tile, up to 4.</summary>
     static abstract int TileRows { get; }
 
@@ -29,7 +32,7 @@ internal unsafe interface IFloatLanes<TSelf>
     /// <summary>One value in all lanes.</summary>
     static abstract TSelf Broadcast(float value);
 
-    /// <summary><c>a * b + c</c>, rounded once.</summary>
+    /// <summary><c>a * b + c</c>, rounded once if <see cref="IsFused"/>.</summary>
     static abstract TSelf MultiplyAdd(TSelf a, TSelf b, TSelf c);
 
     /// <summary>Lane by lane.</summary>

@@ -13,9 +13,13 @@ namespace KQuant.Matmul.Floats;
 /// <c>dx = dy W</c>: weight rows come in blocks of 64. Within a block the rows are summed with one fused multiply-add each, first to last;
 /// the sums of blocks are added, first to last.
 /// </para>
+/// <para>
+/// A processor without that instruction multiplies and adds in the same order, unless results must be the same on every machine.
+/// </para>
 /// </summary>
-internal sealed unsafe class ScalarFloatKernel<TSource>() : FloatKernel(TSource.Format, KernelTier.Scalar)
+internal sealed unsafe class ScalarFloatKernel<TSource, TMultiplyAdd>() : FloatKernel(TSource.Format, KernelTier.Scalar, TMultiplyAdd.IsFused)
     where TSource : struct, IFloatSource
+    where TMultiplyAdd : struct, IMultiplyAdd
 {
     public override int DirectRows => TSource.DirectRows;
 
@@ -35,7 +39,7 @@ internal sealed unsafe class ScalarFloatKernel<TSource>() : FloatKernel(TSource.
                     new Span<float>(lanes, Lanes).Clear();
                     for (int k = start; k < Math.Min(task.Columns, start + ColumnBlock); k++)
                     {
-                        lanes[k % Lanes] = MathF.FusedMultiplyAdd(TSource.Load(w, k), x[k], lanes[k % Lanes]);
+                        lanes[k % Lanes] = TMultiplyAdd.MultiplyAdd(TSource.Load(w, k), x[k], lanes[k % Lanes]);
                     }
 
                     for (int distance = Lanes / 2; distance > 0; distance /= 2)
@@ -62,7 +66,7 @@ internal sealed unsafe class ScalarFloatKernel<TSource>() : FloatKernel(TSource.
                 float sum = 0;
                 for (int n = 0; n < task.WeightRows; n++)
                 {
-                    sum = MathF.FusedMultiplyAdd(task.Weights[(n * task.WeightStride) + k], x[n], sum);
+                    sum = TMultiplyAdd.MultiplyAdd(task.Weights[(n * task.WeightStride) + k], x[n], sum);
                 }
 
                 ref float y = ref task.Outputs[m][task.FirstOutput + k];

@@ -8,7 +8,7 @@ namespace KQuant.Matmul.Floats;
 /// Tiles of up to six activation rows by four weight rows, every output in an accumulator of sixteen lanes: what is loaded is used for a
 /// whole row or column of the tile, and the sums over the lanes are taken four at a time, once per block of columns.
 /// </summary>
-internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : FloatKernel(TSource.Format, TLanes.Tier)
+internal sealed unsafe partial class VectorFloatKernel<TLanes, TSource>() : FloatKernel(TSource.Format, TLanes.Tier, TLanes.IsFused)
     where TLanes : struct, IFloatLanes<TLanes>
     where TSource : struct, IFloatSource
 {

@@ -17,7 +17,9 @@ internal static unsafe class ScalarKernels
         Quantizers = [new(KernelTier.Scalar, &ScalarQuantizer.Quantize)],
         Floats =
         [
-            new ScalarFloatKernel<F32Source>(), new ScalarFloatKernel<F16Source>(), new ScalarFloatKernel<BF16Source>(),
+            new ScalarFloatKernel<F32Source, SeparateMultiplyAdd>(), new ScalarFloatKernel<F32Source, FusedMultiplyAdd>(),
+            new ScalarFloatKernel<F16Source, SeparateMultiplyAdd>(), new ScalarFloatKernel<F16Source, FusedMultiplyAdd>(),
+            new ScalarFloatKernel<BF16Source, SeparateMultiplyAdd>(), new ScalarFloatKernel<BF16Source, FusedMultiplyAdd>(),
         ],
     };
 }

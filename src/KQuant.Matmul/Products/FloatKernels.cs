@@ -8,12 +8,16 @@ internal static class FloatKernels
 {
     public static IReadOnlyList<FloatKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Floats)];
 
-    /// <summary>The best kernel of a float format that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
-    public static FloatKernel Select(QuantCodec codec, KernelTier maxTier)
+    /// <summary>
+    /// The best kernel of a float format that this machine runs and that is not above <paramref name="maxTier"/>. Products are rounded
+    /// before they are added only where the processor cannot help it, and where nobody asked for the bits of other machines.
+    /// </summary>
+    public static FloatKernel Select(QuantCodec codec, KernelTier maxTier, bool deterministic)
     {
+        bool separately = !deterministic && !FusedMultiplyAdd.IsHardwareAccelerated;
         for (int i = 0; i < All.Count; i++)
         {
-            if (All[i].Codec == codec && KernelTiers.Allows(maxTier, All[i].Tier) && All[i].IsSupported)
+            if (All[i].Codec == codec && KernelTiers.Allows(maxTier, All[i].Tier) && All[i].IsSupported && (All[i].IsCanonical || separately))
             {
                 return All[i];
             }

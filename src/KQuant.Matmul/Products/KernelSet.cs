@@ -33,10 +33,10 @@ internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
     public ActivationQuantizer Quantizer { get; } = ActivationQuantizers.Select(maxTier);
 
     /// <summary>The float kernel for weights that were decoded.</summary>
-    public FloatKernel Float32 { get; } = FloatKernels.Select(QuantCodec.Get(QuantFormat.F32), maxTier);
+    public FloatKernel Float32 { get; } = FloatKernels.Select(QuantCodec.Get(QuantFormat.F32), maxTier, deterministic);
 
     /// <summary>The float kernel for weights in a float format.</summary>
-    public FloatKernel Float(QuantCodec codec) => At(ref _floats, codec) ??= FloatKernels.Select(codec, maxTier);
+    public FloatKernel Float(QuantCodec codec) => At(ref _floats, codec) ??= FloatKernels.Select(codec, maxTier, deterministic);
 
     /// <summary>The decoder of a codec.</summary>
     public DecodeKernel Decoder(QuantCodec codec) => At(ref _decoders, codec) ??= DecodeKernels.Best(codec, maxTier);

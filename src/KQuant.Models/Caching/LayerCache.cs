@@ -27,7 +27,7 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
         if (needed > _capacity)
         {
             int most = slots.CountSlots(limit);
-            Reserve(Math.Min(Math.Max(needed, Math.Max(LeastCapacity, _capacity * 2)), Math.Max(most, needed)));
+            Reserve((int)Math.Min(Math.Max(needed, Math.Max(LeastCapacity, _capacity * 2L)), Math.Max(most, needed)));
         }
 
         _firstStored = Math.Max(_firstStored, slots.FirstStored(length + added));

@@ -37,7 +37,7 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
 
     public override void Forward(LayerActivations activations, StepContext step)
     {
-        int rows = step.Rows, perRow = _experts.PerToken, pairs = rows * perRow;
+        int rows = step.Rows, perRow = _experts.PerToken, pairs = checked(rows * perRow);
         IModelProducts products = step.Products;
         float* input = activations.FeedForwardInput.Pointer;
         Span<float> probabilities = activations.RouterProbabilities.Get((long)rows * _experts.Count);

@@ -84,7 +84,8 @@ internal sealed unsafe class ModelWeights : IDisposable
         IModelTensorSource tensor = Find(name) ?? throw Missing(name);
         if (tensor.GetWeightCount() != length)
         {
-            throw WrongShape(name, tensor.GetQuantShape(), $"[{length}]");
+            throw new ModelFormatException(
+                _source.Path, $"the shape is [{string.Join(", ", tensor.Shape)}] and should be [{length}]", tensor.Name);
         }
 
         RequireCodec(tensor);
@@ -121,6 +122,11 @@ internal sealed unsafe class ModelWeights : IDisposable
 
         IModelTensorSource source = Find(name) ?? throw Missing(name);
         RequireCodec(source);
+        if (source.Shape is [.., > int.MaxValue])
+        {
+            throw new ModelFormatException(_source.Path, $"a row of {source.Shape[^1]} weights is longer than {int.MaxValue}", source.Name);
+        }
+
         QuantizedTensor tensor = source.Load();
         _loaded.Add(tensor);
         _byName.Add(name, tensor);

@@ -61,6 +61,22 @@ public class ChatSessionTests
         Assert.That(File.ReadAllLines(_folder["cache/history"])[^1], Is.EqualTo("Hello there"));
     }
 
+    [Test]
+    public void ClearingAHistoryThatIsNotThereYetAndLoadingNothingDoNotEndTheChat()
+    {
+        using var output = new StringWriter { NewLine = "\n" };
+        using var session = new ChatSession(
+            _model,
+            new PipedInput(new StringReader("/history clear\n/load\n/load nowhere\n/sampling\nq\n")),
+            output,
+            new ChatSettings(SamplingOptions.Greedy, 1),
+            new ChatHistory(_folder["new/folder/history"], isKept: true),
+            systemPrompt: null,
+            maxKvSize: 0);
+        session.Run(default);
+        Assert.That(output.ToString(), Does.Contain("[kquant] history is on").And.Contain("it needs the name of one").And.Contain("nowhere").And.Contain("temp=0\n"));
+    }
+
     private void Talk(string input, TextWriter output, ChatSettings settings)
     {
         using ChatSession session = Create(input, output, settings);

@@ -99,6 +99,22 @@ public class ImportanceTests
     private CliResult Quantize(string imatrix, params string[] more) => Cli.Run(
         ["quantize", "--model", TestModels.TinyMoe, "--kquant-type", "q4_k", "--output", _folder["out"], "--imatrix", imatrix, .. more]);
 
+    [Test]
+    public void ImportanceOfZeroIsNoted()
+    {
+        float[] some = Ones(256);
+        some.AsSpan(0, 32).Clear();
+        CliResult result = Quantize(WriteMatrix(
+            ImportanceFormat.Legacy, ("blk.0.attn_q.weight", new float[256], 1), ("blk.1.attn_q.weight", some, 1))).MustSucceed();
+        Assert.That(result.Output, Does.Contain("model.layers.0.self_attn.q_proj.weight: the importance is 0 everywhere"));
+        Assert.That(result.Output, Does.Not.Contain("model.layers.1.self_attn.q_proj.weight: the importance"), "other columns of the block count");
+    }
+
+    [Test]
+    public void HugeImportanceIsToBlameAndNotTheWeights() =>
+        Quantize(WriteMatrix(ImportanceFormat.Legacy, ("blk.0.attn_q.weight", [.. Enumerable.Repeat(3e38f, 256)], 1)))
+            .MustFail("model.layers.0.self_attn.q_proj.weight: q4_k: row 0: the importance of column 0 is 3E+38, and sums of it with weights overflow");
+
     /// <summary>With counts of 1, so that sums are the importance.</summary>
     private string WriteMatrix(ImportanceFormat format, params (string Name, float[] Importance, int Experts)[] entries)
     {

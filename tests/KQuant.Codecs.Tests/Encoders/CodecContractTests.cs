@@ -171,6 +171,17 @@ public class CodecContractTests(QuantCodec codec)
     }
 
     [Test]
+    public void OneImportancePerColumnSaysHowLongRowsAre()
+    {
+        float[] weights = SampleWeights.Cosines[..(4 * Block)], importance = [.. weights[..(2 * Block)].Select(weight => weight * weight)];
+        byte[] expected = new byte[codec.GetByteCount(weights.Length)], actual = new byte[expected.Length];
+        codec.Encode(weights, expected, new EncodeOptions { Importance = importance, RowLength = 2 * Block });
+        codec.Encode(weights, actual, new EncodeOptions { Importance = importance });
+        Assert.That(actual, Is.EqualTo(expected).AsCollection);
+        Assert.That(() => codec.Encode(weights.AsSpan(0, 3 * Block), actual, new EncodeOptions { Importance = importance }), Throws.ArgumentException);
+    }
+
+    [Test]
     public void HugeImportanceThatDrownsTheWeightsIsAnError()
     {
         float[] importance = [.. Enumerable.Repeat(3e38f, Block)];
@@ -183,7 +194,7 @@ public class CodecContractTests(QuantCodec codec)
 
         Assert.That(
             () => codec.Encode(weights, wire, new EncodeOptions { Importance = importance }),
-            lost ? Throws.InstanceOf<InvalidWeightException>() : Throws.Nothing);
+            lost ? Throws.InstanceOf<InvalidWeightException>().With.Message.Contains("the importance of column 0 is 3E+38") : Throws.Nothing);
     }
 
     [Test]

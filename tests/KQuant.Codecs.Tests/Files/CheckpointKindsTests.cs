@@ -191,9 +191,7 @@ public class CheckpointKindsTests
 
     [TestCase("qwen3_moe", "mlp.experts.gate_up_proj", true)]
     [TestCase("granitemoe", "block_sparse_moe.input_linear.weight", true)]
-    [TestCase("llama4_text", "feed_forward.experts.gate_up_proj", false)]
-    [TestCase("qwen3_vl_moe", "mlp.experts.gate_up_proj", false)]
-    [TestCase("gpt_oss", "mlp.experts.gate_up_proj", false)]
+    [TestCase("jetmoe", "mlp.experts.input_linear", false)]
     public void FusedExpertsAreSplitByTypeAndNotByShape(string type, string name, bool isSplit)
     {
         // Square, so that the shape tells nothing.
@@ -207,6 +205,109 @@ public class CheckpointKindsTests
                 folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
             Assert.That(report.Notes, Has.Some.Contains("1 tensors, 100 % of the weights, stay bf16"));
         }
+    }
+
+    /// <summary>[experts, in, out], gate and up side by side or one value of each in turn: split, transposed and quantized.</summary>
+    [TestCase("llama4_text", "feed_forward.experts", "feed_forward.experts", false)]
+    [TestCase("qwen3_vl_moe", "mlp.experts", "mlp.switch_mlp", false)]
+    [TestCase("gpt_oss", "mlp.experts", "mlp.experts", true)]
+    public void ExpertsStoredTheOtherWayRoundAreTransposed(string type, string stored, string expected, bool alternates)
+    {
+        // Square, so that the shape tells nothing; more rows than are read at once would be a larger test.
+        const int Experts = 2, Width = 256;
+        float[] gateUp = Values(Experts * Width * 2 * Width, 1), down = Values(Experts * Width * Width, 2), bias = Values(Experts * 2 * Width, 3);
+        const string Layer = "model.layers.0.";
+        Write(
+            new JsonObject { ["model_type"] = type, ["hidden_size"] = Width }.ToJsonString(),
+            new Stored($"{Layer}{stored}.gate_up_proj", ElementType.BF16, [Experts, Width, 2 * Width], Bytes(gateUp)),
+            new Stored($"{Layer}{stored}.down_proj", ElementType.BF16, [Experts, Width, Width], Bytes(down)),
+            new Stored($"{Layer}{stored}.gate_up_proj_bias", ElementType.BF16, [Experts, 2 * Width], Bytes(bias)));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        foreach ((string leaf, int half) in (ReadOnlySpan<(string, int)>)[("gate_proj", 0), ("up_proj", 1)])
+        {
+            CheckTransposed(folder, $"{Layer}{expected}.{leaf}.weight", (expert, row, column) =>
+                gateUp[(((expert * Width) + column) * 2 * Width) + (alternates ? (2 * row) + half : (half * Width) + row)]);
+            if (alternates)
+            {
+                float[] values = new float[Experts * Width];
+                Assert.That(folder.TryGetTensor($"{Layer}{expected}.{leaf}.bias", out IModelTensorSource? tensor));
+                tensor!.ReadRows(0, values);
+                Assert.That(values, Is.EqualTo(bias.Where((_, i) => i % 2 == half)).AsCollection);
+            }
+        }
+
+        CheckTransposed(folder, $"{Layer}{expected}.down_proj.weight", (expert, row, column) => down[(((expert * Width) + column) * Width) + row]);
+        ConversionReport report = ModelConverter.Convert(
+            folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+        Assert.That(report.Tensors.Count(tensor => tensor.Planned.Codec is not null), Is.EqualTo(3));
+        Assert.That(report.Tensors.Where(tensor => tensor.Error is not null).Max(tensor => tensor.Error!.Value.Nmse), Is.LessThan(0.02));
+    }
+
+    /// <summary>dbrx: all experts one below the other, the last matrix used the other way round; mlx-lm keeps experts apart.</summary>
+    [Test]
+    public void ExpertsOneBelowTheOtherAreTakenApart()
+    {
+        const int Experts = 3, Inner = 256, Hidden = 512;
+        float[] first = Values(Experts * Inner * Hidden, 4), second = Values(Experts * Inner * Hidden, 5);
+        const string Block = "transformer.blocks.0.ffn.experts.";
+        Write(
+            """{"model_type": "dbrx", "ffn_config": {"moe_num_experts": 3}}""",
+            new Stored(Block + "mlp.w1", ElementType.BF16, [Experts * Inner, Hidden], Bytes(first)),
+            new Stored(Block + "mlp.w2", ElementType.BF16, [Experts * Inner, Hidden], Bytes(second)));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That(
+            folder.Tensors.Select(tensor => tensor.Name),
+            Is.EqualTo(
+                Enumerable.Range(0, 2 * Experts).Select(i => $"{Block}{i % Experts}.{(i < Experts ? "w1" : "w2")}.weight")));
+        for (int expert = 0; expert < Experts; expert++)
+        {
+            int at = expert;
+            CheckTransposed(folder, $"{Block}{expert}.w1.weight", (_, row, column) => first[(((at * Inner) + row) * Hidden) + column]);
+            CheckTransposed(folder, $"{Block}{expert}.w2.weight", (_, row, column) => second[(((at * Inner) + column) * Hidden) + row]);
+        }
+    }
+
+    private static float[] Values(int count, int seed)
+    {
+        var random = new Random(seed);
+        return [.. Enumerable.Range(0, count).Select(_ => (float)(BFloat16)(float)(random.NextDouble() - 0.5))];
+    }
+
+    private static byte[] Bytes(float[] values)
+    {
+        QuantCodec codec = QuantCodec.Get(QuantFormat.BF16);
+        var bytes = new byte[codec.GetByteCount(values.Length)];
+        codec.Encode(values, bytes);
+        return bytes;
+    }
+
+    /// <summary>Rows, bytes from odd places and all of it in memory say the same.</summary>
+    private static void CheckTransposed(ModelFolder folder, string name, Func<int, int, int, float> expected)
+    {
+        Assert.That(folder.TryGetTensor(name, out IModelTensorSource? tensor), name);
+        QuantShape shape = tensor!.GetQuantShape();
+        float[] values = [
+            .. from expert in Enumerable.Range(0, (int)shape.Experts)
+               from row in Enumerable.Range(0, (int)shape.Rows)
+               from column in Enumerable.Range(0, shape.Columns)
+               select expected(expert, row, column)];
+        float[] rows = new float[values.Length];
+        int some = (3 * shape.Columns) + (int)(shape.Rows / 2 * shape.Columns);
+        tensor.ReadRows(0, rows.AsSpan(0, some));
+        tensor.ReadRows(some / shape.Columns, rows.AsSpan(some));
+        Assert.That(rows.AsSpan().SequenceEqual(values), Is.True, name);
+        byte[] bytes = Bytes(values), read = new byte[bytes.Length];
+        tensor.ReadBytes(0, read.AsSpan(0, 701));
+        tensor.ReadBytes(701, read.AsSpan(701));
+        Assert.That(read.AsSpan().SequenceEqual(bytes), Is.True, name);
+        using QuantizedTensor loaded = tensor.Load();
+        float[] decoded = new float[values.Length];
+        for (int row = 0; row < shape.TotalRows; row++)
+        {
+            loaded!.DecodeRow(row, decoded.AsSpan(row * shape.Columns, shape.Columns));
+        }
+
+        Assert.That(decoded.AsSpan().SequenceEqual(values), Is.True, name);
     }
 
     [Test]

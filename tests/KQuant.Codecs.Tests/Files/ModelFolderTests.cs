@@ -15,6 +15,37 @@ public class ModelFolderTests
     [TearDown]
     public void DeleteFolder() => _folder.Dispose();
 
+    /// <summary>A tensor without elements has no rows, whatever its other dimensions claim, and all that is asked of it agrees.</summary>
+    [TestCase(0L, 256L)]
+    [TestCase(4L, 0L)]
+    [TestCase(0L)]
+    [TestCase(3L, 0L, 256L)]
+    [TestCase(1L << 40, 1L << 40, 0L)]
+    [TestCase(0L, 1L << 40, 256L)]
+    public void TensorsWithADimensionOfZeroHaveNoRows(params long[] shape)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("model/config.json", "{}");
+        var writer = new SafetensorsWriter();
+        writer.Add("empty.weight", ElementType.F32, shape, Array.Empty<byte>());
+        writer.Write(folder["model/model.safetensors"]);
+        using ModelFolder model = ModelFolder.Open(folder["model"]);
+        var ggufWriter = new GgufWriter();
+        ggufWriter.Add("empty.weight", [.. shape.Reverse()], GgmlType.Of(QuantFormat.F32), _ => { });
+        ggufWriter.Write(folder["empty.gguf"]);
+        using GgufModel gguf = GgufModel.Open(folder["empty.gguf"]);
+        foreach (IModelTensorSource tensor in (IModelTensorSource[])[model.Tensors[0], gguf.Tensors[0]])
+        {
+            QuantShape quantShape = tensor.GetQuantShape();
+            Assert.That((quantShape.TotalRows, quantShape.Columns, tensor.GetWeightCount()), Is.EqualTo((0L, (int)shape[^1], 0L)));
+            Assert.That(() => tensor.ReadRows(0, []), Throws.Nothing);
+            Assert.That(() => tensor.ReadRows(1, []), Throws.InstanceOf<ArgumentException>());
+            Assert.That(() => tensor.ReadBytes(0, []), Throws.Nothing);
+            using QuantizedTensor loaded = tensor.Load();
+            Assert.That(loaded.Shape, Is.EqualTo(quantShape));
+        }
+    }
+
     [Test]
     public void DenseModelIsReadAsItIsStored()
     {

@@ -7,7 +7,11 @@ namespace KQuant.Cli.Rendering;
 /// <summary>How fast a model ran.</summary>
 internal sealed class RunStatistics
 {
+    /// <summary>Tokens after which what a token needs has been compiled, for the most part.</summary>
+    private const int WarmUp = 16;
+
     private readonly long _start = Stopwatch.GetTimestamp();
+    private TimeSpan _warm;
     private TimeSpan _prompt;
     private int _generated;
 
@@ -21,14 +25,20 @@ internal sealed class RunStatistics
         {
             _prompt = Stopwatch.GetElapsedTime(_start);
         }
+
+        if (_generated == WarmUp)
+        {
+            _warm = Stopwatch.GetElapsedTime(_start);
+        }
     }
 
     /// <summary>Prints rates, memory and kernels.</summary>
     public void Write(TextWriter output, LanguageModel model, int promptTokens)
     {
-        TimeSpan rest = Stopwatch.GetElapsedTime(_start) - _prompt;
-        output.WriteLine(Invariant($"Prompt: {promptTokens} tokens, {Rate(promptTokens, _prompt)} tokens-per-sec"));
-        output.WriteLine(Invariant($"Generation: {_generated} tokens, {Rate(Math.Max(0, _generated - 1), rest)} tokens-per-sec"));
+        TimeSpan all = Stopwatch.GetElapsedTime(_start);
+        output.WriteLine(Invariant($"Prompt: {promptTokens} tokens, {Rate(promptTokens, _prompt)} tokens-per-sec, compilation included"));
+        string warm = _generated > WarmUp ? $"; {Rate(_generated - WarmUp, all - _warm)} after the first {WarmUp}" : ", compilation included";
+        output.WriteLine(Invariant($"Generation: {_generated} tokens, {Rate(Math.Max(0, _generated - 1), all - _prompt)} tokens-per-sec{warm}"));
         using var process = Process.GetCurrentProcess();
         output.WriteLine(Invariant($"Peak memory: {process.PeakWorkingSet64 / 1e9:0.000} GB"));
         output.WriteLine($"Kernels: {DeviceOf(model)} for {model.MainCodec.Name}, {model.Context.Options.MaxThreads} threads");

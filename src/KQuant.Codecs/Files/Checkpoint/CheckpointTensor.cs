@@ -10,6 +10,8 @@ namespace KQuant.Codecs.Files;
 /// </summary>
 internal sealed class CheckpointTensor : IModelTensorSource
 {
+    private const int GatheredBytes = 1 << 20;
+
     private readonly TensorPart[] _parts;
     private readonly long _bytesPerPart;
     private readonly long _rows;
@@ -30,7 +32,7 @@ internal sealed class CheckpointTensor : IModelTensorSource
         ByteCount = checked(bytesPerPart * parts.Length);
         _parts = parts;
         _bytesPerPart = bytesPerPart;
-        _rows = shape.IsEmpty ? 1 : TensorShapes.Product(shape.AsSpan()[..^1]);
+        _rows = TensorShapes.CountRows(shape.AsSpan());
     }
 
     public string Name { get; }
@@ -78,6 +80,10 @@ internal sealed class CheckpointTensor : IModelTensorSource
             {
                 count = ReadDecoded(scale, inPart, destination[..count]);
             }
+            else if (_parts[part].Strides is Strides strides)
+            {
+                count = ReadGathered(_parts[part], strides, inPart, destination[..count]);
+            }
             else
             {
                 _parts[part].Tensor.ReadBytes(_parts[part].Offset + inPart, destination[..count]);
@@ -103,6 +109,13 @@ internal sealed class CheckpointTensor : IModelTensorSource
             {
                 scale.ReadRows(inPart, destination[..(run * columns)]);
             }
+            else if (_parts[part].Strides is Strides strides)
+            {
+                run = Math.Min(run, RowsAtOnce(rowBytes));
+                using SpanOwner<byte> gathered = SpanOwner<byte>.Allocate(checked((int)(run * rowBytes)));
+                _parts[part].Gather(strides, inPart, columns, codec.BytesPerBlock, gathered.Span);
+                codec.Decode(gathered.Span, destination[..(run * columns)]);
+            }
             else
             {
                 _parts[part].Tensor.Decode(_parts[part].Offset + (inPart * rowBytes), codec, destination[..(run * columns)]);
@@ -117,7 +130,7 @@ internal sealed class CheckpointTensor : IModelTensorSource
     public QuantizedTensor Load()
     {
         QuantCodec codec = RequireCodec();
-        return _parts is [{ Scale: null }]
+        return _parts is [{ Scale: null, Strides: null }]
             ? _parts[0].Tensor.AsWeights(codec, this.GetQuantShape(), _parts[0].Offset)
             : TensorCopy.Load(this);
     }
@@ -136,6 +149,24 @@ internal sealed class CheckpointTensor : IModelTensorSource
         bytes[..count].CopyTo(destination);
         return count;
     }
+
+    /// <summary>Bytes of rows that lie apart, up to the end of one of them.</summary>
+    private int ReadGathered(TensorPart part, Strides strides, long offset, Span<byte> destination)
+    {
+        QuantCodec codec = Codec!;
+        int columns = this.GetQuantShape().Columns;
+        long rowBytes = codec.GetByteCount(columns);
+        (long row, long inRow) = Math.DivRem(offset, rowBytes);
+        int rows = (int)Math.Min((inRow + destination.Length + rowBytes - 1) / rowBytes, RowsAtOnce(rowBytes));
+        using SpanOwner<byte> gathered = SpanOwner<byte>.Allocate(checked((int)(rows * rowBytes)));
+        part.Gather(strides, row, columns, codec.BytesPerBlock, gathered.Span);
+        ReadOnlySpan<byte> bytes = gathered.Span[(int)inRow..];
+        int count = Math.Min(bytes.Length, destination.Length);
+        bytes[..count].CopyTo(destination);
+        return count;
+    }
+
+    private static int RowsAtOnce(long rowBytes) => (int)Math.Max(1, GatheredBytes / rowBytes);
 
     private QuantCodec RequireCodec()
     {

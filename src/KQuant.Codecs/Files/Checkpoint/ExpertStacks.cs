@@ -18,11 +18,8 @@ internal sealed class ExpertStacks(CheckpointConfig config, Fp8Scales scales)
     private readonly long? _experts = config.GetInteger("num_experts", "num_local_experts", "n_routed_experts");
     private readonly long? _hiddenSize = config.GetInteger("hidden_size");
 
-    /// <summary>Models that store fused experts as [experts, in, out], whatever the numbers are.</summary>
-    private static readonly string[] TransposedTypes = ["gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text", "dbrx"];
-
     private readonly string _type = config.ModelType ?? "";
-    private readonly bool _splitsFused = !TransposedTypes.Contains(config.ModelType);
+    private readonly FusedExperts _fused = new(config);
 
     /// <summary>Takes a tensor that is one expert of a stack.</summary>
     /// <param name="name">The name, already without foreign prefixes.</param>
@@ -50,17 +47,27 @@ internal sealed class ExpertStacks(CheckpointConfig config, Fp8Scales scales)
 
     /// <summary>
     /// Splits a tensor that fuses all experts: <c>gate_up_proj</c> [experts, 2 * out, in] into its halves, <c>down_proj</c> is only
-    /// renamed. Tensors stored the other way round ([experts, in, out]) cannot be read by rows and are left as they are.
+    /// renamed. Model types that store them the other way round ([experts, in, out]) have theirs transposed while rows are read.
     /// </summary>
     /// <returns>False when the tensor is none of these.</returns>
     public bool TrySplit(string name, SafetensorsTensor stored, [NotNullWhen(true)] out CheckpointTensor[]? parts)
     {
         parts = null;
+        if (stored.ByteCount == 0 || !stored.ElementType.TryGetCodec(out _))
+        {
+            return false;
+        }
+
+        if (_fused.IsTransposed)
+        {
+            parts = _fused.Split(name, stored);
+            return parts is not null;
+        }
+
         bool isGranite = _type is "granitemoe" or "granitemoehybrid" or "granitemoeshared" && name.Contains(".block_sparse_moe.", StringComparison.Ordinal);
         bool isGateUp = name.EndsWith(isGranite ? ".input_linear.weight" : ".experts.gate_up_proj", StringComparison.Ordinal);
         bool isDown = name.EndsWith(isGranite ? ".output_linear.weight" : ".experts.down_proj", StringComparison.Ordinal);
-        if (!_splitsFused || !(isGateUp || isDown) || stored.Shape.Length != 3 || stored.ByteCount == 0 || stored.Shape[0] > MaxExperts
-            || !stored.ElementType.TryGetCodec(out _))
+        if (!(isGateUp || isDown) || stored.Shape.Length != 3 || stored.Shape[0] > MaxExperts)
         {
             return false;
         }

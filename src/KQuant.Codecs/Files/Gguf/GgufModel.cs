@@ -65,7 +65,7 @@ public sealed class GgufModel : IModelSource, IGgufSource
         {
             _tensor = tensor;
             Shape = [.. tensor.Dimensions.Reverse()];
-            _rows = Shape.IsEmpty ? 1 : tensor.ElementCount == 0 ? 0 : tensor.ElementCount / Shape[^1];
+            _rows = TensorShapes.CountRows(Shape.AsSpan());
         }
 
         public GgufTensor Stored => _tensor;

@@ -21,7 +21,9 @@ internal static unsafe class PortableKernels
         Quantizers = [new(KernelTier.Portable, &TieredQuantizer<PortableQuantizer>.Quantize)],
         Floats =
         [
-            new VectorFloatKernel<PortableLanes, F32Source>(), new VectorFloatKernel<PortableLanes, F16Source>(), new VectorFloatKernel<PortableLanes, BF16Source>(),
+            new VectorFloatKernel<PortableLanes<SeparateMultiplyAdd>, F32Source>(), new VectorFloatKernel<PortableLanes<FusedMultiplyAdd>, F32Source>(),
+            new VectorFloatKernel<PortableLanes<SeparateMultiplyAdd>, F16Source>(), new VectorFloatKernel<PortableLanes<FusedMultiplyAdd>, F16Source>(),
+            new VectorFloatKernel<PortableLanes<SeparateMultiplyAdd>, BF16Source>(), new VectorFloatKernel<PortableLanes<FusedMultiplyAdd>, BF16Source>(),
         ],
     };
 }

@@ -37,7 +37,7 @@ internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Fu
     public void ReadRows(long firstRow, Span<float> destination)
     {
         int columns = this.GetQuantShape().Columns;
-        long rows = ByteCount / sizeof(float) / Math.Max(1, columns);
+        long rows = TensorShapes.CountRows(Shape.AsSpan());
         TensorRows.CountRows(Name, firstRow, destination.Length, columns, rows);
         compute().AsSpan((int)(firstRow * columns), destination.Length).CopyTo(destination);
     }

@@ -38,7 +38,7 @@ internal sealed class PermutedTensor(string name, IModelTensorSource source, int
     public void ReadRows(long firstRow, Span<float> destination)
     {
         int columns = this.GetQuantShape().Columns;
-        long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, Shape[0]);
+        long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, TensorShapes.CountRows(Shape.AsSpan()));
         for (int i = 0; i < rows; i++)
         {
             source.ReadRows(RotaryRows.ToCheckpoint(firstRow + i, headDimension), destination.Slice(i * columns, columns));

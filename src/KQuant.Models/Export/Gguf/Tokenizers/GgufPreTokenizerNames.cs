@@ -49,9 +49,11 @@ internal static class GgufPreTokenizerNames
 
     private static bool Has(ExportedTokenizer tokenizer, string token) => tokenizer.Added.Any(added => added.Text == token);
 
-    private static IEnumerable<string> Steps(JsonNode? node) => node?["type"].AsString() switch
+    private static IEnumerable<string> Steps(JsonNode? node) => node is JsonObject step ? Steps(step) : [];
+
+    private static IEnumerable<string> Steps(JsonObject node) => node["type"].AsString() switch
     {
-        "Sequence" => (node["pretokenizers"] as JsonArray ?? []).SelectMany(Steps),
+        "Sequence" => (node["pretokenizers"] as JsonArray ?? []).SelectMany(part => Steps(part)),
         "Split" => [DescribeSplit(node)],
         "ByteLevel" => [node["use_regex"].AsBoolean() ?? true ? Gpt2Bytes : Bytes],
         "Digits" => [node["individual_digits"].AsBoolean() == true ? "digits" : "runs of digits"],
@@ -60,9 +62,9 @@ internal static class GgufPreTokenizerNames
     };
 
     /// <summary>Keeping matches and dropping what is between comes to the same as isolating them: these patterns match everything.</summary>
-    private static string DescribeSplit(JsonNode node)
+    private static string DescribeSplit(JsonObject node)
     {
-        string pattern = (node["pattern"]?["Regex"] ?? node["pattern"]?["String"]).AsString() ?? "";
+        string pattern = node["pattern"] is JsonObject given ? (given["Regex"] ?? given["String"]).AsString() ?? "" : "";
         string behavior = node["behavior"].AsString() ?? "";
         bool inverts = node["invert"].AsBoolean() == true;
         string kind = behavior == "Isolated" || (behavior == "Removed" && inverts) ? Split : $"split {behavior} ";
