@@ -49,7 +49,7 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
         values.Dispose();
     }
 
-    private static int RoundUp(int count) => (count + CacheStore.BlockSize - 1) / CacheStore.BlockSize * CacheStore.BlockSize;
+    private static int RoundUp(int count) => checked(count + CacheStore.BlockSize - 1) / CacheStore.BlockSize * CacheStore.BlockSize;
 
     private void Reserve(int count)
     {
