@@ -79,7 +79,7 @@ public sealed partial class MetalBackend
             {
                 int count = Math.Min(MaxBlocksAtOnce, blocks - first);
                 DeviceCommand command = Prepare(MetalKernel.Encode, codec, Groups(count, MetalKernel.Encode.Outputs), 1);
-                Enqueue(command, new EncodeArguments((ulong)first, (uint)count), argumentIndex: 3, x, bytes, onCpu, null);
+                Enqueue(command, new EncodeArguments((ulong)first, (uint)count), argumentIndex: 3, null, x, bytes, onCpu, null);
             }
 
             RunQueued();
@@ -117,7 +117,7 @@ public sealed partial class MetalBackend
             {
                 int count = (int)Math.Min(MaxBlocksAtOnce, blocks - first);
                 DeviceCommand command = Prepare(kernel, w.Tensor.Codec, Groups(count, kernel.Outputs), 1);
-                Enqueue(command, new DequantizeArguments((ulong)w.Offset, (ulong)first, (uint)count), argumentIndex: 2, w.Buffer, result, null);
+                Enqueue(command, new DequantizeArguments((ulong)w.Offset, (ulong)first, (uint)count), argumentIndex: 2, w, w.Buffer, result, null);
             }
 
             RunQueued();

@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using KQuant.Matmul;
 using KQuant.Matmul.Backends;
 using KQuant.Matmul.Products;
@@ -23,7 +25,7 @@ public sealed partial class MetalBackend
         }
 
         var rows = new GatherRows(pairs, shape[^2], sorted);
-        MetalKernel kernel = MetalKernel.Choose(MetalKernel.Gather, rows.Count / rows.DistinctExperts);
+        MetalKernel kernel = MetalKernel.Choose(MetalKernel.Gather, rows.Count / rows.DistinctExperts, UsesMatrixUnits);
         lock (_lock)
         {
             w.ThrowIfGone();
@@ -41,15 +43,44 @@ public sealed partial class MetalBackend
     private void GatherByIndex(MetalKernel kernel, MetalWeights w, MetalBuffer x, MetalBuffer y, GatherRows rows)
     {
         DeviceCommand command = Prepare(kernel, w.Tensor.Codec, Groups(w.Tensor.Shape.Rows, kernel.Outputs), (nuint)rows.Count);
-        DeviceBuffer xRows = CreateTemporary<uint>(rows.XRows), experts = CreateTemporary<uint>(rows.Experts);
-        Enqueue(command, Arguments(w, rows.Count), argumentIndex: 3, w.Buffer, x.Buffer, y.Buffer, null, xRows, experts);
+        DeviceBuffer? xRows = BindList<uint>(command, 4, rows.XRows), experts = BindList<uint>(command, 5, rows.Experts);
+        Enqueue(command, Arguments(w, rows.Count), argumentIndex: 3, w, w.Buffer, x.Buffer, y.Buffer, null, xRows, experts);
     }
 
     private void GatherBySegment(MetalKernel kernel, MetalWeights w, MetalBuffer x, MetalBuffer y, GatherRows rows)
     {
         (uint[] xRows, uint[] yRows, List<Segment> segments) = rows.Split(kernel.Rows);
         DeviceCommand command = Prepare(kernel, w.Tensor.Codec, Groups(w.Tensor.Shape.Rows, kernel.Outputs), (nuint)segments.Count);
-        DeviceBuffer x2 = CreateTemporary<uint>(xRows), y2 = CreateTemporary<uint>(yRows), table = CreateTemporary<Segment>(segments.ToArray());
-        Enqueue(command, Arguments(w, rows.Count), argumentIndex: 3, w.Buffer, x.Buffer, y.Buffer, null, x2, y2, table);
+        DeviceBuffer? x2 = BindList<uint>(command, 4, xRows), y2 = BindList<uint>(command, 5, yRows);
+        DeviceBuffer? table = BindList<Segment>(command, 6, segments.ToArray());
+        Enqueue(command, Arguments(w, rows.Count), argumentIndex: 3, w, w.Buffer, x.Buffer, y.Buffer, null, x2, y2, table);
+    }
+
+    /// <summary>Lets a list travel with its command, or, if it is long, gives a buffer that is kept for the next one.</summary>
+    private DeviceBuffer? BindList<T>(DeviceCommand command, int index, ReadOnlySpan<T> list)
+        where T : unmanaged
+    {
+        ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(list);
+        if (bytes.Length <= DeviceCommand.MaxInlineBytes)
+        {
+            command.BindList(index, list);
+            return null;
+        }
+
+        int fitting = -1;
+        for (int i = 0; i < _spareLists.Count && fitting < 0; i++)
+        {
+            fitting = _spareLists[i].Length >= bytes.Length ? i : -1;
+        }
+
+        DeviceBuffer buffer = fitting < 0 ? _device.CreateBuffer((long)BitOperations.RoundUpToPowerOf2((uint)bytes.Length)) : _spareLists[fitting];
+        if (fitting >= 0)
+        {
+            _spareLists.RemoveAt(fitting);
+        }
+
+        _queuedLists.Add(buffer);
+        bytes.CopyTo(buffer.Values<byte>());
+        return buffer;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using KQuant.Codecs;
 using KQuant.Matmul;
@@ -17,22 +18,49 @@ namespace KQuant.Metal;
 /// </remarks>
 public sealed partial class MetalBackend : IMatmulBackend
 {
+    private const string Transformed = "its activations are transformed first, which only the processor does";
+
     private readonly MetalDevice _device;
     private readonly ObjCObject _library;
+    private readonly IReadOnlySet<string> _functions;
+    private readonly SelfTestResult _selfTest;
     private readonly Dictionary<string, ObjCObject> _pipelines = [];
     private readonly List<DeviceCommand> _queued = [];
-    private readonly List<DeviceBuffer> _temporary = [];
+    private readonly List<MetalWeights> _queuedWeights = [];
+    private readonly List<DeviceBuffer> _queuedLists = [];
+    private readonly List<DeviceBuffer> _spareLists = [];
     private readonly Lock _lock = new();
+    private long _heldBytes;
     private bool _disposed;
 
-    private MetalBackend(MetalDevice device, ObjCObject library)
+    private MetalBackend(MetalDevice device, ObjCObject library, SelfTestResult selfTest)
     {
         _device = device;
         _library = library;
+        _selfTest = selfTest;
+        _functions = MetalDevice.GetFunctionNames(library);
     }
 
-    /// <summary>Whether this machine has Metal and a device; false on every other system. Never throws.</summary>
-    public static bool IsSupported => MetalDevice.Exists();
+    /// <summary>
+    /// Whether this machine has a Metal device that the shaders are written for and that answered the self-test rightly; false on every other
+    /// system. Never throws. It makes a backend to find out: <see cref="TryCreate"/> does both.
+    /// </summary>
+    public static bool IsSupported => UnsupportedReason is null;
+
+    /// <summary>Why <see cref="IsSupported"/> is false, without a full stop; null if it is true.</summary>
+    public static string? UnsupportedReason
+    {
+        get
+        {
+            if (!TryCreate(out MetalBackend? backend, out string? reason))
+            {
+                return reason;
+            }
+
+            backend.Dispose();
+            return null;
+        }
+    }
 
     /// <summary>
     /// Whether this build of the package carries compiled shaders. If not, Metal compiles their source when a backend is created, which
@@ -43,31 +71,52 @@ public sealed partial class MetalBackend : IMatmulBackend
     /// <inheritdoc/>
     public string Name => $"metal ({_device.Name})";
 
+    /// <summary>What the device was asked to do so far, its self-test included.</summary>
+    public MetalCounters Counters => new(_device.WaitCount, _device.DispatchCount, _device.BufferCount);
+
+    /// <summary>Whether weights of a mapped file become buffers without a copy: false where the GPU did not see such pages.</summary>
+    public bool ReadsMappedFiles => _selfTest.ReadsMappedFiles;
+
+    /// <summary>Whether products of many rows use matrix units: only where these add in the order that results are defined by.</summary>
+    public bool UsesMatrixUnits => _selfTest.AddsInOrder;
+
     /// <summary>A backend on the default device.</summary>
     /// <param name="libraryPath">A compiled shader library (<c>.metallib</c>) to use instead of the package's own; null for that.</param>
     /// <returns>The backend; the caller disposes it, after everything that it uploaded and allocated.</returns>
-    /// <exception cref="PlatformNotSupportedException">There is no Metal or no device: <see cref="IsSupported"/> is false.</exception>
+    /// <exception cref="PlatformNotSupportedException">
+    /// There is no Metal or no device, it is not one that the shaders are written for, or it failed the self-test: the text says which.
+    /// </exception>
     /// <exception cref="MetalException">Metal could not make a queue, or not load or compile the shaders.</exception>
-    public static MetalBackend Create(string? libraryPath = null)
+    public static MetalBackend Create(string? libraryPath = null) =>
+        Open(libraryPath, out string? fault) ?? throw new PlatformNotSupportedException($"Metal cannot be used: {fault}.");
+
+    /// <summary>A backend on the default device, if there is one that works.</summary>
+    /// <param name="backend">The backend; the caller disposes it.</param>
+    /// <param name="reason">Why there is none, without a full stop.</param>
+    /// <returns>Whether there is.</returns>
+    public static bool TryCreate([NotNullWhen(true)] out MetalBackend? backend, [NotNullWhen(false)] out string? reason)
     {
-        MetalDevice device = MetalDevice.Open() ?? throw new PlatformNotSupportedException("There is no Metal device on this machine.");
         try
         {
-            return new MetalBackend(device, ShaderLibrary.Open(device, libraryPath));
+            backend = Open(null, out reason);
         }
-        catch
+        catch (MetalException exception)
         {
-            device.Dispose();
-            throw;
+            (backend, reason) = (null, exception.Message.TrimEnd('.'));
         }
+
+        return backend is not null;
     }
 
     /// <inheritdoc/>
-    /// <remarks>The codecs that the shaders know, with rows of whole sixteens; that is every row of a quantized codec.</remarks>
+    /// <remarks>
+    /// All codecs that the shaders know, with rows of whole sixteens (that is every row of a quantized codec), as long as a buffer may be that
+    /// large and the device has room for it beside what it holds.
+    /// </remarks>
     public bool Supports(QuantCodec codec, QuantShape shape)
     {
         ArgumentNullException.ThrowIfNull(codec);
-        return ShaderLibrary.Codecs.Contains(codec.Name) && codec.Transform is null && shape.Columns > 0 && shape.Columns % 16 == 0 && shape.Rows is > 0 and <= uint.MaxValue && shape.Experts is > 0 and <= int.MaxValue;
+        return FindObstacle(codec, shape) is null;
     }
 
     /// <inheritdoc/>
@@ -75,25 +124,17 @@ public sealed partial class MetalBackend : IMatmulBackend
     public BackendWeights Upload(QuantizedTensor weights)
     {
         ArgumentNullException.ThrowIfNull(weights);
-        if (!ShaderLibrary.Codecs.Contains(weights.Codec.Name))
-        {
-            throw new NotSupportedException($"Metal takes no {weights}: there are no shaders for {weights.Codec}.");
-        }
-
-        if (weights.Transform is not null)
-        {
-            throw new NotSupportedException($"Metal takes no {weights}: its activations are transformed first, which only the processor does.");
-        }
-
-        if (!Supports(weights.Codec, weights.Shape))
-        {
-            throw new NotSupportedException($"Metal takes no {weights}: dimensions must not be zero and columns a multiple of 16.");
-        }
-
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return MetalWeights.Upload(_device, weights);
+            if ((weights.Transform is null ? FindObstacle(weights.Codec, weights.Shape) : Transformed) is { } obstacle)
+            {
+                throw new NotSupportedException($"Metal takes no {weights}: {obstacle}.");
+            }
+
+            MetalWeights result = MetalWeights.Upload(_device, weights, copies: !ReadsMappedFiles, Release);
+            Interlocked.Add(ref _heldBytes, result.HeldBytes);
+            return result;
         }
     }
 
@@ -105,7 +146,9 @@ public sealed partial class MetalBackend : IMatmulBackend
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return new MetalBuffer(_device.CreateBuffer((long)length * sizeof(float)), length);
+            MetalBuffer buffer = new(_device.CreateBuffer((long)length * sizeof(float)), length, Release);
+            Interlocked.Add(ref _heldBytes, (long)length * sizeof(float));
+            return buffer;
         }
     }
 
@@ -118,9 +161,9 @@ public sealed partial class MetalBackend : IMatmulBackend
         lock (_lock)
         {
             w.ThrowIfGone();
-            MetalKernel kernel = MetalKernel.Choose(MetalKernel.Multiply, rows);
+            MetalKernel kernel = MetalKernel.Choose(MetalKernel.Multiply, rows, UsesMatrixUnits);
             DeviceCommand command = Prepare(kernel, w.Tensor.Codec, Groups(w.Tensor.Shape.Rows, kernel.Outputs), Groups(rows, kernel.Rows));
-            Enqueue(command, Arguments(w, rows), argumentIndex: 3, w.Buffer, input.Buffer, output.Buffer, null);
+            Enqueue(command, Arguments(w, rows), argumentIndex: 3, w, w.Buffer, input.Buffer, output.Buffer, null);
         }
     }
 
@@ -147,6 +190,11 @@ public sealed partial class MetalBackend : IMatmulBackend
 
             _disposed = true;
             ForgetQueued();
+            foreach (DeviceBuffer list in _spareLists)
+            {
+                list.Dispose();
+            }
+
             foreach (ObjCObject pipeline in _pipelines.Values)
             {
                 pipeline.Dispose();
@@ -154,6 +202,33 @@ public sealed partial class MetalBackend : IMatmulBackend
 
             _library.Dispose();
             _device.Dispose();
+        }
+    }
+
+    private static MetalBackend? Open(string? libraryPath, out string? fault)
+    {
+        MetalDevice? device = MetalDevice.Open(out fault);
+        if (device is null)
+        {
+            return null;
+        }
+
+        ObjCObject? library = null;
+        MetalBackend? backend = null;
+        try
+        {
+            library = ShaderLibrary.Open(device, libraryPath);
+            SelfTestResult result = SelfTest.Run(device, library);
+            fault = result.Fault is null ? null : $"{device.Name} failed the self-test: {result.Fault}";
+            return backend = fault is null ? new MetalBackend(device, library, result) : null;
+        }
+        finally
+        {
+            if (backend is null)
+            {
+                library?.Dispose();
+                device.Dispose();
+            }
         }
     }
 
@@ -171,36 +246,58 @@ public sealed partial class MetalBackend : IMatmulBackend
             (uint)rows);
     }
 
-    private DeviceCommand Prepare(MetalKernel kernel, QuantCodec codec, nuint width, nuint height)
+    private DeviceCommand Prepare(MetalKernel kernel, QuantCodec codec, nuint width, nuint height) =>
+        Prepare(kernel.NameFor(codec), kernel.Threads, kernel.ThreadgroupBytes, width, height);
+
+    private DeviceCommand Prepare(string name, int threads, int threadgroupBytes, nuint width, nuint height)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        string name = kernel.NameFor(codec);
         if (!_pipelines.TryGetValue(name, out ObjCObject? pipeline))
         {
-            pipeline = _device.CreatePipeline(_library, name, kernel.Threads);
+            pipeline = _device.CreatePipeline(_library, name, threads);
             _pipelines.Add(name, pipeline);
         }
 
-        return new DeviceCommand(pipeline, new MTLSize(width, height, 1), kernel.Threads, kernel.ThreadgroupBytes);
+        return new DeviceCommand(pipeline, new MTLSize(width, height, 1), threads, threadgroupBytes);
     }
 
-    private void Enqueue<T>(DeviceCommand command, in T arguments, int argumentIndex, params ReadOnlySpan<DeviceBuffer?> buffers)
+    private void Enqueue<T>(
+        DeviceCommand command, in T arguments, int argumentIndex, MetalWeights? weights, params ReadOnlySpan<DeviceBuffer?> buffers)
         where T : unmanaged
     {
-        command.Bind(arguments, argumentIndex, buffers);
+        command.BindValue(argumentIndex, arguments);
+        command.Bind(buffers);
         _queued.Add(command);
+        if (weights is not null)
+        {
+            _queuedWeights.Add(weights);
+        }
     }
 
-    /// <summary>A buffer that lives until the queued products ran, filled with a copy.</summary>
-    private DeviceBuffer CreateTemporary<T>(ReadOnlySpan<T> content)
-        where T : unmanaged
+    private string? FindObstacle(QuantCodec codec, QuantShape shape)
     {
-        ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(content);
-        DeviceBuffer buffer = _device.CreateBuffer(bytes.Length);
-        _temporary.Add(buffer);
-        bytes.CopyTo(buffer.Values<byte>());
-        return buffer;
+        if (!_functions.Contains(MetalKernel.Multiply[0].NameFor(codec)))
+        {
+            return $"there are no shaders for {codec}";
+        }
+
+        if (codec.Transform is not null)
+        {
+            return Transformed;
+        }
+
+        if (shape.Columns <= 0 || shape.Columns % Math.Max(16, codec.WeightsPerBlock) != 0 || shape.Rows is <= 0 or > uint.MaxValue || shape.Experts is <= 0 or > int.MaxValue)
+        {
+            return $"dimensions must not be zero and columns a multiple of {Math.Max(16, codec.WeightsPerBlock)}";
+        }
+
+        long bytes = MetalWeights.CountBytes(codec, shape), held = Interlocked.Read(ref _heldBytes);
+        return bytes > _device.MaxBufferLength ? $"a buffer of {_device.Name} has at most {_device.MaxBufferLength} bytes"
+            : _device.WorkingSet > 0 && held + bytes > _device.WorkingSet ? $"{_device.Name} holds {held} of at most {_device.WorkingSet} bytes"
+            : null;
     }
+
+    private void Release(long bytes) => Interlocked.Add(ref _heldBytes, -bytes);
 
     private void RunQueued()
     {
@@ -211,6 +308,12 @@ public sealed partial class MetalBackend : IMatmulBackend
 
         try
         {
+            // A file that was closed meanwhile has no pages for the GPU to read.
+            foreach (MetalWeights weights in _queuedWeights)
+            {
+                weights.ThrowIfGone();
+            }
+
             _device.Run(CollectionsMarshal.AsSpan(_queued));
         }
         finally
@@ -226,12 +329,9 @@ public sealed partial class MetalBackend : IMatmulBackend
             command.Release();
         }
 
-        foreach (DeviceBuffer buffer in _temporary)
-        {
-            buffer.Dispose();
-        }
-
+        _spareLists.AddRange(_queuedLists);
         _queued.Clear();
-        _temporary.Clear();
+        _queuedWeights.Clear();
+        _queuedLists.Clear();
     }
 }

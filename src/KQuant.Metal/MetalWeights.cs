@@ -7,6 +7,8 @@ namespace KQuant.Metal;
 /// <summary>Weights in a buffer of the device: pages of a mapped file as they are, or a copy.</summary>
 internal sealed unsafe class MetalWeights : BackendWeights
 {
+    private Action<long>? _released;
+
     private MetalWeights(QuantizedTensor tensor, DeviceBuffer buffer, long offset, bool isCopy)
         : base(tensor)
     {
@@ -24,13 +26,25 @@ internal sealed unsafe class MetalWeights : BackendWeights
     /// <summary>Whether the bytes were copied.</summary>
     public bool IsCopy { get; }
 
+    /// <summary>Bytes that the device holds for it.</summary>
+    public long HeldBytes => Buffer.Length;
+
+    /// <summary>The most bytes that the device will hold for a tensor.</summary>
+    public static long CountBytes(QuantCodec codec, QuantShape shape) => codec.GetByteCount(shape.TotalWeights) + (2 * Environment.SystemPageSize);
+
     /// <summary>Brings weights to a device.</summary>
-    public static MetalWeights Upload(MetalDevice device, QuantizedTensor tensor)
+    /// <param name="device">The device.</param>
+    /// <param name="tensor">The weights.</param>
+    /// <param name="copies">Whether to copy pages of a mapped file, too.</param>
+    /// <param name="released">Told of the bytes when they are given back.</param>
+    public static MetalWeights Upload(MetalDevice device, QuantizedTensor tensor, bool copies, Action<long> released)
     {
         using TensorLease lease = tensor.Acquire();
         fixed (byte* bytes = &lease.Codes)
         {
-            return Wrap(device, tensor, bytes) ?? Copy(device, tensor, bytes);
+            MetalWeights weights = (copies ? null : Wrap(device, tensor, bytes)) ?? Copy(device, tensor, bytes);
+            weights._released = released;
+            return weights;
         }
     }
 
@@ -44,12 +58,16 @@ internal sealed unsafe class MetalWeights : BackendWeights
         }
     }
 
-    protected override void Dispose(bool disposing) => Buffer.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        Buffer.Dispose();
+        Interlocked.Exchange(ref _released, null)?.Invoke(HeldBytes);
+    }
 
-    // Pages are whole beyond both ends of a tensor only inside a mapping. Shaders read 16 bits at a time, floats 32.
+    // Pages are whole beyond both ends of a tensor only inside a mapping. Shaders read 16 bits at a time; 32, where blocks allow it.
     private static MetalWeights? Wrap(MetalDevice device, QuantizedTensor tensor, byte* bytes)
     {
-        int alignment = tensor.Format == QuantFormat.F32 ? 4 : 2;
+        int alignment = tensor.Codec.BytesPerBlock % 4 == 0 ? 4 : 2;
         if (!tensor.IsMapped || (nint)bytes % alignment != 0)
         {
             return null;

@@ -27,8 +27,21 @@ internal static partial class ShaderLibrary
     /// <param name="path">A compiled library; null for the shaders of the assembly.</param>
     public static ObjCObject Open(MetalDevice device, string? path) =>
         path is not null ? device.LoadLibrary(path)
-        : IsPrecompiled ? device.LoadLibrary(Read(Compiled))
+        : IsPrecompiled ? Open(device, Read(Compiled))
         : device.CompileLibrary(GetSource());
+
+    /// <summary>Opens compiled shaders; a system that refuses them, being older or another than they were built for, compiles the source.</summary>
+    public static ObjCObject Open(MetalDevice device, ReadOnlySpan<byte> compiled)
+    {
+        try
+        {
+            return device.LoadLibrary(compiled);
+        }
+        catch (MetalException)
+        {
+            return device.CompileLibrary(GetSource());
+        }
+    }
 
     // Metal compiles a text, not a folder: quoted includes are put in place, each once.
     private static string Expand(string name) =>

@@ -16,6 +16,8 @@ public class EmulatorTests : MetalTest
     [TestCase("different_shuffles", "divergent exchange at faulty.metal:")]
     [TestCase("write_beyond_threadgroup_memory", "write beyond threadgroup memory")]
     [TestCase("read_beyond_buffer", "access beyond a buffer")]
+    [TestCase("read_without_barrier", "threads without a barrier between them meet at byte 0 of threadgroup memory 0")]
+    [TestCase("write_neighbours", "threads without a barrier between them meet at byte 4 of buffer 0")]
     public void AFaultIsAnErrorWithItsPlace(string kernel, string error) => Assert.That(
         () => Run(kernel, default, 1f),
         Throws.InstanceOf<MetalException>().With.Message.StartsWith($"software device failed: {kernel}: {error}"));
@@ -23,11 +25,39 @@ public class EmulatorTests : MetalTest
     [Test]
     public void ThreadgroupMemoryStartsPoisoned() => Assert.That(Run("read_unwritten", default, 1f), Is.All.NaN);
 
-    [Test]
-    public void AMissingBarrierShowsWhenThreadsRunInAnotherOrder()
+    [TestCase("give_thread_numbers", "two threadgroups write byte ")]
+    [TestCase("read_what_others_write", "a threadgroup ")]
+    public void ThreadgroupsThatMeetAreAnError(string kernel, string error)
     {
-        Assert.That(Run("read_without_barrier", default, 0f), Is.All.EqualTo(1f));
-        Assert.That(Run("read_without_barrier", new RunMode(Seed: 1), 0f), Has.Some.NaN);
+        Assert.That(
+            () => Run(kernel, default, 1f, groups: 2),
+            Throws.InstanceOf<MetalException>().With.Message.StartsWith($"software device failed: {kernel}: {error}"));
+        Assert.That(
+            () => Run(kernel, new RunMode(Seed: 5), 1f, groups: 2),
+            Throws.InstanceOf<MetalException>().With.Message.StartsWith($"software device failed: {kernel}: {error}"));
+    }
+
+    [Test]
+    public void NothingRunsBeforeSomebodyWaits()
+    {
+        using var pool = AutoreleasePool.Open();
+        using MetalDevice device = MetalDevice.Open(out _)!;
+        using ObjCObject library = device.LoadLibrary(SoftwareDevice.Build!.FaultyShaders);
+        using ObjCObject pipeline = device.CreatePipeline(library, "give_thread_numbers", Threads);
+        using DeviceBuffer buffer = device.CreateBuffer(Threads * sizeof(float));
+        buffer.Values<float>().Fill(-1);
+        using var raw = ObjCObject.Own(ObjCRuntime.CreateSystemDefaultDevice())!;
+        using var queue = ObjCObject.Own(ObjCRuntime.SendForObject(raw.Id, Selectors.NewCommandQueue))!;
+        nint commands = ObjCRuntime.SendForObject(queue.Id, Selectors.CommandBuffer);
+        nint encoder = ObjCRuntime.SendForObject(commands, Selectors.ComputeCommandEncoder);
+        ObjCRuntime.SendVoid(encoder, Selectors.SetPipeline, pipeline.Id);
+        ObjCRuntime.SendVoid(encoder, Selectors.SetBuffer, buffer.Object.Id, 0, 0);
+        ObjCRuntime.SendVoid(encoder, Selectors.DispatchGroups, new MTLSize(1, 1, 1), new MTLSize(Threads, 1, 1));
+        ObjCRuntime.SendVoid(encoder, Selectors.EndEncoding);
+        ObjCRuntime.SendVoid(commands, Selectors.Commit);
+        Assert.That(buffer.Values<float>().ToArray(), Is.All.EqualTo(-1f));
+        ObjCRuntime.SendVoid(commands, Selectors.WaitUntilCompleted);
+        Assert.That(buffer.Values<float>()[5], Is.EqualTo(5f));
     }
 
     [Test]
@@ -64,16 +94,16 @@ public class EmulatorTests : MetalTest
     public void ARuleThatIsBrokenIsAnError(string source, string error) =>
         Assert.That(() => ShaderTranslator.Translate(source, source), Throws.InstanceOf<FormatException>().With.Message.Contains(error));
 
-    private static float[] Run(string kernel, RunMode mode, float value)
+    private static float[] Run(string kernel, RunMode mode, float value, int groups = 1)
     {
         SoftwareDevice.Configure(mode);
-        using MetalDevice device = MetalDevice.Open()!;
+        using MetalDevice device = MetalDevice.Open(out _)!;
         using ObjCObject library = device.LoadLibrary(SoftwareDevice.Build!.FaultyShaders);
         using ObjCObject pipeline = device.CreatePipeline(library, kernel, Threads);
         using DeviceBuffer buffer = device.CreateBuffer(Threads * sizeof(float));
         buffer.Values<float>().Fill(value);
-        var command = new DeviceCommand(pipeline, new MTLSize(1, 1, 1), Threads, threadgroupBytes: Threads * sizeof(float));
-        command.Bind(0, argumentIndex: 1, buffer);
+        var command = new DeviceCommand(pipeline, new MTLSize((nuint)groups, 1, 1), Threads, threadgroupBytes: Threads * sizeof(float));
+        command.Bind(buffer);
         try
         {
             device.Run([command]);

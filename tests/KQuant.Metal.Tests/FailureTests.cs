@@ -47,10 +47,16 @@ public class FailureTests : MetalTest
         Failures.Compile, () => MetalBackend.Create(), "Metal cannot compile the shaders: program_source:1:1: error:");
 
     [Test]
-    public void MissingFunction()
+    public void TakesTheCodecsThatTheShadersKnow()
     {
-        using var backend = MetalBackend.Create(SoftwareDevice.Build!.FaultyShaders);
-        Assert.That(() => Multiply(backend), Throws.InstanceOf<MetalException>().With.Message.EqualTo("The shader library has no function q4_k_multiply_1."));
+        using var backend = MetalBackend.Create();
+        Assert.Multiple(() =>
+        {
+            foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
+            {
+                Assert.That(backend.Supports(codec, new QuantShape(4, 512)), Is.EqualTo(Formats.Contains(codec.Format)), codec.Name);
+            }
+        });
     }
 
     [Test]
@@ -60,7 +66,64 @@ public class FailureTests : MetalTest
     public void DeviceFault() => Fails(Failures.Commit, "software device failed: q4_k_multiply_1: the device was lost");
 
     [Test]
+    public void NoMemoryForTheWork() => Fails(
+        Failures.OutOfMemory, "software device failed: q4_k_multiply_1: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)");
+
+    [Test]
     public void NoMemory() => Fails(Failures.Buffer, "Metal made no buffer of 576 bytes.");
+
+    [Test]
+    public void LargerThanABuffer()
+    {
+        SoftwareDevice.Configure(failures: Failures.SmallBuffers);
+        using var backend = MetalBackend.Create();
+        using QuantizedTensor small = RandomTensors.Create(QuantFormat.F32, new QuantShape(60, 1024)), large = RandomTensors.Create(QuantFormat.F32, new QuantShape(64, 1024));
+        Assert.That(backend.Supports(small.Codec, small.Shape));
+        Assert.That(backend.Supports(large.Codec, large.Shape), Is.False);
+        Assert.That(
+            () => backend.Upload(large), Throws.InstanceOf<NotSupportedException>().With.Message.Contains("a buffer of software device has at most 262144 bytes"));
+    }
+
+    [Test]
+    public void MoreThanTheDeviceHolds()
+    {
+        SoftwareDevice.Configure(failures: Failures.SmallWorkingSet);
+        using var backend = MetalBackend.Create();
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.F32, new QuantShape(40, 1024));
+        using (BackendWeights first = backend.Upload(tensor))
+        {
+            Assert.That(backend.Supports(tensor.Codec, tensor.Shape), Is.False);
+            Assert.That(
+                () => backend.Upload(tensor),
+                Throws.InstanceOf<NotSupportedException>().With.Message.EndsWith(": software device holds 163840 of at most 262144 bytes."));
+        }
+
+        using BackendBuffer buffer = backend.Allocate(10_000);
+        Assert.That(backend.Supports(tensor.Codec, tensor.Shape));
+        using BackendBuffer another = backend.Allocate(20_000);
+        Assert.That(backend.Supports(tensor.Codec, tensor.Shape), Is.False);
+    }
+
+    [Test]
+    public void RefusedShadersAreCompiledFromSource()
+    {
+        using MetalDevice device = MetalDevice.Open(out _)!;
+        byte[] compiled = File.ReadAllBytes(SoftwareDevice.Build!.Shaders);
+        SoftwareDevice.Configure(failures: Failures.RefusedLibrary);
+        using ObjCObject library = ShaderLibrary.Open(device, compiled);
+        Assert.That(SoftwareDevice.LanguageVersion, Is.EqualTo((nuint)0x30001), "MTLLanguageVersion3_1");
+        using ObjCObject pipeline = device.CreatePipeline(library, "q4_k_multiply_1", 64);
+    }
+
+    [Test]
+    public void AnEncoderIsEndedWhateverHappens()
+    {
+        using MetalDevice device = MetalDevice.Open(out _)!;
+        using ObjCObject library = device.LoadLibrary(SoftwareDevice.Build!.FaultyShaders);
+        ObjCObject pipeline = device.CreatePipeline(library, "scale_subnormals", 64);
+        pipeline.Dispose();
+        Assert.That(() => device.Run([new DeviceCommand(pipeline, new MTLSize(1, 1, 1), 64, 0)]), Throws.InstanceOf<ObjectDisposedException>());
+    }
 
     [Test]
     public void HugeBuffer()
@@ -97,7 +160,7 @@ public class FailureTests : MetalTest
             Assert.That(Multiply(backend), Is.True);
         }
 
-        using MetalDevice device = MetalDevice.Open()!;
+        using MetalDevice device = MetalDevice.Open(out _)!;
         using ObjCObject library = device.LoadLibrary(File.ReadAllBytes(SoftwareDevice.Build.Shaders));
         using ObjCObject pipeline = device.CreatePipeline(library, "q6_k_multiply_tiles", 128);
         Assert.That(() => device.LoadLibrary([1, 2, 3]), Throws.InstanceOf<MetalException>().With.Message.StartsWith("Metal cannot load its shaders: "));
@@ -107,14 +170,11 @@ public class FailureTests : MetalTest
     public void TextsAreUtf8() => Fails(
         Failures.None, () => MetalBackend.Create("/größe/π.metallib"), "Metal cannot load /größe/π.metallib: ");
 
-    private static void Fails(Failures failures, string message) => Fails(
-        failures,
-        () =>
-        {
-            using var backend = MetalBackend.Create();
-            Multiply(backend);
-        },
-        message);
+    private static void Fails(Failures failures, string message)
+    {
+        using var backend = MetalBackend.Create();
+        Fails(failures, () => Multiply(backend), message);
+    }
 
     private static void Fails(Failures failures, Action action, string message)
     {

@@ -22,27 +22,31 @@ public class MetalFixture
     {
         if (OperatingSystem.IsLinux())
         {
-            if (ShaderBuild.Create() is { } build)
-            {
-                SoftwareDevice.Install(build);
-            }
-            else if (SystemTools.AreRequired("metal"))
+            bool isThere = SoftwareDevice.TryInstall();
+            if (!isThere && SystemTools.AreRequired("metal"))
             {
                 Assert.Fail($"The Metal gate needs {ShaderBuild.Requirement}.");
             }
-            else
+
+            if (!isThere)
             {
                 Assert.Ignore($"The Metal gate needs {ShaderBuild.Requirement}.");
             }
         }
-        else if (!MetalBackend.IsSupported)
-        {
-            Assert.Ignore("This machine has no Metal device.");
-        }
 
         SoftwareDevice.Configure();
-        using var backend = MetalBackend.Create();
-        TestContext.Progress.WriteLine($"Running on {backend.Name}; shaders {(MetalBackend.IsPrecompiled ? "precompiled" : "compiled at run time")}.");
+        if (!MetalBackend.TryCreate(out MetalBackend? backend, out string? reason))
+        {
+            TestContext.Progress.WriteLine($"Metal is not used: {reason}.");
+            Assert.Ignore($"Metal is not used: {reason}.");
+        }
+
+        using (backend)
+        {
+            TestContext.Progress.WriteLine(
+                $"Running on {backend.Name}; shaders {(MetalBackend.IsPrecompiled ? "precompiled" : "compiled at run time")}; mapped files "
+                + $"{(backend.ReadsMappedFiles ? "read in place" : "copied")}; matrix units {(backend.UsesMatrixUnits ? "used" : "not used")}.");
+        }
     }
 
     [OneTimeTearDown]

@@ -1,5 +1,6 @@
 using KQuant.Codecs;
 using KQuant.Matmul.Backends;
+using KQuant.Metal.Tests.Emulation;
 using KQuant.TestKit;
 
 namespace KQuant.Metal.Tests;
@@ -13,6 +14,7 @@ public class MultiplyTests : MetalTest
         ["multiply_1"] = [1],
         ["multiply_4"] = [2, 3, 4],
         ["multiply_8"] = [5, 7, 8],
+        ["multiply_matrix"] = [9, 16, 17, 33],
         ["multiply_tiles"] = [9, 16, 17, 33],
     };
 
@@ -29,12 +31,16 @@ public class MultiplyTests : MetalTest
             {
                 foreach (int rows in RowsOf[kernel])
                 {
-                    Assert.That(MetalKernel.Choose(MetalKernel.Multiply, rows).Name, Is.EqualTo(kernel));
+                    if (SoftwareDevice.Build is not null)
+                    {
+                        Assert.That(MetalKernel.Choose(MetalKernel.Multiply, rows, backend.UsesMatrixUnits).Name, Is.EqualTo(kernel));
+                    }
+
                     using QuantizedTensor tensor = RandomTensors.Create(format, new QuantShape(outputs, columns), seed: rows);
                     Check(backend, tensor, Numbers.Gaussian(rows * columns, seed: columns));
                 }
             }
-        });
+        }, kernel);
 
     [TestCaseSource(nameof(Formats))]
     public void ARowDoesNotDependOnTheOthers(QuantFormat format)
@@ -64,7 +70,7 @@ public class MultiplyTests : MetalTest
         using BackendBuffer x = backend.Allocate(512), hidden = backend.Allocate(256), y = backend.Allocate(32);
         float[] input = Numbers.Gaussian(512, seed: 4);
         input.CopyTo(x.Values);
-        Emulation.SoftwareDevice.Configure();
+        SoftwareDevice.Configure();
         backend.Multiply(w1, x, 1, hidden);
         backend.Multiply(w2, hidden, 1, y);
         backend.Synchronize();
@@ -74,9 +80,9 @@ public class MultiplyTests : MetalTest
         Reference.Multiply(r1, input, middle);
         Reference.Multiply(r2, middle, expected);
         Assert.That(Numbers.Bits(y.Values), Is.EqualTo(Numbers.Bits(expected)));
-        if (Emulation.SoftwareDevice.Build is not null)
+        if (SoftwareDevice.Build is not null)
         {
-            Assert.That(Emulation.SoftwareDevice.CommandBuffers, Is.EqualTo(1), "command buffers");
+            Assert.That(SoftwareDevice.CommandBuffers, Is.EqualTo(1), "command buffers");
         }
     }
 

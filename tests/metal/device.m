@@ -19,24 +19,29 @@ enum { MaxThreads = 1024, MaxBytesInline = 4096, MaxThreadgroupBytes = 32768, Gu
 // What goes wrong on purpose.
 enum {
     FailNoDevice = 1, FailNoDefaultDevice = 2, FailPipeline = 4, FailCommit = 8, FailCompile = 16, FailQueue = 32, FailBuffer = 64,
-    OldCompileOptions = 128
+    OldCompileOptions = 128, EmptyNoCopy = 1 << 8, NilNoCopy = 1 << 9, StaleNoCopy = 1 << 10, Width64 = 1 << 11, FewThreads = 1 << 12,
+    SmallBuffers = 1 << 13, OutOfMemory = 1 << 14, RefusedLibrary = 1 << 15, OldFamily = 1 << 16, SeparateMemory = 1 << 17,
+    SmallWorkingSet = 1 << 18, TowardZero = 1 << 19, NarrowShuffle = 1 << 20, MatrixBackward = 1 << 21, NoMatrixPipeline = 1 << 22
 };
 
 static uint32_t run_flags, failures;
 static const char* compiled_library;
 static long no_copy_buffers, command_buffers;
 static int last_math_mode;
+static NSUInteger last_language;
 
 void kq_forget_misuse(void);
 
 void kq_configure(uint32_t flags, uint32_t fail, const char* library) {
     kq_forget_misuse();
-    run_flags = flags;
+    run_flags = flags | (fail & TowardZero ? KQ_TOWARD_ZERO : 0) | (fail & NarrowShuffle ? KQ_NARROW_SHUFFLE : 0)
+        | (fail & MatrixBackward ? KQ_MATRIX_BACKWARD : 0);
     failures = fail;
     free((void*)compiled_library);
     compiled_library = library == NULL ? NULL : strdup(library);
     no_copy_buffers = command_buffers = 0;
     last_math_mode = -1;
+    last_language = 0;
 }
 
 long kq_no_copy_buffers(void) { return no_copy_buffers; }
@@ -44,6 +49,11 @@ long kq_no_copy_buffers(void) { return no_copy_buffers; }
 long kq_command_buffers(void) { return command_buffers; }
 
 int kq_math_mode(void) { return last_math_mode; }
+
+unsigned long kq_language_version(void) { return last_language; }
+
+// A driver leaves objects in the pool of its caller that the caller never sees.
+static void leave_in_pool(void) { [[NSObject alloc] autorelease]; }
 
 @interface KQFunction : NSObject {
 @public
@@ -61,7 +71,16 @@ int kq_math_mode(void) { return last_math_mode; }
 }
 @end
 @implementation KQLibrary
+- (NSArray*)functionNames {
+    NSUInteger count = 0;
+    while (kernels[count].name != NULL) count++;
+    NSArray* names = [NSArray newWithCapacity:count];
+    for (NSUInteger i = 0; i < count; i++) [names add:[NSString stringWithUTF8String:kernels[i].name]];
+    return [names autorelease];
+}
+
 - (id)newFunctionWithName:(NSString*)name {
+    leave_in_pool();
     for (const KqKernel* kernel = kernels; kernel->name != NULL; kernel++) {
         if (strcmp(kernel->name, [name UTF8String]) != 0) continue;
         KQFunction* function = [KQFunction alloc];
@@ -81,18 +100,19 @@ int kq_math_mode(void) { return last_math_mode; }
 @end
 @implementation KQPipeline
 - (NSUInteger)maxTotalThreadsPerThreadgroup {
-    return MaxThreads;
+    return failures & FewThreads ? 32 : MaxThreads;
 }
 
 - (NSUInteger)threadExecutionWidth {
-    return 32;
+    return failures & Width64 ? 64 : 32;
 }
 @end
 
-// Its last byte lies before pages that fault.
+// Its last byte lies before pages that fault. What the processor sees are the same bytes, unless they are stale.
 @interface KQBuffer : NSObject {
 @public
     char* bytes;
+    char* visible;
     NSUInteger length;
     void* mapping;
     size_t mapped;
@@ -100,7 +120,7 @@ int kq_math_mode(void) { return last_math_mode; }
 @end
 @implementation KQBuffer
 - (void*)contents {
-    return bytes;
+    return visible;
 }
 
 - (NSUInteger)length {
@@ -124,6 +144,14 @@ typedef struct Work {
 } Work;
 
 @class KQEncoder;
+@class KQCommandBuffer;
+
+// Committed work lies here until somebody waits for it, or for something behind it.
+@interface KQQueue : NSObject {
+@public
+    KQCommandBuffer *first, *last;
+}
+@end
 
 @interface KQCommandBuffer : NSObject {
 @public
@@ -131,6 +159,8 @@ typedef struct Work {
     NSUInteger status;
     KQEncoder* open;
     NSError* failure;
+    KQQueue* queue;
+    KQCommandBuffer* next;
 }
 @end
 
@@ -169,6 +199,7 @@ typedef struct Work {
     [self unbind:index];
     held[index] = buffer;
     arguments.buffers[index] = buffer == nil ? NULL : buffer->bytes + offset;
+    arguments.buffer_bytes[index] = buffer == nil ? 0 : buffer->length - offset;
 }
 
 - (void)setBytes:(const void*)source length:(NSUInteger)length atIndex:(NSUInteger)index {
@@ -181,6 +212,7 @@ typedef struct Work {
     memcpy(copies[index], source, length);
     bytes[index] = length;
     arguments.buffers[index] = copies[index];
+    arguments.buffer_bytes[index] = length;
 }
 
 - (void)setThreadgroupMemoryLength:(NSUInteger)length atIndex:(NSUInteger)index {
@@ -264,11 +296,21 @@ typedef struct Work {
 
 - (void)commit {
     if (open != nil || status != 0) kq_report_misuse(open != nil ? "commit before endEncoding" : "commit twice");
+    if (status != 0) return;
+    status = 2;
+    [self retain];
+    if (queue->last != nil) queue->last->next = self;
+    else queue->first = self;
+    queue->last = self;
+}
+
+- (void)run {
     status = 4;
     for (Work* work = first; work != NULL && status == 4; work = work->next) {
         char text[512], error[256] = "";
         if (failures & FailCommit) snprintf(error, sizeof error, "the device was lost");
-        else if (work->dispatch(work->kernel->run, &work->arguments, work->grid, work->group, run_flags, error, sizeof error) == 0) continue;
+        else if (failures & OutOfMemory) snprintf(error, sizeof error, "Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)");
+        else if (work->dispatch(work->kernel, &work->arguments, work->grid, work->group, run_flags, error, sizeof error) == 0) continue;
         snprintf(text, sizeof text, "%s: %s", work->kernel->name, error);
         status = 5;
         failure = [[NSError errorWithText:text] retain];
@@ -277,6 +319,13 @@ typedef struct Work {
 
 - (void)waitUntilCompleted {
     if (status == 0) kq_report_misuse("waitUntilCompleted before commit");
+    while (status == 2) {
+        KQCommandBuffer* earliest = queue->first;
+        queue->first = earliest->next;
+        if (queue->first == nil) queue->last = nil;
+        [earliest run];
+        [earliest release];
+    }
 }
 
 - (NSUInteger)status {
@@ -298,16 +347,17 @@ typedef struct Work {
         free(work);
     }
     [failure release];
+    [queue release];
     [super dealloc];
 }
 @end
 
-@interface KQQueue : NSObject
-@end
 @implementation KQQueue
 - (id)commandBuffer {
     command_buffers++;
-    return [[KQCommandBuffer alloc] autorelease];
+    KQCommandBuffer* buffer = [KQCommandBuffer alloc];
+    buffer->queue = [self retain];
+    return [buffer autorelease];
 }
 @end
 
@@ -320,6 +370,10 @@ typedef struct Work {
 
 - (void)setFastMathEnabled:(BOOL)enabled {
     last_math_mode = enabled ? 2 : 0;
+}
+
+- (void)setLanguageVersion:(NSUInteger)version {
+    last_language = version;
 }
 
 - (BOOL)respondsToSelector:(SEL)selector {
@@ -359,37 +413,63 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 
 - (NSUInteger)maxBufferLength {
-    return 6UL << 30;
+    return failures & SmallBuffers ? 1UL << 18 : 6UL << 30;
+}
+
+- (NSUInteger)recommendedMaxWorkingSetSize {
+    return failures & SmallWorkingSet ? 1UL << 18 : 12UL << 30;
+}
+
+- (BOOL)hasUnifiedMemory {
+    return failures & SeparateMemory ? NO : YES;
+}
+
+- (BOOL)supportsFamily:(NSInteger)family {
+    return family <= (failures & OldFamily ? 1005 : 1007);
 }
 
 - (id)newCommandQueue {
+    leave_in_pool();
     return failures & FailQueue ? nil : [KQQueue alloc];
 }
 
-- (id)newBufferWithLength:(NSUInteger)length options:(NSUInteger)options {
-    if (length == 0 || options != 0) kq_report_misuse("new buffer of %lu bytes, options %lu", length, options);
-    if (length == 0 || length > [self maxBufferLength] || failures & FailBuffer) return nil;
+static KQBuffer* new_buffer(NSUInteger length, int filling) {
     size_t page = (size_t)getpagesize(), pages = (length + page - 1) / page * page;
     KQBuffer* buffer = [KQBuffer alloc];
     buffer->mapped = pages + GuardBytes;
     buffer->mapping = mmap(NULL, buffer->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect((char*)buffer->mapping + pages, GuardBytes, PROT_NONE);
-    buffer->bytes = (char*)buffer->mapping + pages - length;
+    buffer->bytes = buffer->visible = (char*)buffer->mapping + pages - length;
     buffer->length = length;
-    memset(buffer->bytes, 0xA5, length);
+    if (filling != 0) memset(buffer->bytes, filling, length);
     return buffer;
 }
 
+- (id)newBufferWithLength:(NSUInteger)length options:(NSUInteger)options {
+    leave_in_pool();
+    if (length == 0 || options != 0) kq_report_misuse("new buffer of %lu bytes, options %lu", length, options);
+    if (length == 0 || length > [self maxBufferLength] || failures & FailBuffer) return nil;
+    return new_buffer(length, 0xA5);
+}
+
 - (id)newBufferWithBytesNoCopy:(void*)bytes length:(NSUInteger)length options:(NSUInteger)options deallocator:(id)deallocator {
+    leave_in_pool();
     if (((uintptr_t)bytes | length) % (NSUInteger)getpagesize() != 0 || length == 0 || deallocator != nil || options != 0) {
         kq_report_misuse("no-copy buffer of %lu bytes at %p, options %lu", length, bytes, options);
         return nil;
     }
-    if (length > [self maxBufferLength] || failures & FailBuffer) return nil;
-    KQBuffer* buffer = [KQBuffer alloc];
-    buffer->bytes = bytes;
-    buffer->length = length;
+    if (length > [self maxBufferLength] || failures & (FailBuffer | NilNoCopy)) return nil;
     no_copy_buffers++;
+    if (failures & StaleNoCopy) {
+        // The GPU sees what was there before the file.
+        KQBuffer* stale = new_buffer(length, 0);
+        stale->visible = bytes;
+        return stale;
+    }
+    KQBuffer* buffer = [KQBuffer alloc];
+    if (failures & EmptyNoCopy) return buffer;
+    buffer->bytes = buffer->visible = bytes;
+    buffer->length = length;
     return buffer;
 }
 
@@ -410,6 +490,10 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 
 - (id)newLibraryWithData:(KQData*)data error:(NSError**)error {
+    if (failures & RefusedLibrary) {
+        if (error != NULL) *error = [NSError errorWithText:"library was built for another system"];
+        return nil;
+    }
     char path[] = "/tmp/kq-library-XXXXXX";
     int file = mkstemp(path);
     if (file < 0 || write(file, data->bytes, data->length) != (ssize_t)data->length) kq_report_misuse("cannot write %s", path);
@@ -431,7 +515,8 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 
 - (id)newComputePipelineStateWithFunction:(KQFunction*)function error:(NSError**)error {
-    if (failures & FailPipeline) {
+    leave_in_pool();
+    if (failures & FailPipeline || (failures & NoMatrixPipeline && strstr(function->kernel->name, "matrix") != NULL)) {
         if (error != NULL) *error = [NSError errorWithText:"the compiler service gave up"];
         return nil;
     }
@@ -442,11 +527,16 @@ id dispatch_data_create(const void* bytes, size_t length, id queue, id destructo
 }
 @end
 
-id MTLCreateSystemDefaultDevice(void) { return failures & (FailNoDevice | FailNoDefaultDevice) ? nil : [KQDevice alloc]; }
+id MTLCreateSystemDefaultDevice(void) {
+    leave_in_pool();
+    return failures & (FailNoDevice | FailNoDefaultDevice) ? nil : [KQDevice alloc];
+}
 
 id MTLCopyAllDevices(void) {
-    KQDevice* device = failures & FailNoDevice ? nil : [KQDevice alloc];
-    NSArray* devices = [NSArray newWithObject:device];
+    NSArray* devices = [NSArray newWithCapacity:1];
+    if (failures & FailNoDevice) return devices;
+    KQDevice* device = [KQDevice alloc];
+    [devices add:device];
     [device release];
     return devices;
 }

@@ -37,3 +37,16 @@ kernel void read_without_barrier(
 kernel void scale_subnormals(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) { y[i] = y[i] * 0.5f; }
 
 kernel void give_thread_numbers(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) { y[i] = (float)i; }
+
+kernel void write_neighbours(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]]) {
+    y[i] = 1.0f;
+    y[i < 63 ? i + 1 : i] = 2.0f;
+}
+
+kernel void read_what_others_write(device float* y [[buffer(0)]], uint i [[thread_index_in_threadgroup]], uint3 group [[threadgroup_position_in_grid]]) {
+    if (group.x == 0) y[i] = 1.0f;
+    else if (y[63 - i] < -5.0f) y[0] = 1.0f;
+}
+
+// The right question to a compiler that fuses: this library is compiled so.
+#include "selftest.metal"

@@ -49,7 +49,8 @@ __attribute__((objc_root_class))
     id* items;
     NSUInteger count;
 }
-+ (id)newWithObject:(id)object;
++ (id)newWithCapacity:(NSUInteger)capacity;
+- (void)add:(id)object;
 - (NSUInteger)count;
 - (id)objectAtIndex:(NSUInteger)index;
 @end

@@ -136,12 +136,14 @@ void objc_autoreleasePoolPop(void* token) {
 @end
 
 @implementation NSArray
-+ (id)newWithObject:(id)object {
++ (id)newWithCapacity:(NSUInteger)capacity {
     NSArray* array = [self alloc];
-    array->count = object == nil ? 0 : 1;
-    array->items = malloc(sizeof(id));
-    array->items[0] = [(NSObject*)object retain];
+    array->items = malloc((capacity + 1) * sizeof(id));
     return array;
+}
+
+- (void)add:(id)object {
+    items[count++] = [(NSObject*)object retain];
 }
 
 - (NSUInteger)count {

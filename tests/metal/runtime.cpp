@@ -1,6 +1,7 @@
-// Runs a compute grid on the CPU: one fiber for each thread of a threadgroup, 32 to a simdgroup. Threads meet at barriers and in
-// exchanges of a simdgroup; when they do not all meet at the same place, that is an error, as it would be undefined on a GPU. Threadgroup
-// memory starts poisoned and is guarded, and so is every buffer of the software device: a fault is an error with the kernel's name.
+// Runs a compute grid on the CPU: one fiber for each thread of a threadgroup, 32 to a simdgroup, some threadgroups at the same time. Threads
+// meet at barriers and in exchanges of a simdgroup; when they do not all meet at the same place, that is an error, as it would be undefined
+// on a GPU. Threadgroup memory starts poisoned and is guarded, and so is every buffer of the software device: a fault is an error with the
+// kernel's name. watch.h keeps a record of who wrote and read every byte.
 #include "runtime.h"
 
 #include <setjmp.h>
@@ -9,17 +10,21 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
+#include "watch.h"
+
 namespace {
 
 const unsigned SimdWidth = 32;
 const size_t StackBytes = 64 * 1024;
 const size_t GuardBytes = 64;
+const size_t GroupsAtOnce = 3;
 const unsigned char Poison = 0xFF;  // NaN as a float, -1 as an integer
 
 enum class State { Ready, AtBarrier, InExchange, Done };
@@ -40,15 +45,21 @@ struct Fiber {
 
 struct Group {
     KqThread run;
-    const KqArguments* arguments;
+    KqArguments arguments;
+    uint32_t number;  // from 1
+    uint32_t epoch;   // barriers so far
     std::vector<Fiber> fibers;
     std::vector<char> stacks;
     std::vector<unsigned> order;
+    std::vector<unsigned char> memory[KQ_SLOTS];
+    Watch watch;  // of threadgroup memory
     std::string error;
     jmp_buf scheduler;
 };
 
 thread_local Group* group;
+thread_local Watch* device_watch;
+thread_local uint32_t run_flags;
 thread_local Fiber* current;
 thread_local sigjmp_buf fault;
 thread_local bool guarded;
@@ -73,7 +84,7 @@ void install_fault_handler() {
 }
 
 void begin_fiber() {
-    group->run(group->arguments, &current->position);
+    group->run(&group->arguments, &current->position);
     current->state = State::Done;
     _longjmp(group->scheduler, 1);
 }
@@ -119,7 +130,7 @@ bool exchange(Group& g, bool& progress) {
     return true;
 }
 
-bool run_group(Group& g) {
+void start_group(Group& g) {
     for (size_t i = 0; i < g.fibers.size(); i++) {
         Fiber& f = g.fibers[i];
         getcontext(&f.start);
@@ -131,29 +142,36 @@ bool run_group(Group& g) {
         f.exchanges = 0;
         f.state = State::Ready;
     }
-    for (;;) {
-        bool progress = false;
-        for (unsigned i : g.order) {
-            if (g.fibers[i].state == State::Ready) { resume(g.fibers[i]); progress = true; }
-        }
-        if (!exchange(g, progress)) return false;
-        size_t done = 0, waiting = 0;
-        for (Fiber& f : g.fibers) { done += f.state == State::Done; waiting += f.state == State::AtBarrier; }
-        if (done == g.fibers.size()) return true;
-        if (waiting == g.fibers.size()) {
-            for (Fiber& f : g.fibers) {
-                if (f.line != g.fibers[0].line) { g.error = where("divergent barrier", f); return false; }
-                f.state = State::Ready;
-            }
-            progress = true;
-        }
-        if (progress) continue;
-        for (Fiber& f : g.fibers) {
-            if (f.state == State::Done) continue;
-            g.error = where(f.state == State::AtBarrier ? "divergent barrier" : "divergent exchange", f);
-            return false;
-        }
+}
+
+enum class Step { Done, Goes, Failed };
+
+// Lets every thread run until it waits for others.
+Step step_group(Group& g) {
+    bool progress = false;
+    group = &g;
+    for (unsigned i : g.order) {
+        if (g.fibers[i].state == State::Ready) { resume(g.fibers[i]); progress = true; }
     }
+    if (!g.error.empty() || !exchange(g, progress)) return Step::Failed;
+    size_t done = 0, waiting = 0;
+    for (Fiber& f : g.fibers) { done += f.state == State::Done; waiting += f.state == State::AtBarrier; }
+    if (done == g.fibers.size()) return Step::Done;
+    if (waiting == g.fibers.size()) {
+        for (Fiber& f : g.fibers) {
+            if (f.line != g.fibers[0].line) { g.error = where("divergent barrier", f); return Step::Failed; }
+            f.state = State::Ready;
+        }
+        g.epoch++;
+        progress = true;
+    }
+    if (progress) return Step::Goes;
+    for (Fiber& f : g.fibers) {
+        if (f.state == State::Done) continue;
+        g.error = where(f.state == State::AtBarrier ? "divergent barrier" : "divergent exchange", f);
+        return Step::Failed;
+    }
+    return Step::Failed;
 }
 
 void set_order(Group& g, uint32_t seed) {
@@ -186,34 +204,68 @@ void set_positions(Group& g, const uint32_t at[3], const uint32_t size[3], const
     }
 }
 
-bool run_grid(Group& g, KqArguments& arguments, const uint32_t grid[3], const uint32_t size[3], uint32_t seed) {
-    uint32_t groups[3], at[3];
-    for (int d = 0; d < 3; d++) groups[d] = (grid[d] + size[d] - 1) / size[d];
-    std::vector<unsigned char> memory[KQ_SLOTS];
-    for (at[2] = 0; at[2] < groups[2]; at[2]++) for (at[1] = 0; at[1] < groups[1]; at[1]++) for (at[0] = 0; at[0] < groups[0]; at[0]++) {
-        uint32_t threads[3], count = 1;
-        for (int d = 0; d < 3; d++) {
-            uint32_t rest = grid[d] - at[d] * size[d];
-            threads[d] = rest < size[d] ? rest : size[d];
-            count *= threads[d];
+struct Grid {
+    const KqKernel* kernel;
+    const KqArguments* arguments;
+    const uint32_t *size, *group_size;
+    uint32_t seed, groups[3], next[3], started;
+};
+
+bool prepare_next(Grid& grid, Group& g) {
+    if (grid.next[2] == grid.groups[2]) return false;
+    uint32_t threads[3], at[3], count = 1;
+    for (int d = 0; d < 3; d++) {
+        at[d] = grid.next[d];
+        uint32_t rest = grid.size[d] - at[d] * grid.group_size[d];
+        threads[d] = rest < grid.group_size[d] ? rest : grid.group_size[d];
+        count *= threads[d];
+    }
+    for (int d = 0; d < 3; d++) {
+        if (++grid.next[d] < grid.groups[d] || d == 2) break;
+        grid.next[d] = 0;
+    }
+    g.run = grid.kernel->run;
+    g.arguments = *grid.arguments;
+    g.number = ++grid.started;
+    g.epoch = 0;
+    if (g.fibers.size() != count) {
+        g.fibers = std::vector<Fiber>(count);
+        g.stacks.resize(count * StackBytes);
+        set_order(g, grid.seed);
+    }
+    g.watch.forget();
+    for (int i = 0; i < KQ_SLOTS; i++) {
+        if (g.arguments.threadgroup_bytes[i] == 0) continue;
+        g.memory[i].assign(g.arguments.threadgroup_bytes[i] + GuardBytes, Poison);
+        g.arguments.threadgroup_memory[i] = g.memory[i].data();
+        g.watch.add("threadgroup memory", i, g.memory[i].data(), g.arguments.threadgroup_bytes[i]);
+    }
+    set_positions(g, at, threads, grid.group_size, grid.size, grid.groups);
+    start_group(g);
+    return true;
+}
+
+bool is_intact(Group& g) {
+    for (int i = 0; i < KQ_SLOTS; i++) {
+        for (size_t q = g.arguments.threadgroup_bytes[i]; g.arguments.threadgroup_bytes[i] != 0 && q < g.memory[i].size(); q++) {
+            if (g.memory[i][q] != Poison) { g.error = "write beyond threadgroup memory"; return false; }
         }
-        if (g.fibers.size() != count) {
-            g.fibers = std::vector<Fiber>(count);
-            g.stacks.resize(count * StackBytes);
-            set_order(g, seed);
-        }
-        for (int i = 0; i < KQ_SLOTS; i++) {
-            if (arguments.threadgroup_bytes[i] == 0) continue;
-            memory[i].assign(arguments.threadgroup_bytes[i] + GuardBytes, Poison);
-            arguments.threadgroup_memory[i] = memory[i].data();
-        }
-        set_positions(g, at, threads, size, grid, groups);
-        if (!run_group(g)) return false;
-        for (int i = 0; i < KQ_SLOTS; i++) {
-            for (size_t q = arguments.threadgroup_bytes[i]; q < memory[i].size(); q++) {
-                if (memory[i][q] != Poison) { g.error = "write beyond threadgroup memory"; return false; }
-            }
-        }
+    }
+    return true;
+}
+
+__attribute__((noinline)) bool run_grid(Grid& grid, std::vector<std::unique_ptr<Group>>& running, std::string& error) {
+    for (size_t i = 0; i < GroupsAtOnce; i++) {
+        std::unique_ptr<Group> g(new Group());
+        if (prepare_next(grid, *g)) running.push_back(std::move(g));
+    }
+    for (size_t turn = grid.seed; !running.empty(); turn++) {
+        size_t chosen = grid.seed == 0 ? 0 : turn % running.size();
+        Group& g = *running[chosen];
+        Step step = step_group(g);
+        if (step == Step::Goes) continue;
+        if (step == Step::Failed || !is_intact(g)) { error = g.error; return false; }
+        if (!prepare_next(grid, g)) running.erase(running.begin() + (long)chosen);
     }
     return true;
 }
@@ -223,47 +275,89 @@ bool run_grid(Group& g, KqArguments& arguments, const uint32_t grid[3], const ui
 unsigned long flush_subnormals() { unsigned long was = _mm_getcsr(); _mm_setcsr((unsigned)was | 0x8040); return was; }
 void restore_mode(unsigned long was) { _mm_setcsr((unsigned)was); }
 unsigned long get_mode() { return _mm_getcsr(); }
+void round_toward_zero() { _mm_setcsr(_mm_getcsr() | 0x6000); }
 #else
 unsigned long get_mode() { unsigned long was; __asm__ volatile("mrs %0, fpcr" : "=r"(was)); return was; }
 void restore_mode(unsigned long was) { __asm__ volatile("msr fpcr, %0" : : "r"(was)); }
 unsigned long flush_subnormals() { unsigned long was = get_mode(); restore_mode(was | 1ul << 24); return was; }
+void round_toward_zero() { restore_mode(get_mode() | 3ul << 22); }
 #endif
+
+// A fault leaves fibers where they are and comes back here: what is still needed then must not be in registers of a loop.
+__attribute__((noinline)) bool run_guarded(Grid& grid, std::vector<std::unique_ptr<Group>>& running, std::string& error) {
+    if (sigsetjmp(fault, 1) == 0) return run_grid(grid, running, error);
+    error = "access beyond a buffer";
+    return false;
+}
+
+// Every load and store of a shader, as clang's thread sanitizer reports it.
+void watch(const void* address, size_t bytes, bool writes) {
+    if (group == nullptr || !group->error.empty()) return;
+    uint32_t thread = current->position.thread_index_in_threadgroup[0] + 1;
+    std::string error = group->watch.access(address, bytes, writes, 0, thread, group->epoch);
+    if (error.empty()) error = device_watch->access(address, bytes, writes, group->number, thread, group->epoch);
+    if (!error.empty()) group->error = error;
+}
 
 }  // namespace
 
 extern "C" {
 
+void __tsan_init() {}
+#define KQ_WATCH(bytes) \
+    void __tsan_read##bytes(void* p) { watch(p, bytes, false); } \
+    void __tsan_write##bytes(void* p) { watch(p, bytes, true); } \
+    void __tsan_unaligned_read##bytes(void* p) { watch(p, bytes, false); } \
+    void __tsan_unaligned_write##bytes(void* p) { watch(p, bytes, true); }
+KQ_WATCH(1) KQ_WATCH(2) KQ_WATCH(4) KQ_WATCH(8) KQ_WATCH(16)
+
+void* __tsan_memset(void* to, int value, size_t bytes) { watch(to, bytes, true); return memset(to, value, bytes); }
+void* __tsan_memcpy(void* to, const void* from, size_t bytes) { watch(to, bytes, true); watch(from, bytes, false); return memcpy(to, from, bytes); }
+void* __tsan_memmove(void* to, const void* from, size_t bytes) { watch(to, bytes, true); watch(from, bytes, false); return memmove(to, from, bytes); }
+
 void kq_threadgroup_barrier(const char* file, int line) { suspend(State::AtBarrier, file, line); }
 
-bool kq_shuffle_xor(void* value, unsigned size, unsigned mask, const char* file, int line) {
-    unsigned turn = current->exchanges++ % 2;
-    memcpy(current->values[turn], value, size);
+// Offers a value to the other threads of the simdgroup, and waits for theirs.
+void kq_exchange(const void* value, unsigned size, const char* file, int line) {
+    memcpy(current->values[current->exchanges++ % 2], value, size);
     current->size = size;
     suspend(State::InExchange, file, line);
-    unsigned lane = current->position.thread_index_in_simdgroup[0] ^ mask;
-    if (lane >= current->width) return false;
-    memcpy(value, current->simdgroup[lane].values[turn], size);
-    return true;
 }
 
+// What a lane offered in the last exchange; null if there is no such lane.
+const void* kq_offered(unsigned lane) {
+    if (run_flags & KQ_NARROW_SHUFFLE) lane = (lane & 15) | (current->position.thread_index_in_simdgroup[0] & 16);
+    return lane < current->width ? current->simdgroup[lane].values[(current->exchanges - 1) % 2] : nullptr;
+}
+
+unsigned kq_lane() { return current->position.thread_index_in_simdgroup[0]; }
+
+bool kq_matrix_backward() { return (run_flags & KQ_MATRIX_BACKWARD) != 0; }
+
 __attribute__((visibility("default"))) int kq_dispatch(
-    KqThread run, const KqArguments* bound, const uint32_t grid[3], const uint32_t size[3], uint32_t flags, char* error, int error_bytes) {
+    const KqKernel* kernel, const KqArguments* bound, const uint32_t grid[3], const uint32_t size[3], uint32_t flags, char* error,
+    int error_bytes) {
     install_fault_handler();
-    KqArguments arguments = *bound;
-    Group g;
-    g.run = run;
-    g.arguments = &arguments;
-    group = &g;
-    volatile unsigned long mode = get_mode();
-    volatile bool ok = false;
+    Watch written;
+    std::vector<std::unique_ptr<Group>> running;
+    std::string text;
+    Grid work = {kernel, bound, grid, size, flags >> KQ_SEED_SHIFT, {}, {}, 0};
+    for (int d = 0; d < 3; d++) work.groups[d] = (grid[d] + size[d] - 1) / size[d];
+    for (int i = 0; i < KQ_SLOTS; i++) {
+        if (kernel->written >> i & 1) written.add("buffer", i, bound->buffers[i], bound->buffer_bytes[i]);
+    }
+    device_watch = &written;
+    run_flags = flags;
+    const unsigned long mode = get_mode();
     if (flags & KQ_FLUSH_SUBNORMALS) flush_subnormals();
+    if (flags & KQ_TOWARD_ZERO) round_toward_zero();
     guarded = true;
-    if (sigsetjmp(fault, 1) == 0) ok = run_grid(g, arguments, grid, size, flags >> KQ_SEED_SHIFT);
-    else g.error = "access beyond a buffer";
+    const bool ok = run_guarded(work, running, text);
     guarded = false;
     restore_mode(mode);
     group = nullptr;
-    if (!ok) snprintf(error, (size_t)error_bytes, "%s", g.error.c_str());
+    device_watch = nullptr;
+    if (!ok) snprintf(error, (size_t)error_bytes, "%s", text.c_str());
     return ok ? 0 : 1;
 }
 }

@@ -9,6 +9,7 @@ typedef struct {
     void* buffers[KQ_SLOTS];
     void* threadgroup_memory[KQ_SLOTS];
     uint64_t threadgroup_bytes[KQ_SLOTS];
+    uint64_t buffer_bytes[KQ_SLOTS];
 } KqArguments;
 
 // Named after the attributes of the Metal Shading Language.
@@ -25,10 +26,15 @@ typedef struct {
     const char* name;
     KqThread run;
     uint32_t buffers, threadgroup_buffers;  // one bit for each slot that has to be bound
+    uint32_t written;                       // one bit for each buffer that is not const
 } KqKernel;
 
-// kq_dispatch runs a grid; 0, or 1 with a sentence in `error`. Flags: bit 0 flushes subnormal numbers as Apple's GPUs do; from bit 8 on,
-// the seed of the order in which threads run.
+// kq_dispatch runs a grid; 0, or 1 with a sentence in `error`. The flags are below; from bit KQ_SEED_SHIFT on, the seed of the order in
+// which threads and threadgroups run.
 typedef int (*KqDispatch)(
-    KqThread run, const KqArguments* arguments, const uint32_t grid[3], const uint32_t group[3], uint32_t flags, char* error, int error_bytes);
-enum { KQ_FLUSH_SUBNORMALS = 1, KQ_SEED_SHIFT = 8 };
+    const KqKernel* kernel, const KqArguments* arguments, const uint32_t grid[3], const uint32_t group[3], uint32_t flags, char* error,
+    int error_bytes);
+
+// Apple's GPUs flush subnormal numbers. The others are faults: rounding toward zero, lanes 16 apart that see only themselves, and matrix
+// units that add in another order.
+enum { KQ_FLUSH_SUBNORMALS = 1, KQ_TOWARD_ZERO = 2, KQ_NARROW_SHUFFLE = 4, KQ_MATRIX_BACKWARD = 8, KQ_SEED_SHIFT = 8 };

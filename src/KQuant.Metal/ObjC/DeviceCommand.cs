@@ -1,11 +1,15 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace KQuant.Metal.ObjC;
 
-/// <summary>One run of a kernel, waiting to be submitted: pipeline, buffers at indices 0, 1, 2, ..., arguments, and the grid in threadgroups.</summary>
+/// <summary>One run of a kernel, waiting to be submitted: pipeline, buffers at indices 0, 1, 2, ..., bytes between them, and the grid in threadgroups.</summary>
 internal sealed class DeviceCommand(ObjCObject pipeline, MTLSize grid, int threads, int threadgroupBytes)
 {
-    private ArgumentBytes _arguments;
+    /// <summary>The most bytes that travel with a command.</summary>
+    public const int MaxInlineBytes = 4096;
+
+    private readonly List<(int Index, byte[] Content)> _inline = [];
 
     public ObjCObject Pipeline { get; } = pipeline;
 
@@ -15,22 +19,28 @@ internal sealed class DeviceCommand(ObjCObject pipeline, MTLSize grid, int threa
 
     public int ThreadgroupBytes { get; } = threadgroupBytes;
 
-    /// <summary>Buffers by index; null at the index of the arguments.</summary>
+    /// <summary>Buffers by index; null where bytes are.</summary>
     public ObjCObject?[] Buffers { get; private set; } = [];
 
-    public int ArgumentIndex { get; private set; }
+    /// <summary>Small arguments and lists by index, which travel with the command.</summary>
+    public IReadOnlyList<(int Index, byte[] Content)> Inline => _inline;
 
-    public int ArgumentLength { get; private set; }
-
-    public ReadOnlySpan<byte> Arguments => ((ReadOnlySpan<byte>)_arguments)[..ArgumentLength];
-
-    /// <summary>Binds everything. The buffers stay alive until <see cref="Release"/>, whoever disposes them.</summary>
-    public void Bind<T>(in T arguments, int argumentIndex, params ReadOnlySpan<DeviceBuffer?> buffers)
+    /// <summary>Binds a struct of arguments.</summary>
+    public void BindValue<T>(int index, in T arguments)
         where T : unmanaged
     {
-        ArgumentIndex = argumentIndex;
-        ArgumentLength = Unsafe.SizeOf<T>();
-        Unsafe.WriteUnaligned(ref Unsafe.As<ArgumentBytes, byte>(ref _arguments), arguments);
+        byte[] content = new byte[Unsafe.SizeOf<T>()];
+        Unsafe.WriteUnaligned(ref content[0], arguments);
+        _inline.Add((index, content));
+    }
+
+    /// <summary>Binds a list of at most <see cref="MaxInlineBytes"/>.</summary>
+    public void BindList<T>(int index, ReadOnlySpan<T> list)
+        where T : unmanaged => _inline.Add((index, MemoryMarshal.AsBytes(list).ToArray()));
+
+    /// <summary>Binds buffers. They stay alive until <see cref="Release"/>, whoever disposes them.</summary>
+    public void Bind(params ReadOnlySpan<DeviceBuffer?> buffers)
+    {
         var bound = new ObjCObject?[buffers.Length];
         try
         {
@@ -63,11 +73,5 @@ internal sealed class DeviceCommand(ObjCObject pipeline, MTLSize grid, int threa
         {
             buffer?.DangerousRelease();
         }
-    }
-
-    [InlineArray(64)]
-    private struct ArgumentBytes
-    {
-        private byte _first;
     }
 }

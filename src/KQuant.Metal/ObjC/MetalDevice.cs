@@ -6,17 +6,20 @@ namespace KQuant.Metal.ObjC;
 internal sealed unsafe class MetalDevice : IDisposable
 {
     private const string CoreGraphics = "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics";
+    private const nint FamilyApple7 = 1007;
     private const nuint Completed = 4;
+    private const nuint Language = (3 << 16) + 1;
 
     private readonly ObjCObject _device;
     private readonly ObjCObject _queue;
 
-    private MetalDevice(ObjCObject device, ObjCObject queue, string name, long maxBufferLength)
+    private MetalDevice(ObjCObject device, ObjCObject queue, string name)
     {
         _device = device;
         _queue = queue;
         Name = name;
-        MaxBufferLength = maxBufferLength;
+        MaxBufferLength = (long)ObjCRuntime.SendForUnsigned(device.Id, Selectors.MaxBufferLength);
+        WorkingSet = (long)ObjCRuntime.SendForUnsigned(device.Id, Selectors.RecommendedMaxWorkingSetSize);
     }
 
     /// <summary>What the device calls itself.</summary>
@@ -25,58 +28,115 @@ internal sealed unsafe class MetalDevice : IDisposable
     /// <summary>The most bytes of a buffer.</summary>
     public long MaxBufferLength { get; }
 
-    /// <summary>Whether there is Metal, and a device.</summary>
-    public static bool Exists()
-    {
-        using ObjCObject? device = Find();
-        return device is not null;
-    }
+    /// <summary>Bytes that the device holds without running out of memory or becoming slow; 0 if it does not say.</summary>
+    public long WorkingSet { get; }
 
-    /// <summary>The default device; null where there is none.</summary>
-    public static MetalDevice? Open()
+    /// <summary>Buffers made so far.</summary>
+    public long BufferCount { get; private set; }
+
+    /// <summary>Submissions that were waited for so far.</summary>
+    public long WaitCount { get; private set; }
+
+    /// <summary>Kernels started so far.</summary>
+    public long DispatchCount { get; private set; }
+
+    /// <summary>The default device, if it is one that the shaders are written for: simdgroups of 32 with exchanges, and memory that it shares.</summary>
+    /// <param name="fault">Why there is none.</param>
+    /// <returns>The device; null if there is none.</returns>
+    /// <exception cref="MetalException">Metal made no queue.</exception>
+    public static MetalDevice? Open(out string? fault) => Open(anyFamily: false, out fault);
+
+    /// <summary>The default device, whatever it can: to ask its compiler.</summary>
+    /// <exception cref="MetalException">Metal made no queue.</exception>
+    public static MetalDevice? OpenAny() => Open(anyFamily: true, out _);
+
+    private static MetalDevice? Open(bool anyFamily, out string? fault)
     {
+        fault = "this machine has no Metal device";
         ObjCObject? device = Find();
         if (device is null)
         {
             return null;
         }
 
-        using var pool = AutoreleasePool.Open();
-        var queue = ObjCObject.Own(ObjCRuntime.SendForObject(device.Id, Selectors.NewCommandQueue));
-        if (queue is null)
+        ObjCObject? queue = null;
+        try
         {
-            device.Dispose();
-            throw new MetalException("Metal made no command queue.");
-        }
+            using var pool = AutoreleasePool.Open();
+            string name = ObjCText.ToString(ObjCRuntime.SendForObject(device.Id, Selectors.Name));
+            fault = anyFamily ? null
+                : ObjCRuntime.SendForBool(device.Id, Selectors.SupportsFamily, FamilyApple7) == 0 ? $"{name} is not of Apple's GPU family 7 (M1) or newer"
+                : ObjCRuntime.SendForBool(device.Id, Selectors.HasUnifiedMemory) == 0 ? $"{name} does not share the processor's memory"
+                : null;
+            if (fault is not null)
+            {
+                return null;
+            }
 
-        string name = ObjCText.ToString(ObjCRuntime.SendForObject(device.Id, Selectors.Name));
-        return new MetalDevice(device, queue, name, (long)ObjCRuntime.SendForUnsigned(device.Id, Selectors.MaxBufferLength));
+            queue = ObjCObject.Own(ObjCRuntime.SendForObject(device.Id, Selectors.NewCommandQueue))
+                ?? throw new MetalException("Metal made no command queue.");
+            return new MetalDevice(device, queue, name);
+        }
+        finally
+        {
+            if (queue is null)
+            {
+                device.Dispose();
+            }
+        }
     }
 
     /// <summary>New memory, undefined; at least one byte.</summary>
     public DeviceBuffer CreateBuffer(long length)
     {
         CheckLength(length);
-        nint buffer = ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBuffer, (nuint)length, 0);
-        return new DeviceBuffer(ObjCObject.Own(buffer) ?? throw new MetalException($"Metal made no buffer of {length} bytes."), length);
+        using var pool = AutoreleasePool.Open();
+        ObjCObject buffer = ObjCObject.Own(ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBuffer, (nuint)length, 0))
+            ?? throw new MetalException($"Metal made no buffer of {length} bytes.");
+        BufferCount++;
+        return new DeviceBuffer(buffer, length);
     }
 
     /// <summary>Memory that is there already: whole pages, which stay the caller's. Null if Metal does not take them.</summary>
     /// <param name="start">The first page.</param>
     /// <param name="length">Bytes.</param>
     /// <param name="hold">Takes hold of the memory; what it returns is disposed when the device's buffer is gone.</param>
+    /// <remarks>Virtual machines are known to give buffers without length, or ones whose content the GPU does not see; see <see cref="SelfTest"/>.</remarks>
     public DeviceBuffer? WrapPages(byte* start, long length, Func<IDisposable> hold)
     {
         CheckLength(length);
+        using var pool = AutoreleasePool.Open();
         IDisposable memory = hold();
-        nint buffer = ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBufferNoCopy, start, (nuint)length, 0, 0);
-        if (ObjCObject.Own(buffer, memory) is { } owned)
+        var buffer = ObjCObject.Own(ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBufferNoCopy, start, (nuint)length, 0, 0), memory);
+        if (buffer is null)
         {
-            return new DeviceBuffer(owned, length);
+            memory.Dispose();
+            return null;
         }
 
-        memory.Dispose();
-        return null;
+        if (ObjCRuntime.SendForUnsigned(buffer.Id, Selectors.Length) < (nuint)length || ObjCRuntime.SendForPointer(buffer.Id, Selectors.Contents) != start)
+        {
+            buffer.Dispose();
+            return null;
+        }
+
+        BufferCount++;
+        return new DeviceBuffer(buffer, length);
+    }
+
+    /// <summary>The names of all kernels of a library.</summary>
+    public static IReadOnlySet<string> GetFunctionNames(ObjCObject library)
+    {
+        using var pool = AutoreleasePool.Open();
+        nint names = ObjCRuntime.SendForObject(library.Id, Selectors.FunctionNames);
+        nuint count = ObjCRuntime.SendForUnsigned(names, Selectors.Count);
+        var result = new HashSet<string>();
+        for (nuint i = 0; i < count; i++)
+        {
+            result.Add(ObjCText.ToString(ObjCRuntime.SendForObjectAt(names, Selectors.ObjectAtIndex, i)));
+        }
+
+        return result;
     }
 
     /// <summary>A compiled library in a file.</summary>
@@ -106,6 +166,7 @@ internal sealed unsafe class MetalDevice : IDisposable
         using var pool = AutoreleasePool.Open();
         using var options = ObjCObject.Own(ObjCRuntime.SendForObject(Selectors.CompileOptions, Selectors.New));
         nint id = options?.Id ?? throw new MetalException("Metal made no compile options.");
+        ObjCRuntime.SendVoidUnsigned(id, Selectors.SetLanguageVersion, Language);
         if (ObjCRuntime.SendForBool(id, Selectors.RespondsToSelector, Selectors.SetMathMode) != 0)
         {
             ObjCRuntime.SendVoid(id, Selectors.SetMathMode, (nint)0);
@@ -150,12 +211,21 @@ internal sealed unsafe class MetalDevice : IDisposable
             throw new MetalException("Metal made no command encoder.");
         }
 
-        foreach (DeviceCommand command in commands)
+        try
         {
-            Encode(encoder, command);
+            foreach (DeviceCommand command in commands)
+            {
+                Encode(encoder, command);
+            }
+        }
+        finally
+        {
+            // An encoder that is released while it is open ends the process.
+            ObjCRuntime.SendVoid(encoder, Selectors.EndEncoding);
         }
 
-        ObjCRuntime.SendVoid(encoder, Selectors.EndEncoding);
+        WaitCount++;
+        DispatchCount += commands.Length;
         ObjCRuntime.SendVoid(buffer, Selectors.Commit);
         ObjCRuntime.SendVoid(buffer, Selectors.WaitUntilCompleted);
         if (ObjCRuntime.SendForUnsigned(buffer, Selectors.Status) != Completed)
@@ -181,9 +251,12 @@ internal sealed unsafe class MetalDevice : IDisposable
             }
         }
 
-        fixed (byte* arguments = command.Arguments)
+        foreach ((int index, byte[] content) in command.Inline)
         {
-            ObjCRuntime.SendVoid(encoder, Selectors.SetBytes, arguments, (nuint)command.ArgumentLength, (nuint)command.ArgumentIndex);
+            fixed (byte* bytes = content)
+            {
+                ObjCRuntime.SendVoid(encoder, Selectors.SetBytes, bytes, (nuint)content.Length, (nuint)index);
+            }
         }
 
         if (command.ThreadgroupBytes > 0)
@@ -200,12 +273,12 @@ internal sealed unsafe class MetalDevice : IDisposable
         NativeLibrary.TryLoad(CoreGraphics, out _);
         try
         {
+            using var pool = AutoreleasePool.Open();
             if (ObjCObject.Own(ObjCRuntime.CreateSystemDefaultDevice()) is { } device)
             {
                 return device;
             }
 
-            using var pool = AutoreleasePool.Open();
             using var devices = ObjCObject.Own(ObjCRuntime.CopyAllDevices());
             return devices is null || ObjCRuntime.SendForUnsigned(devices.Id, Selectors.Count) == 0
                 ? null

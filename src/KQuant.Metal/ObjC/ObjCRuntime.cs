@@ -68,10 +68,16 @@ internal static unsafe partial class ObjCRuntime
     public static partial byte SendForBool(nint receiver, nint selector, nint argument);
 
     [LibraryImport(ObjC, EntryPoint = Send)]
+    public static partial byte SendForBool(nint receiver, nint selector);
+
+    [LibraryImport(ObjC, EntryPoint = Send)]
     public static partial void SendVoid(nint receiver, nint selector);
 
     [LibraryImport(ObjC, EntryPoint = Send)]
     public static partial void SendVoid(nint receiver, nint selector, nint argument);
+
+    [LibraryImport(ObjC, EntryPoint = Send)]
+    public static partial void SendVoidUnsigned(nint receiver, nint selector, nuint argument);
 
     [LibraryImport(ObjC, EntryPoint = Send)]
     public static partial void SendVoid(nint receiver, nint selector, byte flag);

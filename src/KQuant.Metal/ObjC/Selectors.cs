@@ -16,12 +16,17 @@ internal static class Selectors
 
     public static readonly nint Name = Get("name");
     public static readonly nint MaxBufferLength = Get("maxBufferLength");
+    public static readonly nint RecommendedMaxWorkingSetSize = Get("recommendedMaxWorkingSetSize");
+    public static readonly nint HasUnifiedMemory = Get("hasUnifiedMemory");
+    public static readonly nint SupportsFamily = Get("supportsFamily:");
     public static readonly nint NewCommandQueue = Get("newCommandQueue");
     public static readonly nint NewBuffer = Get("newBufferWithLength:options:");
     public static readonly nint NewBufferNoCopy = Get("newBufferWithBytesNoCopy:length:options:deallocator:");
     public static readonly nint NewLibraryFromUrl = Get("newLibraryWithURL:error:");
     public static readonly nint NewLibraryFromData = Get("newLibraryWithData:error:");
     public static readonly nint NewLibraryFromSource = Get("newLibraryWithSource:options:error:");
+    public static readonly nint FunctionNames = Get("functionNames");
+    public static readonly nint SetLanguageVersion = Get("setLanguageVersion:");
     public static readonly nint SetMathMode = Get("setMathMode:");
     public static readonly nint SetFastMathEnabled = Get("setFastMathEnabled:");
     public static readonly nint NewFunction = Get("newFunctionWithName:");
@@ -29,6 +34,7 @@ internal static class Selectors
     public static readonly nint MaxThreads = Get("maxTotalThreadsPerThreadgroup");
     public static readonly nint SimdWidth = Get("threadExecutionWidth");
     public static readonly nint Contents = Get("contents");
+    public static readonly nint Length = Get("length");
 
     public static readonly nint CommandBuffer = Get("commandBuffer");
     public static readonly nint ComputeCommandEncoder = Get("computeCommandEncoder");

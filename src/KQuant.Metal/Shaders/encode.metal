@@ -141,7 +141,7 @@ static inline bool encode(device const float* x, device block_q8_0& b) {
         const float value = product(x[j], inverse);
         const int whole = (int)value;
         const float rest = value - (float)whole;
-        b.qs[j] = (int8_t)(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));
+        b.qs[j] = (uchar)(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));
     }
     return exact;
 }

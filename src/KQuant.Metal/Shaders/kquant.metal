@@ -2,10 +2,12 @@
 // entry points are plain functions, made by macros; every parameter has an attribute; threadgroup memory is a parameter; products are
 // explicit fma; nothing depends on an order that Metal leaves open; binary16 is handled as bits, because its subnormals are not promised.
 #include "numbers.metal"
+#include "selftest.metal"
 #include "blocks.metal"
 #include "dequantize.metal"
 #include "multiply.metal"
 #include "tiles.metal"
+#include "matrices.metal"
 #include "encode.metal"
 
 #define KQ_EVERY_CODEC(KERNELS) \
@@ -16,6 +18,7 @@
 KQ_EVERY_CODEC(KQ_DEQUANTIZE_KERNELS)
 KQ_EVERY_CODEC(KQ_MULTIPLY_KERNELS)
 KQ_EVERY_CODEC(KQ_TILE_KERNELS)
+KQ_EVERY_CODEC(KQ_MATRIX_KERNELS)
 
 KQ_ENCODE_KERNEL(q4_0)
 KQ_ENCODE_KERNEL(q4_1)

@@ -1,11 +1,11 @@
-// Products of few rows, y = x W^T, on wire bytes. A team of sixteen threads makes one output of each row; two teams are a simdgroup, and
-// two simdgroups a threadgroup: four outputs, threadgroup x of the grid.
+// Products of few rows, y = x W^T, on wire bytes. A team of sixteen threads makes two outputs of each row, so that x is loaded once for both;
+// two teams are a simdgroup, and two simdgroups a threadgroup: eight outputs, threadgroup x of the grid.
 //
 // The order of additions is that of the managed products with float32 activations, whatever the kernel: columns come in runs of 1024;
 // within a run lane j sums the columns j, j + 16, j + 32, ... with one fma each; the lanes are added as a tree, j with j ^ 8, then ^ 4,
 // ^ 2, ^ 1; the sums of the runs are added from left to right. So all of them, and the CPU, give the same bits.
 
-constant constexpr uint run_columns = 1024, outputs_per_group = 4;
+constant constexpr uint run_columns = 1024, outputs_per_team = 2, outputs_per_group = 4 * outputs_per_team;
 
 struct multiply_args {
     ulong weights;       // byte offset of the first block
@@ -16,63 +16,66 @@ struct multiply_args {
     uint rows;           // rows of x
 };
 
-struct place {
-    uint lane;  // 0 to 15
-    uint team;  // which sixteen threads of the threadgroup
-};
-
-static inline place find_place(uint simd_lane, uint simdgroup) { return place{simd_lane % lanes, 2 * simdgroup + simd_lane / lanes}; }
-
 // The sum over the sixteen lanes of a team, in all of them.
 static inline float sum_lanes(float value) {
-    for (ushort mask = 8; mask > 0; mask = mask >> 1) {
-        value = value + simd_shuffle_xor(value, mask);
+    KQ_UNROLL for (uint mask = 8; mask > 0; mask = mask >> 1) {
+        value = value + simd_shuffle_xor(value, (ushort)mask);
     }
     return value;
 }
 
-// Up to Rows rows of x times one row of weights, which is read once.
+// Up to Rows rows of x times two rows of weights, which are read once. Total [output][row].
 template <typename Block, uint Rows>
-static inline void multiply_row(
-    device const uchar* weights, device const float* x, uint rows, uint columns, uint lane, thread float* total) {
-    for (uint r = 0; r < Rows; r++) {
-        total[r] = 0.0f;
+static inline void multiply_rows(
+    device const uchar* weights, ulong second, device const float* x, uint rows, uint columns, place p, thread float* total) {
+    constexpr uint steps = Block::weights / lanes, count = Rows * outputs_per_team;
+    KQ_UNROLL for (uint i = 0; i < count; i++) {
+        total[i] = 0.0f;
     }
-    device const Block* block = (device const Block*)weights;
+    x += p.lane;
     for (uint start = 0; start < columns; start += run_columns) {
-        float sum[Rows];
-        for (uint r = 0; r < Rows; r++) {
-            sum[r] = 0.0f;
+        float sum[count];
+        KQ_UNROLL for (uint i = 0; i < count; i++) {
+            sum[i] = 0.0f;
         }
         const uint end = min(columns, start + run_columns);
-        for (uint k = start; k < end; k += Block::weights, block++) {
-            float w[Block::weights / lanes];
-            decode(*block, lane, w);
-            for (uint r = 0; r < Rows; r++) {
+        for (uint k = start; k < end; k += Block::weights, weights += sizeof(Block)) {
+            float w[outputs_per_team * steps];
+            decode(*(device const Block*)weights, p, w);
+            decode(*(device const Block*)(weights + second), p, w + steps);
+            KQ_UNROLL for (uint r = 0; r < Rows; r++) {
                 if (r < rows) {
-                    for (uint t = 0; t < Block::weights / lanes; t++) {
-                        sum[r] = fma(w[t], x[(ulong)r * columns + k + lanes * t + lane], sum[r]);
+                    KQ_UNROLL for (uint t = 0; t < steps; t++) {
+                        const float value = x[(ulong)r * columns + k + lanes * t];
+                        KQ_UNROLL for (uint n = 0; n < outputs_per_team; n++) {
+                            sum[n * Rows + r] = fma(w[n * steps + t], value, sum[n * Rows + r]);
+                        }
                     }
                 }
             }
         }
-        for (uint r = 0; r < Rows; r++) {
-            total[r] = total[r] + sum_lanes(sum[r]);
+        KQ_UNROLL for (uint i = 0; i < count; i++) {
+            total[i] = total[i] + sum_lanes(sum[i]);
         }
     }
 }
 
-// Rows Rows * group.y and on. Teams beyond the last output repeat it, because all threads of a simdgroup have to exchange their sums.
+// From the first row of weights of a team to its second; nothing if there is none.
+static inline ulong second_row(uint output, constant multiply_args& a) { return output + 1 < a.outputs ? a.row_bytes : 0; }
+
+// Rows Rows * group.y and on. Teams beyond the last output repeat it, because all threads of a simdgroup have to exchange what they have.
 template <typename Block, uint Rows>
 static inline void multiply(
     device const uchar* weights, device const float* x, device float* y, constant multiply_args& a, uint3 group, place p) {
-    const uint output = group.x * outputs_per_group + p.team, first = group.y * Rows, rows = min((uint)Rows, a.rows - first);
-    float total[Rows];
-    multiply_row<Block, Rows>(
-        weights + a.weights + min(output, a.outputs - 1) * a.row_bytes, x + (ulong)first * a.columns, rows, a.columns, p.lane, total);
-    for (uint r = 0; r < Rows; r++) {
-        if (output < a.outputs && r < rows && p.lane == r) {
-            y[(ulong)(first + r) * a.outputs + output] = total[r];
+    const uint output = group.x * outputs_per_group + p.team * outputs_per_team, first = group.y * Rows, rows = min((uint)Rows, a.rows - first);
+    float total[Rows * outputs_per_team];
+    multiply_rows<Block, Rows>(
+        weights + a.weights + min(output, a.outputs - 1) * a.row_bytes, second_row(output, a), x + (ulong)first * a.columns, rows, a.columns, p,
+        total);
+    KQ_UNROLL for (uint i = 0; i < Rows * outputs_per_team; i++) {
+        const uint n = output + i / Rows, r = i % Rows;
+        if (n < a.outputs && r < rows && p.lane == i) {
+            y[(ulong)(first + r) * a.outputs + n] = total[i];
         }
     }
 }
@@ -82,13 +85,15 @@ template <typename Block>
 static inline void gather(
     device const uchar* weights, device const float* x, device float* y, constant multiply_args& a, device const uint* x_rows,
     device const uint* experts, uint3 group, place p) {
-    const uint output = group.x * outputs_per_group + p.team;
-    float total[1];
-    multiply_row<Block, 1>(
-        weights + a.weights + experts[group.y] * a.expert_bytes + min(output, a.outputs - 1) * a.row_bytes,
-        x + (ulong)x_rows[group.y] * a.columns, 1, a.columns, p.lane, total);
-    if (output < a.outputs && p.lane == 0) {
-        y[(ulong)group.y * a.outputs + output] = total[0];
+    const uint output = group.x * outputs_per_group + p.team * outputs_per_team;
+    float total[outputs_per_team];
+    multiply_rows<Block, 1>(
+        weights + a.weights + experts[group.y] * a.expert_bytes + min(output, a.outputs - 1) * a.row_bytes, second_row(output, a),
+        x + (ulong)x_rows[group.y] * a.columns, 1, a.columns, p, total);
+    KQ_UNROLL for (uint i = 0; i < outputs_per_team; i++) {
+        if (output + i < a.outputs && p.lane == i) {
+            y[(ulong)group.y * a.outputs + output + i] = total[i];
+        }
     }
 }
 

@@ -32,8 +32,8 @@ static inline void decode_tile(
         device const Block* row = (device const Block*)(weights + min(first_output + n, a.outputs - 1) * a.row_bytes) + start / Block::weights;
         for (uint b = 0; b < columns / Block::weights; b++) {
             float w[Block::weights / lanes];
-            decode(row[b], p.lane, w);
-            for (uint t = 0; t < Block::weights / lanes; t++) {
+            decode(row[b], p, w);
+            KQ_UNROLL for (uint t = 0; t < Block::weights / lanes; t++) {
                 tile[n * tile_columns + b * Block::weights + lanes * t + p.lane] = w[t];
             }
         }
@@ -46,18 +46,18 @@ static inline void multiply_tile(
     threadgroup float* tile) {
     const uint own_output = p.team % (tile_outputs / own_outputs) * own_outputs, own_row = p.team / (tile_outputs / own_outputs) * own_rows;
     device const float* x_row[own_rows];
-    for (uint m = 0; m < own_rows; m++) {
+    KQ_UNROLL for (uint m = 0; m < own_rows; m++) {
         x_row[m] = x + (ulong)rows.x(min(own_row + m, rows.count - 1)) * a.columns + p.lane;
     }
 
     // Of the 32 sums that every lane gets, it keeps two.
     float total[own_outputs * own_rows / lanes];
-    for (uint i = 0; i < own_outputs * own_rows / lanes; i++) {
+    KQ_UNROLL for (uint i = 0; i < own_outputs * own_rows / lanes; i++) {
         total[i] = 0.0f;
     }
     for (uint run = 0; run < a.columns; run += run_columns) {
         float sum[own_outputs * own_rows];
-        for (uint i = 0; i < own_outputs * own_rows; i++) {
+        KQ_UNROLL for (uint i = 0; i < own_outputs * own_rows; i++) {
             sum[i] = 0.0f;
         }
         const uint end = min(a.columns, run + run_columns);
@@ -68,25 +68,25 @@ static inline void multiply_tile(
             threadgroup_barrier(mem_flags::mem_threadgroup);
             for (uint k = 0; k < columns; k += lanes) {
                 float w[own_outputs];
-                for (uint n = 0; n < own_outputs; n++) {
+                KQ_UNROLL for (uint n = 0; n < own_outputs; n++) {
                     w[n] = tile[(own_output + n) * tile_columns + k + p.lane];
                 }
-                for (uint m = 0; m < own_rows; m++) {
+                KQ_UNROLL for (uint m = 0; m < own_rows; m++) {
                     const float value = x_row[m][start + k];
-                    for (uint n = 0; n < own_outputs; n++) {
+                    KQ_UNROLL for (uint n = 0; n < own_outputs; n++) {
                         sum[m * own_outputs + n] = fma(w[n], value, sum[m * own_outputs + n]);
                     }
                 }
             }
         }
-        for (uint i = 0; i < own_outputs * own_rows; i++) {
+        KQ_UNROLL for (uint i = 0; i < own_outputs * own_rows; i++) {
             const float all = sum_lanes(sum[i]);
             if (i % lanes == p.lane) {
                 total[i / lanes] = total[i / lanes] + all;
             }
         }
     }
-    for (uint i = 0; i < own_outputs * own_rows / lanes; i++) {
+    KQ_UNROLL for (uint i = 0; i < own_outputs * own_rows / lanes; i++) {
         const uint m = own_row + (i * lanes + p.lane) / own_outputs, output = first_output + own_output + p.lane % own_outputs;
         if (m < rows.count && output < a.outputs) {
             y[(ulong)rows.y(m) * a.outputs + output] = total[i];

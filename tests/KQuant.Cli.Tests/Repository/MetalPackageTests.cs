@@ -15,6 +15,6 @@ public class MetalPackageTests
 
         Assert.That(MetalBackend.IsSupported, Is.False);
         Assert.That(MetalBackend.IsPrecompiled, Is.False);
-        Assert.That(() => MetalBackend.Create(), Throws.InstanceOf<PlatformNotSupportedException>().With.Message.EqualTo("There is no Metal device on this machine."));
+        Assert.That(() => MetalBackend.Create(), Throws.InstanceOf<PlatformNotSupportedException>().With.Message.EqualTo("Metal cannot be used: this machine has no Metal device."));
     }
 }

@@ -19,6 +19,9 @@ internal sealed class ShaderBuild
     // Without it every fma of a shader is a call.
     private static string[] Fused => Fma.IsSupported ? ["-mfma"] : [];
 
+    // Every load and store is reported to runtime.cpp, in the place of the sanitizer's own library.
+    private static string[] Watched => ["-fsanitize=thread", "-mllvm", "-tsan-instrument-func-entry-exit=0"];
+
     private readonly Tool _clang;
     private readonly Tool _gcc;
     private readonly string _sources = Path.Combine(RepositoryFiles.Root, "tests", "metal");
@@ -68,6 +71,27 @@ internal sealed class ShaderBuild
     public string CheckAddressSpaces(string cpp) =>
         _clang.Run(Folder, ["-x", "c++", .. Dialect, "-fsyntax-only", "-DKQ_ADDRESS_SPACES", $"-I{_sources}", cpp]);
 
+    /// <summary>Compiles shaders for a GPU that clang knows.</summary>
+    /// <returns>Assembly, to be looked at.</returns>
+    public string CompileForGpu(string source)
+    {
+        string folder = Directory.CreateTempSubdirectory("kquant-ptx-").FullName;
+        try
+        {
+            string file = Path.Combine(folder, "kquant.cpp"), ptx = Path.Combine(folder, "kquant.ptx");
+            File.WriteAllText(file, ShaderTranslator.RenameAttributes(source));
+            Must(_clang.Run(
+                folder,
+                "--target=nvptx64-nvidia-cuda", "-march=sm_80", "-nogpulib", "-Xclang", "-target-feature", "-Xclang", "+ptx70", "-ffreestanding",
+                "-std=c++14", "-ffp-contract=off", "-O2", "-S", "-DKQ_GPU", "-Wno-unknown-attributes", $"-I{_sources}", file, "-o", ptx));
+            return File.ReadAllText(ptx);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     /// <summary>Preprocesses and translates shaders that lie in a folder; the names of the preprocessed text and of the C++.</summary>
     public (string Preprocessed, string Cpp) Translate(string folder, string root, string source)
     {
@@ -98,24 +122,26 @@ internal sealed class ShaderBuild
         }
 
         Parallel.Invoke(
-            () => BuildLibrary(work, "kquant.metal", "shaders.so", ShaderLibrary.GetSource()),
+            () => BuildLibrary(work, "kquant.metal", "shaders.so", ShaderLibrary.GetSource(), "-O1"),
             () =>
             {
                 BuildDevice(work);
                 File.Copy(Path.Combine(_sources, "faulty.metal"), Path.Combine(work, "faulty.metal"));
-                BuildLibrary(work, "faulty.metal", "faulty.so", "");
+                BuildLibrary(work, "faulty.metal", "faulty.so", "", "-O1", "-ffp-contract=fast");
             });
         Directory.Move(work, Folder);
     }
 
-    private void BuildLibrary(string folder, string root, string library, string source)
+    private void BuildLibrary(string folder, string root, string library, string source, params string[] flags)
     {
         (_, string cpp) = Translate(folder, root, source);
         Must(_clang.Run(
             folder,
-            ["-x", "c++", .. Dialect, "-O1", "-fPIC", "-fvisibility=hidden", $"-I{_sources}", cpp, "-c", "-o", $"{library}.o"]));
+            [
+                "-x", "c++", .. Dialect, .. Watched, .. flags, "-fPIC", "-fvisibility=hidden", $"-I{_sources}", cpp, "-c", "-o", $"{library}.o",
+            ]));
         Must(_clang.Run(folder, "-std=c++17", "-O2", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-shared",
-            Path.Combine(_sources, "runtime.cpp"), $"{library}.o", "-o", library));
+            $"-I{_sources}", Path.Combine(_sources, "runtime.cpp"), $"{library}.o", "-o", library));
     }
 
     private void BuildDevice(string folder) => Must(_gcc.Run(

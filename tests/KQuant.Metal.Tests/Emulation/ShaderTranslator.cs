@@ -22,7 +22,7 @@ internal static partial class ShaderTranslator
         }
 
         var result = new StringBuilder("#include <metal_stdlib>\n")
-            .Append(ThreadgroupAttribute().Replace(preprocessed, "[[kq_threadgroup("))
+            .Append(RenameAttributes(preprocessed))
             .Append("\n#ifndef KQ_ADDRESS_SPACES\n#undef kernel\n#undef device\n#undef constant\n#undef threadgroup\n#undef thread\n#include \"runtime.h\"\n");
         result.Append(
             """
@@ -40,14 +40,17 @@ internal static partial class ShaderTranslator
 
         return result
             .Append("#define EXPORT extern \"C\" __attribute__((visibility(\"default\"), used)) const\n")
-            .Append(CultureInfo.InvariantCulture, $"EXPORT KqKernel kq_kernels[] = {{\n{table}{{0, 0, 0, 0}}}};\n")
+            .Append(CultureInfo.InvariantCulture, $"EXPORT KqKernel kq_kernels[] = {{\n{table}{{0, 0, 0, 0, 0}}}};\n")
             .Append(CultureInfo.InvariantCulture, $"EXPORT unsigned char kq_source[] = {{{string.Join(',', (byte[])[.. Encoding.UTF8.GetBytes(source), 0])}}};\n#endif\n")
             .ToString();
     }
 
+    /// <summary>Gives the attribute <c>[[threadgroup(n)]]</c> a name that is no macro.</summary>
+    public static string RenameAttributes(string shaders) => ThreadgroupAttribute().Replace(shaders, "[[kq_threadgroup(");
+
     private static void AppendKernel(StringBuilder result, StringBuilder table, string name, string parameters)
     {
-        uint buffers = 0, threadgroupBuffers = 0;
+        uint buffers = 0, threadgroupBuffers = 0, written = 0;
         var arguments = new List<string>();
         foreach (string parameter in ParameterEnd().Split(parameters))
         {
@@ -62,6 +65,7 @@ internal static partial class ShaderTranslator
             if (attribute == "buffer")
             {
                 buffers |= 1u << int.Parse(index, CultureInfo.InvariantCulture);
+                written |= type.StartsWith("const ", StringComparison.Ordinal) ? 0 : 1u << int.Parse(index, CultureInfo.InvariantCulture);
                 arguments.Add(type.EndsWith('&') ? $"*({type[..^1].Trim()}*)a->buffers[{index}]" : $"({type})a->buffers[{index}]");
             }
             else if (attribute == "threadgroup")
@@ -78,7 +82,7 @@ internal static partial class ShaderTranslator
         result.Append(
             CultureInfo.InvariantCulture,
             $"static void run_{name}(const KqArguments* a, const KqPosition* p) {{ (void)p; {name}({string.Join(", ", arguments)}); }}\n");
-        table.Append(CultureInfo.InvariantCulture, $"{{\"{name}\", run_{name}, {buffers}u, {threadgroupBuffers}u}},\n");
+        table.Append(CultureInfo.InvariantCulture, $"{{\"{name}\", run_{name}, {buffers}u, {threadgroupBuffers}u, {written}u}},\n");
     }
 
     [GeneratedRegex(@"\bkernel\s+void\s+(\w+)\s*\(([^{]*)\)\s*\{")]

@@ -4,7 +4,7 @@ namespace KQuant.Metal.Tests.Emulation;
 
 /// <summary>What the software device is told to do wrong.</summary>
 [Flags]
-internal enum Failures
+public enum Failures
 {
     None = 0,
     NoDevice = 1,
@@ -15,6 +15,21 @@ internal enum Failures
     Queue = 32,
     Buffer = 64,
     OldCompileOptions = 128,
+    EmptyNoCopy = 1 << 8,
+    NilNoCopy = 1 << 9,
+    StaleNoCopy = 1 << 10,
+    Width64 = 1 << 11,
+    FewThreads = 1 << 12,
+    SmallBuffers = 1 << 13,
+    OutOfMemory = 1 << 14,
+    RefusedLibrary = 1 << 15,
+    OldFamily = 1 << 16,
+    SeparateMemory = 1 << 17,
+    SmallWorkingSet = 1 << 18,
+    TowardZero = 1 << 19,
+    NarrowShuffle = 1 << 20,
+    MatrixBackward = 1 << 21,
+    NoMatrixPipeline = 1 << 22,
 }
 
 /// <summary>How the emulator runs kernels.</summary>
@@ -48,11 +63,25 @@ internal static unsafe class SoftwareDevice
     /// <summary>The last math mode that a compilation asked for: 0 safe, -1 none.</summary>
     public static int MathMode => ((delegate* unmanaged<int>)Export("kq_math_mode"))();
 
+    /// <summary>The last version of the language that a compilation asked for; 0 for none.</summary>
+    public static nuint LanguageVersion => ((delegate* unmanaged<nuint>)Export("kq_language_version"))();
+
     /// <summary>The first thing that Metal's validation layer would have complained about; empty if nothing.</summary>
     public static string Misuse => Marshal.PtrToStringUTF8(((delegate* unmanaged<nint>)Export("kq_misuse"))()) ?? "";
 
-    /// <summary>Puts it in place.</summary>
-    public static void Install(ShaderBuild build)
+    /// <summary>Builds it and puts it in place, once.</summary>
+    /// <returns>Whether this machine can build it.</returns>
+    public static bool TryInstall()
+    {
+        if (Build is null && ShaderBuild.Create() is { } build)
+        {
+            Install(build);
+        }
+
+        return Build is not null;
+    }
+
+    private static void Install(ShaderBuild build)
     {
         Build = build;
         Library = NativeLibrary.Load(build.Device);

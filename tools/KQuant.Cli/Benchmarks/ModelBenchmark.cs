@@ -1,3 +1,4 @@
+using KQuant.Metal;
 using KQuant.Models;
 
 namespace KQuant.Cli.Benchmarks;
@@ -5,6 +6,7 @@ namespace KQuant.Cli.Benchmarks;
 /// <summary>Times a model: a prompt into an empty cache, and the tokens that follow it one by one.</summary>
 internal sealed class ModelBenchmark : IDisposable
 {
+    private readonly MetalBackend? _backend;
     private readonly LanguageModel _model;
     private readonly KeyValueCache _cache;
     private readonly int[] _prompt;
@@ -18,9 +20,12 @@ internal sealed class ModelBenchmark : IDisposable
     /// <param name="options">How.</param>
     /// <param name="promptTokens">Tokens of the prompt.</param>
     /// <param name="tokens">Tokens that follow.</param>
+    /// <param name="backend">The GPU of the options; null for none.</param>
     /// <param name="cancellation">Ends it early.</param>
-    public ModelBenchmark(string path, ModelOptions options, int promptTokens, int tokens, CancellationToken cancellation)
+    public ModelBenchmark(
+        string path, ModelOptions options, int promptTokens, int tokens, MetalBackend? backend, CancellationToken cancellation)
     {
+        _backend = backend;
         _model = LanguageModel.Load(path, options, cancellationToken: cancellation);
         if (promptTokens + tokens > _model.ContextLength)
         {
@@ -47,14 +52,34 @@ internal sealed class ModelBenchmark : IDisposable
     /// <summary>The speed, after the contest.</summary>
     public ModelSpeed Speed => new(
         _model.Context.Options.MaxThreads,
-        _model.Context.GetTier(_model.MainCodec).ToString(),
+        _backend?.Name ?? _model.Context.GetTier(_model.MainCodec).ToString(),
         Math.Round(_prompt.Length / _reading.BestSeconds, 2),
-        Math.Round(_following.Length / _writing.BestSeconds, 2));
+        Math.Round(_following.Length / _writing.BestSeconds, 2),
+        CountWork());
 
     public void Dispose()
     {
         _cache.Dispose();
         _model.Dispose();
+    }
+
+    // Once more, for its counts: weights are on the device by now, and the first token after a prompt is like any other.
+    private DeviceWork? CountWork()
+    {
+        if (_backend is null)
+        {
+            return null;
+        }
+
+        Read(default);
+        MetalCounters before = _backend.Counters;
+        Write(default);
+        MetalCounters after = _backend.Counters;
+        double tokens = _following.Length;
+        return new DeviceWork(
+            Math.Round((after.Waits - before.Waits) / tokens, 2),
+            Math.Round((after.Dispatches - before.Dispatches) / tokens, 2),
+            Math.Round((after.Buffers - before.Buffers) / tokens, 2));
     }
 
     private static void Repeat(int times, Action<CancellationToken> work, CancellationToken cancellation)

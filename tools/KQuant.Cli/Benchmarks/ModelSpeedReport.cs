@@ -26,4 +26,11 @@ internal sealed record ModelSpeedReport(
 /// <param name="Kernels">The kernel tier.</param>
 /// <param name="PromptTokensPerSecond">Tokens of a prompt per second, read into an empty cache.</param>
 /// <param name="TokensPerSecond">Tokens per second that follow it, one by one, without sampling.</param>
-internal sealed record ModelSpeed(int Threads, string Kernels, double PromptTokensPerSecond, double TokensPerSecond);
+/// <param name="Device">What a GPU was asked to do for each of these tokens; null without one.</param>
+internal sealed record ModelSpeed(int Threads, string Kernels, double PromptTokensPerSecond, double TokensPerSecond, DeviceWork? Device);
+
+/// <summary>What a GPU was asked to do for a token.</summary>
+/// <param name="Waits">Submissions that were waited for.</param>
+/// <param name="Dispatches">Kernels that were started.</param>
+/// <param name="Buffers">Buffers that were made.</param>
+internal sealed record DeviceWork(double Waits, double Dispatches, double Buffers);

@@ -4,6 +4,7 @@ using KQuant.Cli.Benchmarks;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
 using KQuant.Matmul;
+using KQuant.Metal;
 using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
@@ -21,16 +22,18 @@ internal static class BenchModelCommand
         Option<ActivationPrecision> activations = CommonOptions.Activations();
         Option<CacheFormat> cache = CommonOptions.Cache();
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
+        Option<Device> device = ModelArguments.DeviceOption();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("model", "Measure a model: tokens of a prompt per second, and tokens that follow one by one.")
         {
-            path, promptTokens, tokens, threads, activations, cache, rounds, json,
+            path, promptTokens, tokens, threads, activations, cache, device, rounds, json,
         };
 
         command.SetWork((parsed, cancellationToken) =>
         {
             ModelSpeedReport report = null!;
             var benchmarks = new List<ModelBenchmark>();
+            using MetalBackend? backend = ModelArguments.Open(parsed.GetValue(device));
             try
             {
                 foreach (int count in parsed.GetValue(threads)!)
@@ -40,9 +43,10 @@ internal static class BenchModelCommand
                         LoadTokenizer = false,
                         Matmul = new MatmulOptions { MaxThreads = count, Activations = parsed.GetValue(activations) },
                         Cache = parsed.GetCache(cache),
+                        Backend = backend,
                     };
                     benchmarks.Add(new ModelBenchmark(
-                        parsed.GetModel(path), options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), cancellationToken));
+                        parsed.GetModel(path), options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), backend, cancellationToken));
                 }
 
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];
@@ -100,6 +104,14 @@ internal static class BenchModelCommand
         }
 
         table.Write(output);
+        foreach (ModelSpeed speed in report.Speeds)
+        {
+            if (speed.Device is { } work)
+            {
+                output.WriteLine($"Of {speed.Kernels}, for each token: {Text(work.Waits)} waits, {Text(work.Dispatches)} dispatches, {Text(work.Buffers)} buffers made.");
+                break;
+            }
+        }
     }
 
     private static string Text(double value) => value.ToString("F1", CultureInfo.InvariantCulture);

@@ -6,6 +6,7 @@ using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
 using KQuant.Codecs;
 using KQuant.Matmul;
+using KQuant.Metal;
 
 namespace KQuant.Cli.Commands;
 
@@ -45,7 +46,23 @@ internal static class CodecsCommand
             .. KernelTiers.All.ToArray().Select(tier =>
                 new TierEntry(tier.ToString(), KernelTiers.IsSupported(tier), KernelTiers.Allows(KernelTiers.Max, tier))),
         ],
-        HardwareTiers.Unused?.ToString());
+        HardwareTiers.Unused?.ToString(),
+        DescribeMetal());
+
+    // The device and what its self-test allows, or why there is none.
+    private static string DescribeMetal()
+    {
+        if (!MetalBackend.TryCreate(out MetalBackend? backend, out string? reason))
+        {
+            return $"no: {reason}";
+        }
+
+        using (backend)
+        {
+            return $"{backend.Name}, mapped files {(backend.ReadsMappedFiles ? "read in place" : "copied")}, matrix units "
+                + (backend.UsesMatrixUnits ? "used" : "not used: they add in another order");
+        }
+    }
 
     private static void Write(CodecsReport report, TextWriter output)
     {
@@ -74,6 +91,7 @@ internal static class CodecsCommand
             }
 
             tiers.Write(output);
+            output.WriteLine($"GPU: {hardware.Metal}");
             if (hardware.UnusedTier is string unused)
             {
                 output.WriteLine($"The processor has {unused}, which this program was not compiled for or was told not to use (IlcInstructionSet, DOTNET_Enable*).");

@@ -13,13 +13,7 @@ internal sealed class ModelArguments
 {
     private readonly Option<string> _model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
     private readonly Option<int> _threads = CommonOptions.Threads();
-    private readonly Option<Device> _device = CommonOptions.Choice(
-        "--device",
-        "Where products with weights are computed: the processor, a GPU by Metal (which always takes activations in float32), or the GPU if "
-        + "there is one; 'cpu' if not given.",
-        ("cpu", Device.Cpu),
-        ("metal", Device.Metal),
-        ("auto", Device.Auto));
+    private readonly Option<Device> _device = DeviceOption();
     private readonly Option<CacheFormat> _cache = CommonOptions.Cache();
     private readonly Option<ActivationPrecision> _activations = CommonOptions.Activations();
     private readonly Option<ModelConventions> _conventions = CommonOptions.Choice(
@@ -50,13 +44,29 @@ internal sealed class ModelArguments
     public string GetPath(ParseResult parsed) => parsed.GetModel(_model);
 
     /// <summary>Opens the GPU that was asked for; null for the processor.</summary>
-    public IMatmulBackend? OpenDevice(ParseResult parsed) => parsed.GetValue(_device) switch
+    public IMatmulBackend? OpenDevice(ParseResult parsed) => Open(parsed.GetValue(_device));
+
+    /// <summary>Where to compute.</summary>
+    internal static Option<Device> DeviceOption() => CommonOptions.Choice(
+        "--device",
+        "Where products with weights are computed: the processor, a GPU by Metal (which always takes activations in float32), or the GPU if "
+        + "there is one; 'cpu' if not given.",
+        ("cpu", Device.Cpu),
+        ("metal", Device.Metal),
+        ("auto", Device.Auto));
+
+    /// <summary>Opens a GPU; null for the processor.</summary>
+    internal static MetalBackend? Open(Device device)
     {
-        Device.Cpu => null,
-        _ when MetalBackend.IsSupported => MetalBackend.Create(),
-        Device.Auto => null,
-        _ => throw new CommandException("--device is 'metal', but this machine has no Metal device."),
-    };
+        if (device == Device.Cpu)
+        {
+            return null;
+        }
+
+        return MetalBackend.TryCreate(out MetalBackend? backend, out string? reason) || device == Device.Auto
+            ? backend
+            : throw new CommandException($"--device is 'metal', but {reason}.");
+    }
 
     /// <summary>Loads the model.</summary>
     /// <param name="parsed">The command line.</param>
@@ -99,11 +109,12 @@ internal sealed class ModelArguments
         Progress.Show("Loading", _ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));
         return model!;
     }
+}
 
-    private enum Device
-    {
-        Cpu = 0,
-        Metal = 1,
-        Auto = 2,
-    }
+/// <summary>Where to compute.</summary>
+internal enum Device
+{
+    Cpu = 0,
+    Metal = 1,
+    Auto = 2,
 }

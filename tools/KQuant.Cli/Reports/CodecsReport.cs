@@ -28,7 +28,7 @@ internal sealed record CodecEntry(
 /// <summary>What the machine has.</summary>
 internal sealed record HardwareReport(
     string Processor, int Processors, string Architecture, string Runtime, string MaxTier, IReadOnlyList<TierEntry> Tiers,
-    string? UnusedTier);
+    string? UnusedTier, string Metal);
 
 /// <summary>One tier, and whether the machine runs it.</summary>
 internal sealed record TierEntry(string Name, bool Supported, bool Allowed);
