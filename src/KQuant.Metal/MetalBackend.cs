@@ -190,6 +190,7 @@ public sealed partial class MetalBackend : IMatmulBackend
 
             _disposed = true;
             ForgetQueued();
+            _scores?.Dispose();
             foreach (DeviceBuffer list in _spareLists)
             {
                 list.Dispose();

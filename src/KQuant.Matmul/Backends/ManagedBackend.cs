@@ -7,7 +7,7 @@ namespace KQuant.Matmul.Backends;
 /// <see cref="ActivationPrecision.Float32"/> it is what other backends are compared with, bit for bit.
 /// </summary>
 /// <param name="context">Threads, memory and options; stays the caller's.</param>
-public sealed class ManagedBackend(MatmulContext context) : IMatmulBackend
+public sealed partial class ManagedBackend(MatmulContext context) : IMatmulBackend
 {
     private readonly MatmulContext _context = context ?? throw new ArgumentNullException(nameof(context));
 

@@ -8,6 +8,7 @@
 #include "multiply.metal"
 #include "tiles.metal"
 #include "matrices.metal"
+#include "layers.metal"
 #include "encode.metal"
 
 #define KQ_EVERY_CODEC(KERNELS) \

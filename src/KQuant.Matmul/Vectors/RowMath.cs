@@ -1,0 +1,148 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace KQuant.Matmul.Vectors;
+
+/// <summary>
+/// What a decoder does to rows between its products, with bits that depend on no instruction set: sums have one order, everything else rounds
+/// where it is written. The shaders in <c>layers.metal</c> do the same.
+/// </summary>
+/// <remarks>
+/// Sixteen lanes: lane j adds the values j, j + 16, j + 32, ..., products by a fused multiply-add each, and the lanes are added as a tree (j with
+/// j ^ 8, ^ 4, ^ 2, ^ 1). Sums of products come in runs of 1024 values, whose sums are added from left to right.
+/// </remarks>
+internal static class RowMath
+{
+    /// <summary>Values of a run.</summary>
+    public const int Run = 1024;
+
+    private const int Lanes = 16;
+
+    /// <summary>The sum of all values: sixteen lanes, without runs, so that zeros before and behind change nothing.</summary>
+    public static float Sum(ReadOnlySpan<float> x)
+    {
+        Vector512<float> sum = default;
+        int i = 0;
+        for (; i <= x.Length - Lanes; i += Lanes)
+        {
+            sum += Load(x, i);
+        }
+
+        return SumLanes(i < x.Length ? sum + LoadEnd(x, i) : sum);
+    }
+
+    /// <summary>The sum of the products of two rows.</summary>
+    public static float Dot(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
+    {
+        float total = 0;
+        for (int start = 0; start < x.Length; start += Run)
+        {
+            int end = Math.Min(x.Length, start + Run), i = start;
+            Vector512<float> sum = default;
+            for (; i <= end - Lanes; i += Lanes)
+            {
+                sum = Vector512.FusedMultiplyAdd(Load(x, i), Load(y, i), sum);
+            }
+
+            total += SumLanes(i < end ? Vector512.FusedMultiplyAdd(LoadEnd(x, i), LoadEnd(y, i), sum) : sum);
+        }
+
+        return total;
+    }
+
+    /// <summary>What a row is multiplied with to have a root mean square of 1: <c>1 / sqrt(mean(x^2) + e)</c>.</summary>
+    public static float InverseRootMeanSquare(ReadOnlySpan<float> x, float epsilon) => 1 / MathF.Sqrt((Dot(x, x) / x.Length) + epsilon);
+
+    /// <summary><c>target = x / sqrt(mean(x^2) + e) * weights</c>. The target may be x.</summary>
+    public static void Normalize(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, float epsilon, Span<float> target)
+    {
+        float inverse = InverseRootMeanSquare(x, epsilon);
+        Vector512<float> factor = Vector512.Create(inverse);
+        int i = 0;
+        for (; i <= x.Length - Lanes; i += Lanes)
+        {
+            Store(Load(x, i) * factor * Load(weights, i), target, i);
+        }
+
+        for (; i < x.Length; i++)
+        {
+            target[i] = x[i] * inverse * weights[i];
+        }
+    }
+
+    /// <summary>Turns scores into <c>e^(score - largest)</c>, the weights of a softmax before the division by their sum.</summary>
+    /// <returns>Their sum.</returns>
+    public static float Exponentiate(Span<float> scores)
+    {
+        float largest = System.Numerics.Tensors.TensorPrimitives.Max((ReadOnlySpan<float>)scores);
+        Vector512<float> most = Vector512.Create(largest);
+        int i = 0;
+        for (; i <= scores.Length - Lanes; i += Lanes)
+        {
+            Store(FloatExp.Exp(Load(scores, i) - most), scores, i);
+        }
+
+        for (; i < scores.Length; i++)
+        {
+            scores[i] = FloatExp.Exp(scores[i] - largest);
+        }
+
+        return Sum(scores);
+    }
+
+    /// <summary><c>gate = gate / (1 + e^-gate) * up</c>.</summary>
+    public static void GateBySilu(Span<float> gate, ReadOnlySpan<float> up)
+    {
+        int i = 0;
+        for (; i <= gate.Length - Lanes; i += Lanes)
+        {
+            Vector512<float> g = Load(gate, i);
+            Store(g * (Vector512<float>.One / (Vector512<float>.One + FloatExp.Exp(-g))) * Load(up, i), gate, i);
+        }
+
+        for (; i < gate.Length; i++)
+        {
+            gate[i] = gate[i] * (1 / (1 + FloatExp.Exp(-gate[i]))) * up[i];
+        }
+    }
+
+    /// <summary><c>target += x * factor</c>, rounded once.</summary>
+    public static void AddScaled(ReadOnlySpan<float> x, float factor, Span<float> target)
+    {
+        Vector512<float> by = Vector512.Create(factor);
+        int i = 0;
+        for (; i <= x.Length - Lanes; i += Lanes)
+        {
+            Store(Vector512.FusedMultiplyAdd(Load(x, i), by, Load(target, i)), target, i);
+        }
+
+        for (; i < x.Length; i++)
+        {
+            target[i] = float.FusedMultiplyAdd(x[i], factor, target[i]);
+        }
+    }
+
+    private static float SumLanes(Vector512<float> sum)
+    {
+        Vector256<float> eight = sum.GetLower() + sum.GetUpper();
+        Vector128<float> four = eight.GetLower() + eight.GetUpper();
+        return four[0] + four[2] + (four[1] + four[3]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Load(ReadOnlySpan<float> x, int index) => Vector512.LoadUnsafe(ref MemoryMarshal.GetReference(x), (nuint)index);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector512<float> value, Span<float> target, int index) =>
+        value.StoreUnsafe(ref MemoryMarshal.GetReference(target), (nuint)index);
+
+    // The last values, and zeros.
+    private static Vector512<float> LoadEnd(ReadOnlySpan<float> x, int index)
+    {
+        Span<float> padded = stackalloc float[Lanes];
+        padded.Clear();
+        x[index..Math.Min(x.Length, index + Lanes)].CopyTo(padded);
+        return Load(padded, 0);
+    }
+}
