@@ -1,7 +1,9 @@
+using KQuant.Matmul.Backends;
+
 namespace KQuant.Metal;
 
 /// <summary>Metal refused something or failed; the message holds what it said.</summary>
-public sealed class MetalException : Exception
+public sealed class MetalException : BackendException
 {
     /// <summary>An error without a text.</summary>
     public MetalException()

@@ -1,4 +1,8 @@
 using KQuant.Cli;
+using KQuant.Matmul;
+using KQuant.Matmul.Backends;
+using KQuant.Metal.Tests.Emulation;
+using KQuant.Models;
 using KQuant.TestKit;
 
 namespace KQuant.Metal.Tests;
@@ -25,6 +29,53 @@ public class ModelTests : MetalTest
         using var folder = new TemporaryFolder();
         string output = Run("run", "--model", Quantize(folder, "mistral"), "--device", device, "--prompt", "a", "--max-tokens", "2");
         Assert.That(output.TrimEnd().Split('\n')[^1], Does.Match(@"^Kernels: metal \(.+\) for q4_k, \d+ threads$"));
+    }
+
+    [Test]
+    public void ATokenIsOneWait([Values("tiny-dense", "tiny-moe")] string name)
+    {
+        SoftwareDevice.Require();
+        using var folder = new TemporaryFolder();
+        string model = folder["model"];
+        Run("quantize", "--model", RepositoryFiles.Fixture("models", name), "--kquant-type", "q4_k", "--output", model);
+        string output = Run("bench", "model", "--model", model, "--device", "metal", "--prompt-tokens", "9", "--tokens", "1", "--rounds", "1", "--threads", "1");
+        TestContext.Out.WriteLine(output);
+        Assert.That(output, Does.Match(@"Of metal \(software device\), for each token: 1\.0 waits, \d+\.0 dispatches, 0\.0 buffers made\."));
+    }
+
+    /// <summary>Prompts by chunks of many rows and of few, tokens one by one: everywhere the bits of the processor, and of the reference backend.</summary>
+    [Test]
+    public void TokensHaveTheBitsOfTheProcessor([Values("tiny-dense", "tiny-moe")] string name)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder["model"];
+        Run("quantize", "--model", RepositoryFiles.Fixture("models", name), "--kquant-type", "q4_k", "--output", path);
+        using var backend = MetalBackend.Create();
+        using var context = new MatmulContext(new MatmulOptions { Activations = ActivationPrecision.Float32, MaxThreads = 1 });
+        using var reference = new ManagedBackend(context);
+        int[][] expected = Continue(path, context, null);
+        Assert.That(Continue(path, context, reference), Is.EqualTo(expected));
+        long waits = backend.Counters.Waits;
+        Assert.That(Continue(path, context, backend), Is.EqualTo(expected));
+        TestContext.Out.WriteLine($"{backend.Counters.Waits - waits} waits");
+    }
+
+    private static int[][] Continue(string path, MatmulContext context, IMatmulBackend? backend)
+    {
+        using var model = LanguageModel.Load(path, new ModelOptions { LoadTokenizer = false, Context = context, Backend = backend });
+        using KeyValueCache cache = model.CreateCache();
+        int[] tokens = [.. Enumerable.Range(0, 32).Select(i => (i * 37) + 5)];
+        var results = new List<int[]>();
+        float[] logits = new float[model.Config.VocabularySize];
+        int at = 0;
+        foreach (int count in (int[])[17, 1, 5, 1, 1, 7])
+        {
+            model.Forward(tokens.AsSpan(at, count), cache, logits);
+            results.Add(Numbers.Bits(logits));
+            at += count;
+        }
+
+        return [.. results];
     }
 
     private static string Quantize(TemporaryFolder folder, string name)

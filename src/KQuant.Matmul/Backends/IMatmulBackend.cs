@@ -28,6 +28,7 @@ public interface IMatmulBackend : IDisposable
     /// <param name="weights">A matrix, or a stack of them. It must not be disposed before the result is.</param>
     /// <returns>The weights as the backend has them; the caller disposes them.</returns>
     /// <exception cref="NotSupportedException">The backend does not take such weights.</exception>
+    /// <exception cref="BackendException">It would, but its device has no memory for them.</exception>
     BackendWeights Upload(QuantizedTensor weights);
 
     /// <summary>Memory for activations and results that the backend reaches without a copy. Its content is undefined.</summary>

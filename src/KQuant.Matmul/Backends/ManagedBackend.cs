@@ -61,7 +61,7 @@ public sealed partial class ManagedBackend(MatmulContext context) : IMatmulBacke
 
     private sealed class Floats(int length) : BackendBuffer(length)
     {
-        private float[]? _values = GC.AllocateUninitializedArray<float>(length);
+        private float[]? _values = GC.AllocateUninitializedArray<float>(length, pinned: true);
 
         public override Span<float> Values
         {

@@ -1,3 +1,4 @@
+using KQuant.Matmul.Backends;
 using KQuant.Models.Caching.Kernels;
 
 namespace KQuant.Models.Caching;
@@ -16,6 +17,14 @@ internal abstract class CacheStore(int heads, int headSize) : IDisposable
 
     /// <summary>Bytes held.</summary>
     public abstract long ByteCount { get; }
+
+    /// <summary>Where it lies, if it is in float32 on a backend; otherwise null.</summary>
+    public virtual BackendBuffer? Buffer => null;
+
+    /// <summary>Tells it to keep float32 where a backend reaches it; others stay where they are. Before anything is stored.</summary>
+    public virtual void UseMemoryOf(ILayerBackend backend)
+    {
+    }
 
     /// <summary>Makes room for so many slots, a multiple of <see cref="BlockSize"/>; what is stored stays.</summary>
     public abstract void Reserve(int slots);

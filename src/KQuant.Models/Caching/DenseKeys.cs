@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using KQuant.Matmul.Backends;
 using KQuant.Models.Caching.Kernels;
 
 namespace KQuant.Models.Caching;
@@ -24,6 +25,16 @@ internal sealed unsafe class DenseKeys : KeyStore
         : base(heads, headSize) => (_element, _memory) = (element, memory);
 
     public override long ByteCount => _memory.ByteCount;
+
+    public override BackendBuffer? Buffer => _memory.Buffer;
+
+    public override void UseMemoryOf(ILayerBackend backend)
+    {
+        if (_element == CacheElement.Single)
+        {
+            _memory.Backend = backend;
+        }
+    }
 
     public override void Reserve(int slots) => _memory.Reserve(slots);
 

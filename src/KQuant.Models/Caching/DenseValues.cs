@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using KQuant.Matmul.Backends;
 using KQuant.Models.Caching.Kernels;
 
 namespace KQuant.Models.Caching;
@@ -23,6 +24,16 @@ internal sealed unsafe class DenseValues : ValueStore
         : base(original.Heads, original.HeadSize) => (_element, _memory) = (original._element, original._memory.Fork(slots));
 
     public override long ByteCount => _memory.ByteCount;
+
+    public override BackendBuffer? Buffer => _memory.Buffer;
+
+    public override void UseMemoryOf(ILayerBackend backend)
+    {
+        if (_element == CacheElement.Single)
+        {
+            _memory.Backend = backend;
+        }
+    }
 
     public override void Reserve(int slots) => _memory.Reserve(slots);
 

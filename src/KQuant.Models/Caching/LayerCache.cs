@@ -1,3 +1,5 @@
+using KQuant.Matmul.Backends;
+
 namespace KQuant.Models.Caching;
 
 /// <summary>The keys and values of one layer with softmax attention: where positions lie, and how they are stored.</summary>
@@ -20,6 +22,17 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
     public ValueStore Values => values;
 
     public override long ByteCount => keys.ByteCount + values.ByteCount;
+
+    /// <summary>Keys and values as a backend sees them; null if they are not where it reaches them.</summary>
+    public BackendCache? OnBackend =>
+        keys.Buffer is { } keyBuffer && values.Buffer is { } valueBuffer ? new BackendCache(keyBuffer, valueBuffer, _capacity, values.Stride) : null;
+
+    /// <summary>Tells its stores to keep float32 where a backend reaches it.</summary>
+    public void UseMemoryOf(ILayerBackend backend)
+    {
+        keys.UseMemoryOf(backend);
+        values.UseMemoryOf(backend);
+    }
 
     public override void Prepare(int length, int added, int limit)
     {

@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using KQuant.Matmul.Backends;
 
 namespace KQuant.Models.Caching;
 
@@ -13,8 +15,15 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
     private const int Alignment = 64;
 
     private byte* _memory;
+    private BackendBuffer? _buffer;
 
-    ~SlotMemory() => Free();
+    ~SlotMemory() => Free(disposing: false);
+
+    /// <summary>Whose memory it is to be, if there is room; null for the processor's own.</summary>
+    public ILayerBackend? Backend { get; set; }
+
+    /// <summary>The memory as the backend sees it; null if it is the processor's own.</summary>
+    public BackendBuffer? Buffer => _buffer;
 
     /// <summary>Slots of every head.</summary>
     public int Capacity { get; private set; }
@@ -30,9 +39,10 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
     {
         if (capacity > Capacity)
         {
-            byte* memory = Copy(capacity, Capacity);
-            Free();
+            byte* memory = Copy(capacity, Capacity, out BackendBuffer? buffer);
+            Free(disposing: true);
             _memory = memory;
+            _buffer = buffer;
             Capacity = capacity;
         }
     }
@@ -40,10 +50,10 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
     /// <summary>Memory of its own with the same first slots.</summary>
     public SlotMemory Fork(int slots)
     {
-        var fork = new SlotMemory(heads, slotBytes);
+        var fork = new SlotMemory(heads, slotBytes) { Backend = Backend };
         if (slots > 0)
         {
-            fork._memory = Copy(slots, Math.Min(slots, Capacity));
+            fork._memory = Copy(slots, Math.Min(slots, Capacity), out fork._buffer);
             fork.Capacity = slots;
         }
 
@@ -52,15 +62,20 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
 
     public void Dispose()
     {
-        Free();
+        Free(disposing: true);
         GC.SuppressFinalize(this);
     }
 
-    private byte* Copy(int capacity, int slots)
+    private byte* Copy(int capacity, int slots, out BackendBuffer? buffer)
     {
         nuint headBytes = checked((nuint)slotBytes * (nuint)capacity);
         nuint bytes = checked(headBytes * (nuint)heads);
-        byte* target = (byte*)NativeMemory.AlignedAlloc(bytes, Alignment);
+        buffer = Allocate(bytes);
+
+        // A backend's buffers do not move.
+        byte* target = buffer is null
+            ? (byte*)NativeMemory.AlignedAlloc(bytes, Alignment)
+            : (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(buffer.Values));
         NativeMemory.Clear(target, bytes);
         for (int head = 0; head < heads && slots > 0; head++)
         {
@@ -71,9 +86,32 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
         return target;
     }
 
-    private void Free()
+    private BackendBuffer? Allocate(nuint bytes)
     {
-        NativeMemory.AlignedFree(_memory);
+        try
+        {
+            return bytes / sizeof(float) > int.MaxValue ? null : Backend?.Allocate((int)(bytes / sizeof(float)));
+        }
+        catch (BackendException)
+        {
+            // The device has no room: the processor attends.
+            return null;
+        }
+    }
+
+    // A finalizer leaves the buffer to its own.
+    private void Free(bool disposing)
+    {
+        if (_buffer is null)
+        {
+            NativeMemory.AlignedFree(_memory);
+        }
+        else if (disposing)
+        {
+            _buffer.Dispose();
+        }
+
         _memory = null;
+        _buffer = null;
     }
 }

@@ -27,6 +27,16 @@ internal readonly record struct SlotRange(int Start, int End)
     /// <param name="scores">The scores of the range.</param>
     public void Mask(SlotMap map, int position, Span<float> scores)
     {
+        (SlotRange first, SlotRange second) = GetHidden(map, position);
+        Hide(scores, first);
+        Hide(scores, second);
+    }
+
+    /// <summary>The slots that a token does not see: two runs, of which either may be empty.</summary>
+    /// <param name="map">Where positions lie.</param>
+    /// <param name="position">Position of the token.</param>
+    public (SlotRange First, SlotRange Second) GetHidden(SlotMap map, int position)
+    {
         int at = Start;
         if (map.Keep > 0)
         {
@@ -36,29 +46,23 @@ internal readonly record struct SlotRange(int Start, int End)
         int first = Math.Max(map.FirstVisible(position), map.Keep);
         if (first > position)
         {
-            Hide(scores, at, End);
-            return;
+            return (Run(at, End), default);
         }
 
         int firstSlot = map.GetSlot(first);
         int lastSlot = map.GetSlot(position);
-        if (firstSlot <= lastSlot)
-        {
-            Hide(scores, at, firstSlot);
-            Hide(scores, lastSlot + 1, End);
-        }
-        else
-        {
-            // The ring begins anew between them.
-            Hide(scores, lastSlot + 1, firstSlot);
-        }
+
+        // The ring may begin anew between them.
+        return firstSlot <= lastSlot ? (Run(at, firstSlot), Run(lastSlot + 1, End)) : (Run(lastSlot + 1, firstSlot), default);
     }
 
-    private void Hide(Span<float> scores, int from, int to)
+    private static SlotRange Run(int from, int to) => from < to ? new SlotRange(from, to) : default;
+
+    private void Hide(Span<float> scores, SlotRange hidden)
     {
-        if (from < to)
+        if (hidden.End > 0)
         {
-            scores[(from - Start)..(to - Start)].Fill(float.NegativeInfinity);
+            scores[(hidden.Start - Start)..(hidden.End - Start)].Fill(float.NegativeInfinity);
         }
     }
 }

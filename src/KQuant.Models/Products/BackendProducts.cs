@@ -18,11 +18,34 @@ internal sealed unsafe class BackendProducts(MatmulContext context, IMatmulBacke
     private BackendBuffer? _input;
     private float* _inputSource;
 
+    /// <summary>What the backend does between products; null if it does not.</summary>
+    public ILayerBackend? Layers => backend as ILayerBackend;
+
     public override void Forget()
     {
         base.Forget();
         _queued.Clear();
         _inputSource = null;
+    }
+
+    /// <summary>The weights on the backend; null if they stay on the processor.</summary>
+    public BackendWeights? Find(QuantizedTensor tensor)
+    {
+        ref BackendWeights? weights = ref CollectionsMarshal.GetValueRefOrAddDefault(_weights, tensor, out bool isKnown);
+        if (!isKnown && backend.Supports(tensor.Codec, tensor.Shape))
+        {
+            try
+            {
+                weights = backend.Upload(tensor);
+            }
+            catch (BackendException)
+            {
+                // No memory for them on the device: the processor multiplies with them.
+                weights = null;
+            }
+        }
+
+        return weights;
     }
 
     public override void Dispose()
@@ -84,18 +107,6 @@ internal sealed unsafe class BackendProducts(MatmulContext context, IMatmulBacke
             _queued.Clear();
             _inputSource = null;
         }
-    }
-
-    /// <summary>The weights on the backend; null if they stay on the processor.</summary>
-    private BackendWeights? Find(QuantizedTensor tensor)
-    {
-        ref BackendWeights? weights = ref CollectionsMarshal.GetValueRefOrAddDefault(_weights, tensor, out bool isKnown);
-        if (!isKnown && backend.Supports(tensor.Codec, tensor.Shape))
-        {
-            weights = backend.Upload(tensor);
-        }
-
-        return weights;
     }
 
     /// <summary>Brings x to the backend, unless what is queued has it there already.</summary>

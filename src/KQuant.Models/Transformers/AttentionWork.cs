@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Caching;
 using KQuant.Models.Caching.Kernels;
 
@@ -126,9 +127,7 @@ internal sealed unsafe class AttentionWork : IParallelWork
             }
 
             range.Mask(slots, work.Sequence.Cache.Length + work.Start + (row / _group), scores);
-            TensorPrimitives.Subtract(scores, TensorPrimitives.Max<float>(scores), scores);
-            TensorPrimitives.Exp<float>(scores, scores);
-            areas.Sums[row] = TensorPrimitives.Sum<float>(scores);
+            areas.Sums[row] = RowMath.Exponentiate(scores);
         }
     }
 

@@ -36,4 +36,18 @@ internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention atten
             }
         }
     }
+
+    /// <summary>Whether <see cref="Record"/> does what <see cref="Forward"/> does, for this step.</summary>
+    public bool CanRecord(StepRecorder recorder, StepContext step) => Attention.CanRecord(recorder, step) && FeedForward.CanRecord(recorder);
+
+    /// <summary>The same on a backend.</summary>
+    public void Record(StepRecorder recorder, float epsilon, StepContext step)
+    {
+        recorder.Normalize(_inputNorm, epsilon);
+        Attention.Record(recorder, step);
+        (recorder.HasOutput, recorder.OutputNorm) = (true, _postAttentionNorm);
+        recorder.Normalize(_feedForwardNorm, epsilon);
+        FeedForward.Record(recorder);
+        (recorder.HasOutput, recorder.OutputNorm) = (true, _postFeedForwardNorm);
+    }
 }

@@ -1,3 +1,4 @@
+using KQuant.Matmul.Backends;
 using KQuant.Models.Products;
 
 namespace KQuant.Models.Transformers;
@@ -39,5 +40,17 @@ internal sealed unsafe class DenseFeedForward : LayerFeedForward
         float* output = activations.FeedForwardOutput.Reserve((long)rows * _down.Outputs);
         products.Multiply(_down, new ProductInput(gated, rows), output, step.Cancellation);
         products.Finish(step.Cancellation);
+    }
+
+    public override bool CanRecord(StepRecorder recorder) => _activation.Activation == GateActivation.Silu && recorder.Has(_gate, _up, _down);
+
+    public override void Record(StepRecorder recorder)
+    {
+        int inner = recorder.Rows * _gate.Outputs;
+        BackendBuffer gate = recorder.Reserve(inner, nameof(gate)), up = recorder.Reserve(inner, nameof(up));
+        recorder.Multiply(_gate, recorder.Input, gate);
+        recorder.Multiply(_up, recorder.Input, up);
+        recorder.Backend.GateBySilu(gate, up, inner);
+        recorder.Multiply(_down, gate, recorder.Output);
     }
 }

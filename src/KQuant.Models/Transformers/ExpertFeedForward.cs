@@ -1,4 +1,6 @@
 using System.Numerics.Tensors;
+using KQuant.Matmul.Backends;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Products;
 
 namespace KQuant.Models.Transformers;
@@ -71,10 +73,29 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
         }
     }
 
+    public override bool CanRecord(StepRecorder recorder) =>
+        _shared is null && _activation.Activation == GateActivation.Silu && _gate.Bias.IsEmpty && _up.Bias.IsEmpty && _down.Bias.IsEmpty
+        && recorder.Has(_router, _gate, _up, _down);
+
+    public override void Record(StepRecorder recorder)
+    {
+        int rows = recorder.Rows, perRow = _experts.PerToken, pairs = rows * perRow, inner = pairs * _gate.Outputs;
+        BackendBuffer scores = recorder.Reserve(rows * _experts.Count, nameof(scores)), ids = recorder.Reserve(pairs, nameof(ids));
+        BackendBuffer weights = recorder.Reserve(pairs, nameof(weights)), gate = recorder.Reserve(inner, nameof(gate));
+        BackendBuffer up = recorder.Reserve(inner, nameof(up)), down = recorder.Reserve(pairs * _down.Outputs, nameof(down));
+        recorder.Multiply(_router, recorder.Input, scores);
+        recorder.Backend.Route(scores, ids, weights, new RouteShape(rows, _experts.Count, perRow, _experts.Normalizes, _experts.LeastSum));
+        recorder.Multiply(_gate, recorder.Input, ids, pairs, perRow, gate);
+        recorder.Multiply(_up, recorder.Input, ids, pairs, perRow, up);
+        recorder.Backend.GateBySilu(gate, up, inner);
+        recorder.Multiply(_down, gate, ids, pairs, 1, down);
+        recorder.Backend.AddWeighted(down, weights, recorder.Output, rows, perRow, _down.Outputs);
+    }
+
     /// <summary>The best experts of a token, best first, and their weights.</summary>
     private void Choose(Span<float> probabilities, Span<int> ids, Span<float> weights)
     {
-        TensorPrimitives.SoftMax(probabilities, probabilities);
+        TensorPrimitives.Divide(probabilities, RowMath.Exponentiate(probabilities), probabilities);
         float sum = 0;
         for (int k = 0; k < ids.Length; k++)
         {

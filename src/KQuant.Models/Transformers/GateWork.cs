@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
@@ -12,6 +13,9 @@ internal sealed unsafe class GateWork(GateActivation activation) : RowWork
     private float* _gate;
     private float* _up;
     private int _width;
+
+    /// <summary>What <c>act</c> is.</summary>
+    public GateActivation Activation => activation;
 
     public void Run(float* gate, float* up, int rows, int width, MatmulContext context, CancellationToken cancellation)
     {
@@ -40,9 +44,8 @@ internal sealed unsafe class GateWork(GateActivation activation) : RowWork
         switch (activation)
         {
             case GateActivation.Silu:
-                TensorPrimitives.Sigmoid(gate, work);
-                TensorPrimitives.Multiply(gate, work, gate);
-                break;
+                RowMath.GateBySilu(gate, up);
+                return;
             case GateActivation.GeluTanh:
                 Gelu(gate, work);
                 break;

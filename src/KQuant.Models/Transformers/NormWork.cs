@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
@@ -17,12 +18,8 @@ internal sealed unsafe class NormWork(float epsilon) : RowWork
     private int _width;
 
     /// <summary><c>x / sqrt(mean(x^2) + e) * g</c>.</summary>
-    public static void Normalize(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, float epsilon, Span<float> target)
-    {
-        float mean = TensorPrimitives.SumOfSquares(x) / x.Length;
-        TensorPrimitives.Multiply(x, 1 / MathF.Sqrt(mean + epsilon), target);
-        TensorPrimitives.Multiply(target, weights, target);
-    }
+    public static void Normalize(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, float epsilon, Span<float> target) =>
+        RowMath.Normalize(x, weights, epsilon, target);
 
     /// <summary><c>stream += added</c>, where that is normalized first if there are weights for it; <c>target = norm(stream)</c>.</summary>
     /// <param name="stream">[rows][width].</param>

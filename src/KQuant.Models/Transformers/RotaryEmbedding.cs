@@ -27,6 +27,12 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
         _frequencies = new float[config.Dimensions / 2];
     }
 
+    /// <summary>Values of a head that are rotated.</summary>
+    public int Dimensions => 2 * Half;
+
+    /// <summary>Whether neighbours are rotated together.</summary>
+    public bool IsInterleaved => _interleaved;
+
     private int Half => _frequencies.Length;
 
     /// <summary>The frequencies for a text of so many tokens.</summary>
@@ -66,6 +72,9 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
             }
         }
     }
+
+    /// <summary>The cosines and sines of the first rows, [rows][2][<see cref="Dimensions"/> / 2].</summary>
+    public ReadOnlySpan<float> GetTable(int rows) => new(_table.Pointer, rows * 2 * Half);
 
     /// <summary>Rotates one head of one row.</summary>
     public void Rotate(int row, float* head)

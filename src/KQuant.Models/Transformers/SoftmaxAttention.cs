@@ -1,3 +1,4 @@
+using KQuant.Matmul.Backends;
 using KQuant.Models.Caching;
 using KQuant.Models.Products;
 
@@ -74,5 +75,44 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
         float* output = activations.AttentionOutput.Reserve((long)rows * _output.Outputs);
         products.Multiply(_output, new ProductInput(attended, rows), output, step.Cancellation);
         products.Finish(step.Cancellation);
+    }
+
+    public override bool CanRecord(StepRecorder recorder, StepContext step)
+    {
+        foreach (SequenceChunk chunk in step.Chunks)
+        {
+            if (chunk.Cache.GetState<LayerCache>(_layer).OnBackend is null)
+            {
+                return false;
+            }
+        }
+
+        return _config.AttentionSoftCap == 0 && recorder.Has(_query, _key, _value, _output);
+    }
+
+    public override void Record(StepRecorder recorder, StepContext step)
+    {
+        int rows = step.Rows;
+        BackendBuffer queries = recorder.Reserve(rows * _query.Outputs, nameof(queries));
+        BackendBuffer keys = recorder.Reserve(rows * _key.Outputs, nameof(keys));
+        BackendBuffer values = recorder.Reserve(rows * _value.Outputs, nameof(values));
+        BackendBuffer attended = recorder.Reserve(rows * _query.Outputs, nameof(attended));
+        recorder.Multiply(_query, recorder.Input, queries);
+        recorder.Multiply(_key, recorder.Input, keys);
+        recorder.Multiply(_value, recorder.Input, values);
+        var shape = new HeadShape(
+            _config.HeadCount, _config.KeyValueHeadCount, _config.HeadSize, _rope.Dimensions, _rope.IsInterleaved, _config.NormEpsilon,
+            _config.AttentionScale);
+        BackendBuffer? norms = _queryNorm is null ? null : recorder.Constant(_queryNorm, [.. _queryNorm, .. _keyNorm!]);
+        foreach (SequenceChunk chunk in step.Chunks)
+        {
+            LayerCache cache = chunk.Cache.GetState<LayerCache>(_layer);
+            BackendCache memory = cache.OnBackend!.Value;
+            ReadOnlySpan<AttentionRow> seen = recorder.GetRows(chunk, cache.Slots);
+            recorder.Backend.PrepareHeads(queries, keys, values, norms, recorder.GetAngles(_rope), memory, shape, seen);
+            recorder.Backend.Attend(queries, memory, attended, shape, seen);
+        }
+
+        recorder.Multiply(_output, attended, recorder.Output);
     }
 }

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Backends;
 using KQuant.Models.Caching;
 using KQuant.Models.Caching.Kernels;
 using KQuant.Models.Computing;
@@ -26,6 +27,8 @@ internal sealed unsafe class Transformer : IDisposable
     private readonly ResidualStream _stream;
     private readonly LayerActivations _shared = new(keepsAll: false);
     private readonly NativeBuffer<float> _normed = new();
+    private readonly BackendProducts? _backend;
+    private readonly StepRecorder? _recorder;
 
     /// <param name="config">What it computes.</param>
     /// <param name="weights">Its tensors.</param>
@@ -45,6 +48,8 @@ internal sealed unsafe class Transformer : IDisposable
     {
         _config = config;
         _context = new StepContext(matmul) { Products = products };
+        _backend = products as BackendProducts;
+        _recorder = _backend?.Layers is { } layers ? new StepRecorder(_backend, layers) : null;
         var all = new WeightLoader(config, weights, "");
         _embedding = all.Matrix("model.embed_tokens", config.VocabularySize, config.HiddenSize);
         _rope = new RotaryEmbedding(config.Rope, config.InterleavedRope, contextLength);
@@ -73,8 +78,19 @@ internal sealed unsafe class Transformer : IDisposable
     /// <param name="options">How keys and values are stored.</param>
     /// <param name="maxSize">Tokens to remember at most; 0 for all.</param>
     /// <param name="chunk">The most tokens of a text in a step.</param>
-    public LayerState[] CreateStates(CacheOptions options, int maxSize, int chunk) =>
-        [.. _layers.Select((layer, i) => layer.Attention.CreateState(options.GetLayer(i), maxSize, chunk))];
+    public LayerState[] CreateStates(CacheOptions options, int maxSize, int chunk)
+    {
+        LayerState[] states = [.. _layers.Select((layer, i) => layer.Attention.CreateState(options.GetLayer(i), maxSize, chunk))];
+        foreach (LayerState state in states)
+        {
+            if (state is LayerCache cache && _recorder is not null)
+            {
+                cache.UseMemoryOf(_recorder.Backend);
+            }
+        }
+
+        return states;
+    }
 
     /// <summary>Continues texts.</summary>
     /// <param name="step">The chunks. Their caches go on when the caller says so.</param>
@@ -90,13 +106,13 @@ internal sealed unsafe class Transformer : IDisposable
             Prepare(_localRope, step);
         }
 
-        Span<float> stream = _stream.Begin(step.Tokens.Length);
-        Products.Lookup(_embedding, step.Tokens, stream, cancellation);
-        if (_config.EmbeddingScale != 1)
+        if (CanRecord(step))
         {
-            TensorPrimitives.Multiply(stream, _config.EmbeddingScale, stream);
+            Record(_recorder!, step, logits, hidden, cancellation);
+            return;
         }
 
+        Embed(step, _stream.Begin(step.Tokens.Length), cancellation);
         for (int layer = 0; layer < _layers.Length; layer++)
         {
             _layers[layer].Forward(_stream, Activations is null ? _shared : Activations[layer], _context);
@@ -113,6 +129,7 @@ internal sealed unsafe class Transformer : IDisposable
         _normed.Dispose();
         _rope.Dispose();
         _localRope.Dispose();
+        _recorder?.Dispose();
         Products.Dispose();
     }
 
@@ -123,6 +140,59 @@ internal sealed unsafe class Transformer : IDisposable
         {
             rope.Prepare(chunk.FirstRow, chunk.Cache.Length, chunk.Count);
         }
+    }
+
+    private void Embed(ModelStep step, Span<float> stream, CancellationToken cancellation)
+    {
+        Products.Lookup(_embedding, step.Tokens, stream, cancellation);
+        if (_config.EmbeddingScale != 1)
+        {
+            TensorPrimitives.Multiply(stream, _config.EmbeddingScale, stream);
+        }
+    }
+
+    /// <summary>Whether a backend does the whole step: few rows, nobody who watches products or keeps activations, and layers that can.</summary>
+    private bool CanRecord(ModelStep step) =>
+        _recorder is not null && step.Tokens.Length <= StepRecorder.MaxRows && ReferenceEquals(Products, _backend) && Activations is null
+        && _recorder.Has(_head) && Array.TrueForAll(_layers, layer => layer.CanRecord(_recorder, _context));
+
+    /// <summary>One submission, one wait: sampling is the processor's.</summary>
+    private void Record(StepRecorder recorder, ModelStep step, Span<float> logits, Span<float> hidden, CancellationToken cancellation)
+    {
+        int rows = step.Tokens.Length, width = _config.HiddenSize, vocabulary = _config.VocabularySize;
+        recorder.Begin(rows, width);
+        Embed(step, recorder.Stream.Values[..(rows * width)], cancellation);
+        recorder.SetAngles(_rope);
+        if (_localRope != _rope)
+        {
+            recorder.SetAngles(_localRope);
+        }
+
+        foreach (DecoderLayer layer in _layers)
+        {
+            layer.Record(recorder, _config.NormEpsilon, _context);
+        }
+
+        recorder.Normalize(_finalNorm, _config.NormEpsilon);
+        BackendBuffer? scores = logits.IsEmpty ? null : recorder.Reserve(rows * vocabulary, nameof(logits));
+        if (scores is not null)
+        {
+            recorder.Multiply(_head, recorder.Input, scores);
+        }
+
+        recorder.Backend.Synchronize();
+        for (int i = 0; i < step.OutputRows.Length; i++)
+        {
+            int row = step.OutputRows[i];
+            if (!hidden.IsEmpty)
+            {
+                recorder.Input.Values.Slice(row * width, width).CopyTo(hidden[(i * width)..]);
+            }
+
+            scores?.Values.Slice(row * vocabulary, vocabulary).CopyTo(logits[(i * vocabulary)..]);
+        }
+
+        Cap(logits);
     }
 
     private DecoderLayer[] Load(WeightLoader all, Action<int>? loaded, CancellationToken cancellation)
@@ -180,6 +250,11 @@ internal sealed unsafe class Transformer : IDisposable
             Products.Finish(cancellation);
         }
 
+        Cap(logits);
+    }
+
+    private void Cap(Span<float> logits)
+    {
         if (_config.LogitSoftCap > 0)
         {
             TensorPrimitives.Divide(logits, _config.LogitSoftCap, logits);

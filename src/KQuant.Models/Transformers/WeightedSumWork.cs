@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
@@ -37,7 +38,7 @@ internal sealed unsafe class WeightedSumWork : RowWork
             }
             else
             {
-                TensorPrimitives.MultiplyAdd(source, _weights[pair], target, target);
+                RowMath.AddScaled(source, _weights[pair], target);
             }
         }
     }
