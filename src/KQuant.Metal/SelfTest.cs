@@ -190,7 +190,7 @@ internal static unsafe class SelfTest
 
         private MappedPage(MappedFile file) => _file = file;
 
-        public byte* Start => _file.Pointer(0, _file.Length);
+        public byte* Start => (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref System.Runtime.InteropServices.MemoryMarshal.GetReference(_file.UnsafeBytes(0, (int)_file.Length)));
 
         public long Length => _file.Length;
 

@@ -100,17 +100,17 @@ internal sealed unsafe class MetalDevice : IDisposable
     /// <summary>Memory that is there already: whole pages, which stay the caller's. Null if Metal does not take them.</summary>
     /// <param name="start">The first page.</param>
     /// <param name="length">Bytes.</param>
-    /// <param name="hold">Takes hold of the memory; what it returns is disposed when the device's buffer is gone.</param>
+    /// <param name="hold">Takes hold of the memory; what it returns is disposed when the device's buffer is gone. Null when the caller outlives it.</param>
     /// <remarks>Virtual machines are known to give buffers without length, or ones whose content the GPU does not see; see <see cref="SelfTest"/>.</remarks>
-    public DeviceBuffer? WrapPages(byte* start, long length, Func<IDisposable> hold)
+    public DeviceBuffer? WrapPages(byte* start, long length, Func<IDisposable>? hold = null)
     {
         CheckLength(length);
         using var pool = AutoreleasePool.Open();
-        IDisposable memory = hold();
+        IDisposable? memory = hold?.Invoke();
         var buffer = ObjCObject.Own(ObjCRuntime.SendForBuffer(_device.Id, Selectors.NewBufferNoCopy, start, (nuint)length, 0, 0), memory);
         if (buffer is null)
         {
-            memory.Dispose();
+            memory?.Dispose();
             return null;
         }
 

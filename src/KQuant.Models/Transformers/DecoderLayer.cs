@@ -43,11 +43,11 @@ internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention atten
     /// <summary>The same on a backend.</summary>
     public void Record(StepRecorder recorder, float epsilon, StepContext step)
     {
-        recorder.Normalize(_inputNorm, epsilon);
+        recorder.Normalize(norms.Input, epsilon);
         Attention.Record(recorder, step);
-        (recorder.HasOutput, recorder.OutputNorm) = (true, _postAttentionNorm);
-        recorder.Normalize(_feedForwardNorm, epsilon);
+        (recorder.HasOutput, recorder.OutputNorm) = (true, norms.PostAttention);
+        recorder.Normalize(norms.FeedForward, epsilon);
         FeedForward.Record(recorder);
-        (recorder.HasOutput, recorder.OutputNorm) = (true, _postFeedForwardNorm);
+        (recorder.HasOutput, recorder.OutputNorm) = (true, norms.PostFeedForward);
     }
 }

@@ -293,8 +293,8 @@ public class CheckpointKindsTests
                select expected(expert, row, column)];
         float[] rows = new float[values.Length];
         int some = (3 * shape.Columns) + (int)(shape.Rows / 2 * shape.Columns);
-        tensor.ReadRows(0, rows.AsSpan(0, some));
-        tensor.ReadRows(some / shape.Columns, rows.AsSpan(some));
+        tensor!.ReadRows(0, rows.AsSpan(0, some));
+        tensor!.ReadRows(some / shape.Columns, rows.AsSpan(some));
         Assert.That(rows.AsSpan().SequenceEqual(values), Is.True, name);
         byte[] bytes = Bytes(values), read = new byte[bytes.Length];
         tensor.ReadBytes(0, read.AsSpan(0, 701));

@@ -40,7 +40,8 @@ internal readonly record struct TensorPart(SafetensorsTensor Tensor, long Offset
         for (int o = 0; o < outer; o++)
         {
             long first = (firstRow * strides.Row) + (o * outerStep);
-            ReadOnlySpan<T> source = MemoryMarshal.Cast<byte, T>(Tensor.GetBytes(Offset + (first * Unsafe.SizeOf<T>()), length));
+            using HeldBytes held = Tensor.Acquire(Offset + (first * Unsafe.SizeOf<T>()), length);
+            ReadOnlySpan<T> source = MemoryMarshal.Cast<byte, T>(held.Span);
             for (int i = 0; i < inner; i++)
             {
                 destination[isTransposed ? (i * columns) + o : (o * columns) + i] = source[(int)(i * innerStep)];

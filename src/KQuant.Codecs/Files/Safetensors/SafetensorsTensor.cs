@@ -116,6 +116,9 @@ public sealed class SafetensorsTensor
         _shard.File.Read(Offset + offset, destination);
     }
 
+    /// <summary>Bytes of the tensor through the mapping, which stay until they are given back; the range was checked.</summary>
+    internal HeldBytes Acquire(long offset, int count) => _shard.File.Acquire(Offset + offset, count);
+
     /// <summary>Decodes bytes of the tensor without touching the mapping; the range was checked.</summary>
     internal void Decode(long offset, QuantCodec codec, Span<float> destination) =>
         _shard.File.Decode(Offset + offset, codec, destination);

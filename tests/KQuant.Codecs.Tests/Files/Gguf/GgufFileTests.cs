@@ -136,7 +136,7 @@ public class GgufFileTests
             stream.Write(mark);
             stream.Position = header.Length + (2 * bigBytes) - rowBytes;
             stream.Write(mark.Reverse().ToArray());
-            stream.Write(BitConverter.UnsafeGetBytes(1.5f));
+            stream.Write(BitConverter.GetBytes(1.5f));
         }
 
         using GgufFile file = GgufFile.Open(path);
