@@ -72,11 +72,6 @@ public static class ElementTypes
     {
         Int128 bits = type.GetBits();
         byteCount = 0;
-        if (shape.Contains(0))
-        {
-            return true;
-        }
-
         foreach (long dimension in shape)
         {
             bits *= dimension;
