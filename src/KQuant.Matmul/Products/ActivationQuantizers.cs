@@ -9,6 +9,6 @@ internal static class ActivationQuantizers
     public static IReadOnlyList<ActivationQuantizer> All { get; } = [.. KernelTables.All.SelectMany(table => table.Quantizers)];
 
     /// <summary>The best quantizer that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
-    public static ActivationQuantizer Select(KernelTier maxTier) => 
+    public static ActivationQuantizer Select(KernelTier maxTier) =>
         All.First(quantizer => KernelTiers.Allows(maxTier, quantizer.Tier) && quantizer.IsSupported);
 }

@@ -122,7 +122,13 @@ public class ChatEncodingTests
     {
         Tokenizer tokenizer = TinyTokenizer.Change(json => json["added_tokens"]!.AsArray().Add(new JsonObject
         {
-            ["id"] = 2048, ["content"] = "<think>", ["special"] = false, ["normalized"] = false, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false,
+            ["id"] = 2048,
+            ["content"] = "<think>",
+            ["special"] = false,
+            ["normalized"] = false,
+            ["single_word"] = false,
+            ["lstrip"] = false,
+            ["rstrip"] = false,
         }));
         int[] ids = ChatEncoder.Encode(
             tokenizer, ChatTemplate.Parse("{{ '<think>' in messages[0].content }}{{ messages[0].content }}"), [new ChatMessage("user", "<<think><|im_end|>")]);
