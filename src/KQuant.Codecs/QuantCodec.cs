@@ -14,12 +14,12 @@ namespace KQuant.Codecs;
 /// </summary>
 public abstract class QuantCodec
 {
-    private static int _count;
+    private static int CreatedCount;
 
     private protected QuantCodec(string name, QuantFormat? format, int weightsPerBlock, params ReadOnlySpan<CodecPlane> planes)
     {
         Planes = [.. planes];
-        Index = Interlocked.Increment(ref _count) - 1;
+        Index = Interlocked.Increment(ref CreatedCount) - 1;
         Name = name;
         Format = format;
         WeightsPerBlock = weightsPerBlock;

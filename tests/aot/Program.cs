@@ -37,4 +37,4 @@ foreach (int m in (int[])[1, 8, 128])
 }
 
 bool isCompiledAhead = !RuntimeFeature.IsDynamicCodeCompiled;
-Console.WriteLine($"{(isCompiledAhead ? "ahead of time" : "JIT")}, {context.GetTier(QuantFormat.Q4_K)}, unused {HardwareTiers.Unused?.ToString() ?? "none"}");
+Console.WriteLine($"{(isCompiledAhead ? "ahead of time" : "JIT")}, {context.GetTier(QuantCodec.Get(QuantFormat.Q4_K))}, unused {HardwareTiers.Unused?.ToString() ?? "none"}");

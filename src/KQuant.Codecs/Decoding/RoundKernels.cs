@@ -15,8 +15,6 @@ internal static unsafe class RoundKernels
 
     private const uint QuietBit = 0x40;
 
-    private static RoundKernel? _default;
-
     public static IReadOnlyList<RoundKernel> All { get; } =
     [
         new(KernelTier.Scalar, &RoundScalar),
@@ -26,7 +24,7 @@ internal static unsafe class RoundKernels
     ];
 
     /// <summary>The kernel of this process.</summary>
-    public static RoundKernel Default => _default ??= Best(KernelTiers.Max);
+    public static RoundKernel Default => field ??= Best(KernelTiers.Max);
 
     /// <summary>The best kernel that this machine runs and that is not above <paramref name="maxTier"/>.</summary>
     public static RoundKernel Best(KernelTier maxTier) =>
