@@ -144,7 +144,7 @@ public class BenchCodecsTests
         await source.CancelAsync();
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int exitCode = await CommandLine.RunAsync(["bench", "codecs", "--decode"], output, error, cancellationToken: source.Token);
+        int exitCode = await KQuantCommand.RunAsync(["bench", "codecs", "--decode"], output, error, cancellationToken: source.Token);
         Assert.Multiple(() =>
         {
             Assert.That(exitCode, Is.EqualTo(130));
@@ -156,7 +156,7 @@ public class BenchCodecsTests
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int exitCode = await CommandLine.RunAsync(args, output, error);
+        int exitCode = await KQuantCommand.RunAsync(args, output, error);
         return (exitCode, output.ToString(), error.ToString());
     }
 }

@@ -76,7 +76,7 @@ public class BenchGatherTests
     {
         var output = new StringWriter();
         var error = new StringWriter();
-        int exitCode = await CommandLine.RunAsync(args, output, error);
+        int exitCode = await KQuantCommand.RunAsync(args, output, error);
         return (exitCode, output.ToString(), error.ToString());
     }
 }

@@ -99,7 +99,7 @@ public class ModelTests : MetalTest
     {
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
-        Assert.That(CommandLine.RunAsync(args, output, error).GetAwaiter().GetResult(), Is.Zero, error.ToString());
+        Assert.That(KQuantCommand.RunAsync(args, output, error).GetAwaiter().GetResult(), Is.Zero, error.ToString());
         return output.ToString();
     }
 }

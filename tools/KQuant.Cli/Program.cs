@@ -1,3 +1,3 @@
 using KQuant.Cli;
 
-return await CommandLine.RunAsync(args).ConfigureAwait(false);
+return await KQuantCommand.RunAsync(args).ConfigureAwait(false);

@@ -61,7 +61,7 @@ public sealed class Tokenizer
         {
             string json = Path.Combine(path, "tokenizer.json");
             return File.Exists(json)
-                ? TokenizerJson.Load(json)
+                ? new Tokenizer(TokenizerJson.Load(json))
                 : throw new ModelFormatException(path, "the folder has no tokenizer.json");
         }
 
@@ -72,7 +72,7 @@ public sealed class Tokenizer
 
         if (!GgufFile.HasMagic(path))
         {
-            return TokenizerJson.Load(path);
+            return new Tokenizer(TokenizerJson.Load(path));
         }
 
         using GgufFile file = GgufFile.Open(path);
@@ -86,7 +86,7 @@ public sealed class Tokenizer
     public static Tokenizer FromGguf(GgufFile file)
     {
         ArgumentNullException.ThrowIfNull(file);
-        return GgufTokenizer.Load(file.Path, file.Metadata);
+        return new Tokenizer(GgufTokenizer.Load(file.Path, file.Metadata));
     }
 
     /// <summary>Token ids of a text.</summary>

@@ -160,7 +160,7 @@ public class BadOptionTests
 
     private static IEnumerable<(string[] Verb, Command Command)> Verbs()
     {
-        foreach (Command verb in CommandLine.CreateRoot().Subcommands)
+        foreach (Command verb in KQuantCommand.CreateRoot().Subcommands)
         {
             if (verb.Subcommands.Count == 0)
             {

@@ -102,7 +102,7 @@ public partial class ReadmeTests
     [Test]
     public void EveryVerbIsInTheReference()
     {
-        IEnumerable<string> leaves = CommandLine.CreateRoot().Subcommands
+        IEnumerable<string> leaves = KQuantCommand.CreateRoot().Subcommands
             .SelectMany(verb => verb.Subcommands.Count == 0 ? [verb.Name] : verb.Subcommands.Select(part => $"{verb.Name} {part.Name}"));
         Assert.That(Verbs.Select(verb => string.Join(' ', verb)), Is.EquivalentTo(leaves));
     }

@@ -47,7 +47,7 @@ internal static class Cli
     {
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
-        int exitCode = CommandLine.RunAsync(args, output, error, input is null ? null : new MemoryStream(input)).GetAwaiter().GetResult();
+        int exitCode = KQuantCommand.RunAsync(args, output, error, input is null ? null : new MemoryStream(input)).GetAwaiter().GetResult();
         return new CliResult(exitCode, output.ToString(), error.ToString());
     }
 

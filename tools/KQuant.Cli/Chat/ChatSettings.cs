@@ -1,5 +1,4 @@
 using System.Globalization;
-using KQuant.Cli.Commands;
 using KQuant.Models.Generation;
 
 namespace KQuant.Cli.Chat;
@@ -67,7 +66,7 @@ internal sealed class ChatSettings(SamplingOptions sampling, int maxTokens)
 
     private static Change Real(Func<SamplingOptions, float, SamplingOptions> change) => (settings, text) =>
     {
-        if (!Numbers.TryParse(text, out float value))
+        if (!TypedNumbers.TryParse(text, out float value))
         {
             return false;
         }

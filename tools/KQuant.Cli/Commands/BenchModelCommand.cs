@@ -22,7 +22,7 @@ internal static class BenchModelCommand
         Option<ActivationPrecision> activations = CommonOptions.Activations();
         Option<CacheFormat> cache = CommonOptions.Cache();
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
-        Option<Device> device = ModelArguments.DeviceOption();
+        Option<ComputeDevice> device = ModelArguments.DeviceOption();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("model", "Measure a model: tokens of a prompt per second, and tokens that follow one by one.")
         {

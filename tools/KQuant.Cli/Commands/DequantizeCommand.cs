@@ -35,7 +35,7 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = Models.Open(parsed.GetModel(model), target, Models.FormatOf(target));
+            using IModelSource source = ModelFormats.Open(parsed.GetModel(model), target, ModelFormats.FormatOf(target));
             CheckQuantized(source);
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions
@@ -52,12 +52,12 @@ internal static class DequantizeCommand
 
     private static void CheckQuantized(IModelSource source)
     {
-        if (Models.FolderOf(source) is { QuantizationMode: not (null or "kquant") } folder)
+        if (ModelFormats.FolderOf(source) is { QuantizationMode: not (null or "kquant") } folder)
         {
             throw new CommandException($"{source.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
         }
 
-        if (source.Tensors.FirstOrDefault(Models.IsUndecodable) is IModelTensorSource tensor)
+        if (source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is IModelTensorSource tensor)
         {
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }

@@ -13,7 +13,7 @@ internal sealed class ModelArguments
 {
     private readonly Option<string> _model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
     private readonly Option<int> _threads = CommonOptions.Threads();
-    private readonly Option<Device> _device = DeviceOption();
+    private readonly Option<ComputeDevice> _device = DeviceOption();
     private readonly Option<CacheFormat> _cache = CommonOptions.Cache();
     private readonly Option<ActivationPrecision> _activations = CommonOptions.Activations();
     private readonly Option<ModelConventions> _conventions = CommonOptions.Choice(
@@ -47,23 +47,23 @@ internal sealed class ModelArguments
     public IMatmulBackend? OpenDevice(ParseResult parsed) => Open(parsed.GetValue(_device));
 
     /// <summary>Where to compute.</summary>
-    internal static Option<Device> DeviceOption() => CommonOptions.Choice(
+    internal static Option<ComputeDevice> DeviceOption() => CommonOptions.Choice(
         "--device",
         "Where products with weights are computed: the processor, a GPU by Metal (which always takes activations in float32), or the GPU if "
         + "there is one; 'cpu' if not given.",
-        ("cpu", Device.Cpu),
-        ("metal", Device.Metal),
-        ("auto", Device.Auto));
+        ("cpu", ComputeDevice.Cpu),
+        ("metal", ComputeDevice.Metal),
+        ("auto", ComputeDevice.Auto));
 
     /// <summary>Opens a GPU; null for the processor.</summary>
-    internal static MetalBackend? Open(Device device)
+    internal static MetalBackend? Open(ComputeDevice device)
     {
-        if (device == Device.Cpu)
+        if (device == ComputeDevice.Cpu)
         {
             return null;
         }
 
-        return MetalBackend.TryCreate(out MetalBackend? backend, out string? reason) || device == Device.Auto
+        return MetalBackend.TryCreate(out MetalBackend? backend, out string? reason) || device == ComputeDevice.Auto
             ? backend
             : throw new CommandException($"--device is 'metal', but {reason}.");
     }
@@ -109,12 +109,4 @@ internal sealed class ModelArguments
         Progress.Show("Loading", _ => model = LanguageModel.Load(path, options, cancellationToken: cancellation));
         return model!;
     }
-}
-
-/// <summary>Where to compute.</summary>
-internal enum Device
-{
-    Cpu = 0,
-    Metal = 1,
-    Auto = 2,
 }

@@ -53,7 +53,7 @@ internal static partial class ModelInspection
         ? gguf.File.Metadata.Select(pair => (pair.Key, Shorten($"{pair.Value.TypeName} {pair.Value}")))
         : Metadata(source).Select(pair => (pair.Key, Shorten(pair.Value?.ToJsonString() ?? "null")));
 
-    private static bool IsQuantized(IModelTensorSource tensor) => tensor.Codec is { IsQuantized: true } || Models.IsUndecodable(tensor);
+    private static bool IsQuantized(IModelTensorSource tensor) => tensor.Codec is { IsQuantized: true } || ModelFormats.IsUndecodable(tensor);
 
     private static IEnumerable<string> Files(IModelSource source) => source switch
     {

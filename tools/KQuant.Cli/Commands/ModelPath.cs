@@ -96,5 +96,5 @@ internal static class ModelPath
     private static bool IsNamePart(string part) =>
         part.Length > 0 && part[0] is not ('.' or '~' or '-') && part.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.');
 
-    private static string Utf8Text(string file) => Rendering.Utf8Reader.ReadFile(file);
+    private static string Utf8Text(string file) => Utf8Reader.ReadFile(file);
 }

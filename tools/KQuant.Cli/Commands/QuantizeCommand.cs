@@ -48,7 +48,7 @@ internal static class QuantizeCommand
         command.Validators.Add(result =>
         {
             // Words rather than values: those of an option that is wrong by itself cannot be asked for.
-            string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? Models.FormatOf(target).ToString() : null);
+            string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? ModelFormats.FormatOf(target).ToString() : null);
             if (nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase) && FindCodecProblem(WordOf(result, codec)) is string problem)
             {
                 result.AddError(problem);
@@ -58,9 +58,9 @@ internal static class QuantizeCommand
         {
             string target = parsed.GetValue(output)!;
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
-            ModelFormat kind = parsed.GetResult(format) is null ? Models.FormatOf(target) : parsed.GetValue(format);
+            ModelFormat kind = parsed.GetResult(format) is null ? ModelFormats.FormatOf(target) : parsed.GetValue(format);
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
-            using IModelSource source = Models.Open(parsed.GetModel(model), target, kind, export);
+            using IModelSource source = ModelFormats.Open(parsed.GetModel(model), target, kind, export);
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
             var options = new ConversionOptions
@@ -110,7 +110,7 @@ internal static class QuantizeCommand
         }
 
         QuantizationPlan plan = QuantizationPlan.Uniform(source.Tensors, codec, allowRequantize);
-        if (Models.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
+        if (ModelFormats.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
         {
             throw new CommandException(
                 $"{source.Path} is already quantized (mode '{mode}'{Formats(source)})"
@@ -124,7 +124,7 @@ internal static class QuantizeCommand
                 $"{source.Path} is already quantized{Formats(source)}; --allow-requantize decodes it and encodes it again.");
         }
 
-        if (allowRequantize && source.Tensors.FirstOrDefault(Models.IsUndecodable) is IModelTensorSource tensor)
+        if (allowRequantize && source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is IModelTensorSource tensor)
         {
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }
@@ -137,7 +137,7 @@ internal static class QuantizeCommand
     private static string Formats(IModelSource source)
     {
         var counts = source.Tensors
-            .Where(tensor => tensor.Codec is { IsQuantized: true } || Models.IsUndecodable(tensor))
+            .Where(tensor => tensor.Codec is { IsQuantized: true } || ModelFormats.IsUndecodable(tensor))
             .GroupBy(tensor => tensor.FormatName)
             .OrderByDescending(group => group.Count())
             .Select(group => $"{group.Count()} {group.Key}")

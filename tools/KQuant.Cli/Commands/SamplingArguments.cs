@@ -66,7 +66,7 @@ internal sealed class SamplingArguments
         DefaultValueFactory = _ => standard,
         CustomParser = result =>
         {
-            if (!Numbers.TryParse(result.Tokens[0].Value, out float value) || value < least || value > most)
+            if (!TypedNumbers.TryParse(result.Tokens[0].Value, out float value) || value < least || value > most)
             {
                 string range = (least, most) switch
                 {

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using KQuant.Cli.Rendering;
 using KQuant.Models.Templates;
 
 namespace KQuant.Cli.Commands;

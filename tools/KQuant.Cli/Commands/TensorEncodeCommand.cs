@@ -27,7 +27,7 @@ internal static class TensorEncodeCommand
         Option<bool> json = CommonOptions.Json();
         output.Validators.Add(result =>
         {
-            if (result.Tokens.Count == 1 && Models.FormatOf(result.Tokens[0].Value) != ModelFormat.Gguf)
+            if (result.Tokens.Count == 1 && ModelFormats.FormatOf(result.Tokens[0].Value) != ModelFormat.Gguf)
             {
                 result.AddError($"-o takes a name that ends in .gguf, not '{result.Tokens[0].Value}'.");
             }

@@ -69,7 +69,7 @@ internal static class VerifyCommand
 
     /// <summary>A checkpoint that a GGUF file was made from is looked at as what it is there; its tokenizer does not matter.</summary>
     private static IModelSource OpenReference(string path, IModelSource source) => source is GgufModel && Directory.Exists(path)
-        ? Models.Open(path, source.Path, ModelFormat.Gguf, new GgufExportOptions { IncludeTokenizer = false })
+        ? ModelFormats.Open(path, source.Path, ModelFormat.Gguf, new GgufExportOptions { IncludeTokenizer = false })
         : ModelSource.Open(path);
 
     private static Option<KeyValuePair<QuantCodec?, double>[]> MaxNmse() => new("--max-nmse")

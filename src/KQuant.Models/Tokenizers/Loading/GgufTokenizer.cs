@@ -75,7 +75,7 @@ internal sealed class GgufTokenizer
     }
 
     /// <exception cref="ModelFormatException">The metadata has no tokenizer, or one of a kind that is not known.</exception>
-    public static Tokenizer Load(string path, GgufMetadata metadata)
+    public static TokenizerParts Load(string path, GgufMetadata metadata)
     {
         string key = Keys + "model";
         if (!metadata.ContainsKey(key))
@@ -90,10 +90,10 @@ internal sealed class GgufTokenizer
         }
 
         var reader = new GgufTokenizer(path, metadata);
-        return new Tokenizer(model == "llama" ? reader.ReadSentencePiece() : reader.ReadBytePairs(model));
+        return model == "llama" ? reader.ReadSentencePiece() : reader.ReadBytePairs(model);
     }
 
-    private TokenType TypeOf(int id) => _types.Length == 0 ? TokenType.Normal : (TokenType)_types[id];
+    private GgufTokenType TypeOf(int id) => _types.Length == 0 ? GgufTokenType.Normal : (GgufTokenType)_types[id];
 
     private TokenizerParts ReadSentencePiece()
     {
@@ -164,13 +164,13 @@ internal sealed class GgufTokenizer
         bool stripsRight = IsPhi3();
         for (int id = 0; id < _tokens.Count; id++)
         {
-            if (TypeOf(id) is TokenType.Unknown or TokenType.Control or TokenType.UserDefined && _tokens[id].Length <= AddedTokenCutter.MaxTokenBytes)
+            if (TypeOf(id) is GgufTokenType.Unknown or GgufTokenType.Control or GgufTokenType.UserDefined && _tokens[id].Length <= AddedTokenCutter.MaxTokenBytes)
             {
                 bool keepsSpace = _tokens[id].SequenceEqual("<unk>"u8) || _tokens[id].SequenceEqual("<s>"u8)
                     || _tokens[id].SequenceEqual("<|endoftext|>"u8);
                 added.Add(new AddedToken(id, _tokens[id].ToArray())
                 {
-                    Special = TypeOf(id) != TokenType.UserDefined || ends.Contains(id),
+                    Special = TypeOf(id) != GgufTokenType.UserDefined || ends.Contains(id),
                     StripsRight = stripsRight && !keepsSpace,
                 });
             }
@@ -205,17 +205,17 @@ internal sealed class GgufTokenizer
         for (int id = 0; id < kinds.Length; id++)
         {
             ReadOnlySpan<byte> spelling = _tokens[id];
-            TokenType type = TypeOf(id);
-            kinds[id] = TokenKinds.Known | (type is TokenType.Control or TokenType.Unknown || ends.Contains(id) ? TokenKinds.Special : 0);
-            if (type == TokenType.Unused)
+            GgufTokenType type = TypeOf(id);
+            kinds[id] = TokenKinds.Known | (type is GgufTokenType.Control or GgufTokenType.Unknown || ends.Contains(id) ? TokenKinds.Special : 0);
+            if (type == GgufTokenType.Unused)
             {
                 pieces.TryAdd(id, []);
             }
-            else if (type != TokenType.Normal && !(type == TokenType.Byte && DecoderSteps.TryGetByte(spelling, out _)))
+            else if (type != GgufTokenType.Normal && !(type == GgufTokenType.Byte && DecoderSteps.TryGetByte(spelling, out _)))
             {
                 pieces.TryAdd(id, spelling);
             }
-            else if (DecoderSteps.TryGetByte(spelling, out byte value) && (type == TokenType.Byte || !byteLevel))
+            else if (DecoderSteps.TryGetByte(spelling, out byte value) && (type == GgufTokenType.Byte || !byteLevel))
             {
                 pieces.TryAdd(id, [value]);
             }
@@ -251,7 +251,7 @@ internal sealed class GgufTokenizer
 
         foreach (string text in EndTexts)
         {
-            if (Find(text) is int id && TypeOf(id) is TokenType.Control or TokenType.UserDefined)
+            if (Find(text) is int id && TypeOf(id) is GgufTokenType.Control or GgufTokenType.UserDefined)
             {
                 ends.Add(id);
             }

@@ -12,7 +12,7 @@ internal static class TokenizerJson
     public const long MaxBytes = 256L << 20;
 
     /// <exception cref="ModelFormatException">The file is not well-formed or needs what is not known here.</exception>
-    public static Tokenizer Load(string path)
+    public static TokenizerParts Load(string path)
     {
         FileKinds.CheckReadable(path);
         long length = new FileInfo(path).Length;
@@ -30,7 +30,7 @@ internal static class TokenizerJson
 
         try
         {
-            return new Tokenizer(Build(path, LenientJson.ToStandard(text.Span)));
+            return Build(path, LenientJson.ToStandard(text.Span));
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {

@@ -18,7 +18,7 @@ internal static class GgufTokens
     }
 
     /// <summary>Its kind in a GGUF.</summary>
-    public static TokenType GgufType(this AddedToken token) => token.IsControl() ? TokenType.Control : TokenType.UserDefined;
+    public static GgufTokenType GgufType(this AddedToken token) => token.IsControl() ? GgufTokenType.Control : GgufTokenType.UserDefined;
 
     /// <summary>The text as a GGUF has it: with real spaces in tokens that users may type.</summary>
     public static string GgufText(this AddedToken token) => token.IsControl() ? token.Text : token.Text.Replace('\u2581', ' ');

@@ -23,7 +23,7 @@ internal static class SentencePieceModel
     private const int Fixed32 = 5;
 
     /// <summary>A piece; its id is its place.</summary>
-    public readonly record struct Piece(string Text, float Score, TokenType Type);
+    public readonly record struct Piece(string Text, float Score, GgufTokenType Type);
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="ModelFormatException">The file is too large, or no such model.</exception>
@@ -63,7 +63,7 @@ internal static class SentencePieceModel
     private static bool TryReadPiece(ReadOnlySpan<byte> bytes, out Piece piece)
     {
         piece = default;
-        (string text, float score, TokenType type) = ("", 0, TokenType.Normal);
+        (string text, float score, GgufTokenType type) = ("", 0, GgufTokenType.Normal);
         int at = 0;
         while (at < bytes.Length)
         {
@@ -89,12 +89,12 @@ internal static class SentencePieceModel
             {
                 int inner = 0;
                 TryReadVarint(value, ref inner, out ulong number);
-                type = (TokenType)number;
+                type = (GgufTokenType)number;
             }
         }
 
         piece = new Piece(text, score, type);
-        return type is >= TokenType.Normal and <= TokenType.Byte && float.IsFinite(score);
+        return type is >= GgufTokenType.Normal and <= GgufTokenType.Byte && float.IsFinite(score);
     }
 
     /// <summary>Reads one field: its number, how it is encoded, and its bytes.</summary>

@@ -90,7 +90,7 @@ internal sealed class TokenizerExport
         var vocabulary = new Vocabulary(_folder.Path, _size, 0);
         foreach ((string token, int id) in tokenizer.Vocabulary)
         {
-            vocabulary.Set(id, token, TokenType.Normal, 0);
+            vocabulary.Set(id, token, GgufTokenType.Normal, 0);
         }
 
         foreach (AddedToken added in tokenizer.Added)
@@ -114,7 +114,7 @@ internal sealed class TokenizerExport
             foreach (SentencePieceModel.Piece piece in SentencePieceModel.Read(path))
             {
                 // llama.cpp's converter takes pieces that users may type for ordinary ones, unless they are added tokens too.
-                vocabulary.Set(id++, piece.Text, piece.Type == TokenType.UserDefined ? TokenType.Normal : piece.Type, piece.Score);
+                vocabulary.Set(id++, piece.Text, piece.Type == GgufTokenType.UserDefined ? GgufTokenType.Normal : piece.Type, piece.Score);
             }
         }
         else
@@ -165,7 +165,7 @@ internal sealed class TokenizerExport
             bool isByte = token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
                 && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out _);
             float score = isByte ? 0 : -(ranks.TryGetValue(token, out int rank) ? rank : tokenizer.Merges.Count);
-            vocabulary.Set(id, token, isByte ? TokenType.Byte : TokenType.Normal, score);
+            vocabulary.Set(id, token, isByte ? GgufTokenType.Byte : GgufTokenType.Normal, score);
         }
     }
 

@@ -15,13 +15,13 @@ internal sealed class Vocabulary
     public Vocabulary(string path, int size, float unusedScore)
     {
         (_path, _tokens, _types, _scores) = (path, new string?[size], new int[size], new float[size]);
-        Array.Fill(_types, (int)TokenType.Unused);
+        Array.Fill(_types, (int)GgufTokenType.Unused);
         Array.Fill(_scores, unusedScore);
     }
 
     /// <summary>Sets a token, or replaces it.</summary>
     /// <exception cref="ModelFormatException">The embedding has no row for it.</exception>
-    public void Set(int id, string token, TokenType type, float score)
+    public void Set(int id, string token, GgufTokenType type, float score)
     {
         if (id >= _tokens.Length)
         {

@@ -1,7 +1,7 @@
 namespace KQuant.Models.Tokenizers;
 
 /// <summary>What a token of a GGUF is (<c>tokenizer.ggml.token_type</c>).</summary>
-internal enum TokenType
+internal enum GgufTokenType
 {
     Normal = 1,
     Unknown = 2,

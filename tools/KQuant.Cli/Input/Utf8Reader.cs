@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Text;
 
-namespace KQuant.Cli.Rendering;
+namespace KQuant.Cli;
 
 /// <summary>Characters of a stream that must be UTF-8. Other readers put a replacement in the place of what is none, which goes unnoticed.</summary>
 internal sealed class Utf8Reader(Stream stream) : TextReader

@@ -11,7 +11,7 @@ internal enum ModelFormat
 }
 
 /// <summary>What several verbs ask about a model.</summary>
-internal static class Models
+internal static class ModelFormats
 {
     /// <summary>The kind of model that an output's name asks for.</summary>
     public static ModelFormat FormatOf(string path) =>

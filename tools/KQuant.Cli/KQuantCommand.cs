@@ -10,14 +10,14 @@ using KQuant.Codecs;
 namespace KQuant.Cli;
 
 /// <summary>Puts the verbs together and turns what becomes of them into exit codes.</summary>
-internal static class CommandLine
+internal static class KQuantCommand
 {
     /// <summary>How long an interrupted command may take to remove what it has half written.</summary>
     private static readonly TimeSpan CleanUpTime = TimeSpan.FromSeconds(30);
 
     /// <summary>The version of the tool.</summary>
     public static string Version { get; } =
-        typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+        typeof(KQuantCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
     /// <summary>All verbs.</summary>
     public static RootCommand CreateRoot()

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using KQuant.Cli.Rendering;
 
 namespace KQuant.Cli;
 
