@@ -9,7 +9,7 @@ for (int i = 0; i < weights.Length; i++)
     weights[i] = 0.05f * (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f);
 }
 
-foreach (QuantCodec codec in QuantCodec.All)
+foreach (QuantCodec codec in QuantCodec.Quantized)
 {
     byte[] wire = new byte[codec.GetByteCount(weights.Length)];
     codec.Encode(weights, wire);                                                     // ggml's bytes

@@ -1,3 +1,5 @@
+using KQuant.Codecs.Scheduling;
+
 namespace KQuant.Codecs;
 
 /// <summary>How an encoder chooses scales and codes.</summary>
@@ -31,6 +33,8 @@ public enum ScaleOverflow
 /// <summary>Settings of <see cref="QuantCodec.Encode"/>. The default value encodes one row in <see cref="EncodeMode.Reference"/>.</summary>
 public readonly ref struct EncodeOptions
 {
+    private readonly int _threads;
+
     /// <summary>
     /// Importance of each column (an imatrix row), a finite non-negative value for each weight of a row, applied to every row; empty for none.
     /// </summary>
@@ -47,15 +51,18 @@ public readonly ref struct EncodeOptions
     public ScaleOverflow Overflow { get; init; }
 
     /// <summary>
-    /// Threads that share the rows: 0 or 1 for the calling thread alone, -1 for one per processor. The bytes do not depend on it.
+    /// Threads that share the rows: -1 for one per processor, a positive number for at most so many; 1, the calling thread alone, by default.
+    /// The bytes do not depend on it.
     /// </summary>
-    public int MaxThreads { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">Set to 0 or less than -1.</exception>
+    public int MaxDegreeOfParallelism
+    {
+        get => _threads == 0 ? 1 : _threads;
+        init => _threads = Parallelism.Checked(value, nameof(MaxDegreeOfParallelism));
+    }
 
     /// <summary>Row number that an error message gives the first row of the source, for callers who encode a tensor in pieces.</summary>
     public long FirstRow { get; init; }
-
-    /// <summary>Cancels a long encode between rows.</summary>
-    public CancellationToken CancellationToken { get; init; }
 
     /// <summary>The length of a row of so many weights.</summary>
     internal int GetRowLength(int weights) => RowLength != 0 ? RowLength : Importance.IsEmpty ? weights : Importance.Length;

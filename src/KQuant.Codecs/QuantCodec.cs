@@ -26,8 +26,8 @@ public abstract class QuantCodec
         BytesPerBlock = Planes.Sum(plane => plane.BytesPerBlock);
     }
 
-    /// <summary>The block codecs: K-quants first, then the 32-wide ones.</summary>
-    public static IReadOnlyList<QuantCodec> All { get; } =
+    /// <summary>The codecs whose weights take less than 16 bits: K-quants first, then the 32-wide ones.</summary>
+    public static IReadOnlyList<QuantCodec> Quantized { get; } =
     [
         new QuantCodec<BlockQ2_K>(), new QuantCodec<BlockQ3_K>(), new QuantCodec<BlockQ4_K>(), new QuantCodec<BlockQ5_K>(),
         new QuantCodec<BlockQ6_K>(), new QuantCodec<BlockQ4_0>(), new QuantCodec<BlockQ4_1>(), new QuantCodec<BlockQ5_0>(),
@@ -37,6 +37,9 @@ public abstract class QuantCodec
     /// <summary>The pass-through formats: f32, f16, bf16.</summary>
     public static IReadOnlyList<QuantCodec> Floats { get; } =
         [new QuantCodec<BlockF32>(), new QuantCodec<BlockF16>(), new QuantCodec<BlockBF16>()];
+
+    /// <summary>Every codec there is: <see cref="Quantized"/>, then <see cref="Floats"/>.</summary>
+    public static IReadOnlyList<QuantCodec> All { get; } = [.. Quantized, .. Floats];
 
     /// <summary>A number of its own in this process, 0, 1, 2, ...: tables of what belongs to codecs are arrays.</summary>
     public int Index { get; }
@@ -90,13 +93,13 @@ public abstract class QuantCodec
     /// <summary>The decoder that is the specification.</summary>
     internal abstract DecodeKernel ScalarDecoder { get; }
 
-    internal static string NameList => string.Join(", ", All.Concat(Floats).Select(codec => codec.Name));
+    internal static string NameList => string.Join(", ", All.Select(codec => codec.Name));
 
     /// <summary>The codec whose block is <typeparamref name="TBlock"/>.</summary>
     /// <typeparam name="TBlock">A block struct.</typeparam>
     /// <returns>The codec.</returns>
-    public static QuantCodec For<TBlock>()
-        where TBlock : unmanaged, IQuantBlock<TBlock> => All.Concat(Floats).OfType<QuantCodec<TBlock>>().Single();
+    internal static QuantCodec For<TBlock>()
+        where TBlock : unmanaged, IQuantBlock<TBlock> => All.OfType<QuantCodec<TBlock>>().Single();
 
     /// <summary>The codec of a format.</summary>
     /// <param name="format">A quantized or pass-through format.</param>
@@ -118,21 +121,18 @@ public abstract class QuantCodec
     /// <returns>Whether the format has a codec.</returns>
     public static bool TryGet(QuantFormat format, [NotNullWhen(true)] out QuantCodec? codec)
     {
-        codec = Find(All, format) ?? Find(Floats, format);
-        return codec is not null;
-
-        static QuantCodec? Find(IReadOnlyList<QuantCodec> codecs, QuantFormat format)
+        IReadOnlyList<QuantCodec> codecs = All;
+        for (int i = 0; i < codecs.Count; i++)
         {
-            for (int i = 0; i < codecs.Count; i++)
+            if (codecs[i].Format == format)
             {
-                if (codecs[i].Format == format)
-                {
-                    return codecs[i];
-                }
+                codec = codecs[i];
+                return true;
             }
-
-            return null;
         }
+
+        codec = null;
+        return false;
     }
 
     /// <summary>The codec of a name such as <c>q4_k</c> or <c>Q4_K</c>.</summary>
@@ -141,7 +141,7 @@ public abstract class QuantCodec
     /// <returns>Whether the name is known.</returns>
     public static bool TryParse(string? name, [NotNullWhen(true)] out QuantCodec? codec)
     {
-        codec = All.Concat(Floats).FirstOrDefault(c => string.Equals(c.Name, name, StringComparison.OrdinalIgnoreCase));
+        codec = All.FirstOrDefault(c => string.Equals(c.Name, name, StringComparison.OrdinalIgnoreCase));
         return codec is not null;
     }
 
@@ -177,6 +177,7 @@ public abstract class QuantCodec
     /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
     /// <param name="destination">At least as many bytes as the rows take. Several planes come one after the other.</param>
     /// <param name="options">Mode, importance, threads; the default encodes the source as one row, as ggml's reference does.</param>
+    /// <param name="cancellationToken">Cancels a long encode between rows.</param>
     /// <returns>The bytes written.</returns>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
     /// <exception cref="InvalidWeightException">
@@ -184,9 +185,9 @@ public abstract class QuantCodec
     /// the lowest is reported, whatever the number of threads; what was written to the destination by then is undefined.
     /// </exception>
     /// <exception cref="OperationCanceledException">The encode was cancelled.</exception>
-    public long Encode(ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options = default)
+    public long Encode(ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options = default, CancellationToken cancellationToken = default)
     {
-        if (!TryEncode(source, destination, out long bytesWritten, options))
+        if (!TryEncode(source, destination, out long bytesWritten, options, cancellationToken))
         {
             Throw.DestinationTooSmall(this, destination.Length, GetByteCount(source.Length), nameof(destination));
         }
@@ -199,9 +200,10 @@ public abstract class QuantCodec
     /// <param name="destination">Where the wire bytes go.</param>
     /// <param name="bytesWritten">The bytes written, 0 when the destination is too small.</param>
     /// <param name="options">Mode, importance, threads.</param>
+    /// <param name="cancellationToken">Cancels a long encode between rows.</param>
     /// <returns>False when the destination is too small; other problems throw as <see cref="Encode"/> does.</returns>
     public abstract bool TryEncode(
-        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default);
+        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default, CancellationToken cancellationToken = default);
 
     /// <inheritdoc/>
     public override string ToString() => Name;
@@ -220,9 +222,8 @@ public abstract class QuantCodec
         throw new NotSupportedException($"{Name} has one plane.");
 
     /// <summary>Encodes rows of a codec with several planes; lengths were checked.</summary>
-    internal virtual void EncodePlanes(ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options) =>
+    internal virtual void EncodePlanes(ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options, CancellationToken cancellationToken) =>
         throw new NotSupportedException($"{Name} has one plane.");
-
 
     /// <summary>An error limit that fits most codecs with so many bits per weight: a bit more quarters it.</summary>
     internal static double GetErrorLimit(double bitsPerWeight) => 12.8 * Math.Pow(4, -bitsPerWeight);
@@ -230,7 +231,6 @@ public abstract class QuantCodec
     private protected void CheckEncode(int weights, int rowLength, in EncodeOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(options.RowLength, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxThreads, -1, nameof(options));
         if (rowLength % WeightsPerBlock != 0)
         {
             Throw.NotWholeBlocks(this, "a row", rowLength, WeightsPerBlock, nameof(options));

@@ -91,7 +91,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     }
 
     public override bool TryEncode(
-        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)
+        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default, CancellationToken cancellationToken = default)
     {
         bytesWritten = 0;
         int rowLength = options.GetRowLength(source.Length);
@@ -103,14 +103,14 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
         }
 
         CheckImportance(options);
-        options.CancellationToken.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
         fixed (float* src = source)
         fixed (byte* dst = destination)
         fixed (float* importance = options.Importance)
         {
             int rows = source.IsEmpty ? 0 : source.Length / rowLength;
             var encoder = new RowEncoder<TBlock>(this, src, (TBlock*)dst, importance, rowLength, options);
-            ParallelRows.Run(encoder, rows, 1 + (WeightsPerTurn / Math.Max(1, rowLength)), options.MaxThreads, options.CancellationToken);
+            ParallelRows.Run(encoder, rows, 1 + (WeightsPerTurn / Math.Max(1, rowLength)), options.MaxDegreeOfParallelism, cancellationToken);
         }
 
         bytesWritten = needed;

@@ -166,10 +166,11 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// Mode, overflow policy and threads. <see cref="EncodeOptions.Importance"/> has one value per column, or one row of them per expert;
     /// <see cref="EncodeOptions.RowLength"/> is ignored.
     /// </param>
+    /// <param name="cancellationToken">Cancels a long encode between rows.</param>
     /// <returns>The encoded tensor.</returns>
     /// <exception cref="ArgumentException">A length does not fit the shape.</exception>
     /// <exception cref="InvalidWeightException">A value cannot be encoded; see <see cref="QuantCodec.Encode"/>.</exception>
-    public static QuantizedTensor Encode(QuantCodec codec, QuantShape shape, ReadOnlySpan<float> weights, in EncodeOptions options = default)
+    public static QuantizedTensor Encode(QuantCodec codec, QuantShape shape, ReadOnlySpan<float> weights, in EncodeOptions options = default, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(codec);
         if (weights.Length != shape.TotalWeights)
@@ -210,21 +211,20 @@ public sealed unsafe class QuantizedTensor : IDisposable
                 RowLength = shape.Columns,
                 Mode = options.Mode,
                 Overflow = options.Overflow,
-                MaxThreads = options.MaxThreads,
+                MaxDegreeOfParallelism = options.MaxDegreeOfParallelism,
                 FirstRow = options.FirstRow + (slice * shape.Rows),
-                CancellationToken = options.CancellationToken,
             };
             ReadOnlySpan<float> source = weights.Slice(slice * weightsPerSlice, weightsPerSlice);
             if (planes.Length == 1)
             {
-                codec.Encode(source, bytes.AsSpan(slice * (bytes.Length / importanceRows)), sliceOptions);
+                codec.Encode(source, bytes.AsSpan(slice * (bytes.Length / importanceRows)), sliceOptions, cancellationToken);
                 continue;
             }
 
             fixed (byte* codes = planes[0].Span, scales = planes[1].Span, biases = planes.Length > 2 ? planes[2].Span : default)
             {
                 nint firstBlock = (nint)slice * weightsPerSlice / codec.WeightsPerBlock;
-                codec.EncodePlanes(source, new PlanePointers(codes, scales, biases).Skip(codec, firstBlock), shape.Columns, sliceOptions);
+                codec.EncodePlanes(source, new PlanePointers(codes, scales, biases).Skip(codec, firstBlock), shape.Columns, sliceOptions, cancellationToken);
             }
         }
 
@@ -310,7 +310,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <param name="expert">Expert number, 0 to <c>Shape.Experts - 1</c>.</param>
     /// <returns>A view with one expert.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such expert.</exception>
-    public QuantizedTensor Slice(long expert)
+    public QuantizedTensor GetExpert(long expert)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(expert);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(expert, Shape.Experts);

@@ -12,7 +12,7 @@ namespace KQuant.Matmul;
 /// <remarks>
 /// <para>
 /// Any number of threads may multiply through one context at once. Each works on its own product, and workers that have nothing to do
-/// help; there are never more threads at work than <see cref="MatmulOptions.MaxThreads"/> plus the callers beyond that number.
+/// help; there are never more threads at work than <see cref="MatmulOptions.MaxDegreeOfParallelism"/> plus the callers beyond that number.
 /// </para>
 /// <para>
 /// After the first product of a size nothing is allocated, neither by the calling thread nor by workers. The scratch memory kept is that
@@ -35,9 +35,9 @@ public sealed class MatmulContext : IDisposable
     public MatmulContext(MatmulOptions? options = null)
     {
         Options = options ?? new MatmulOptions();
-        _pool = new WorkerPool(Options.MaxThreads, Options.SpinBeforePark);
+        _pool = new WorkerPool(Math.Min(Parallelism.Resolve(Options.MaxDegreeOfParallelism), MatmulOptions.ThreadLimit), Options.SpinBeforePark);
         _kernels = new KernelSet(Options.MaxTier, Options.Deterministic);
-        _idle = new Workspace?[Math.Max(8, 2 * Options.MaxThreads)];
+        _idle = new Workspace?[Math.Max(8, 2 * _pool.Threads)];
     }
 
     /// <summary>Lets the threads of a context that nobody disposed end.</summary>
@@ -45,6 +45,9 @@ public sealed class MatmulContext : IDisposable
 
     /// <summary>How this context computes.</summary>
     public MatmulOptions Options { get; }
+
+    /// <summary>The threads that work on a product, the calling thread included: what <see cref="MatmulOptions.MaxDegreeOfParallelism"/> came to.</summary>
+    public int Threads => _pool.Threads;
 
     /// <summary>The instruction set that single rows of activations are multiplied with.</summary>
     /// <param name="codec">Codec of the weights.</param>
@@ -56,7 +59,7 @@ public sealed class MatmulContext : IDisposable
     /// <param name="rows">Activation rows.</param>
     /// <returns>The kernel.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
-    public MatmulKernel GetKernel(QuantCodec codec, int rows)
+    internal MatmulKernel GetKernel(QuantCodec codec, int rows)
     {
         ArgumentNullException.ThrowIfNull(codec);
         return GetKernel(codec, null, rows);
@@ -67,7 +70,7 @@ public sealed class MatmulContext : IDisposable
     /// <param name="rows">Activation rows.</param>
     /// <returns>The kernel; for few rows it may be one that reads the tensor the weights were packed from.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is less than 1.</exception>
-    public MatmulKernel GetKernel(PackedTensor weights, int rows)
+    internal MatmulKernel GetKernel(PackedTensor weights, int rows)
     {
         ArgumentNullException.ThrowIfNull(weights);
         return GetKernel(weights.Weights.Codec, weights.Kernel, rows);
@@ -84,7 +87,7 @@ public sealed class MatmulContext : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">A number is negative.</exception>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; some pieces are not done.</exception>
-    public void Run(
+    internal void Run(
         IParallelWork work, int pieces, int scratchLength = 0, bool isLong = true, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(work);

@@ -9,7 +9,7 @@ namespace KQuant.Matmul;
 /// What kind: <c>row</c> reads wire bytes for a few activation rows, <c>panel</c> unpacks weights once for many, <c>float</c> multiplies
 /// float32, <c>scalar</c> is the plain definition.
 /// </param>
-public readonly record struct MatmulKernel(QuantCodec Codec, KernelTier Tier, string Name)
+internal readonly record struct MatmulKernel(QuantCodec Codec, KernelTier Tier, string Name)
 {
     /// <inheritdoc/>
     public override string ToString() => $"{Codec.Name} {Tier} {Name}";

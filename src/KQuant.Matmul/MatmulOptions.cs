@@ -1,19 +1,19 @@
 using System.Globalization;
 using KQuant.Codecs;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Matmul;
 
 /// <summary>How products are computed. Fixed when a <see cref="MatmulContext"/> is made.</summary>
 public sealed record MatmulOptions
 {
-    /// <summary>The environment variable that sets the default of <see cref="MaxThreads"/>: <c>KQUANT_THREADS=4</c>.</summary>
+    /// <summary>The environment variable that sets the default of <see cref="MaxDegreeOfParallelism"/>: <c>KQUANT_THREADS=4</c>.</summary>
     public const string ThreadsVariable = "KQUANT_THREADS";
 
     /// <summary>The most threads a context accepts.</summary>
     public const int ThreadLimit = 1024;
 
     private readonly KernelTier _maxTier = KernelTiers.Max;
-    private readonly int _maxThreads = ParseThreads(Environment.GetEnvironmentVariable(ThreadsVariable));
     private readonly TimeSpan _spinBeforePark = TimeSpan.FromMicroseconds(200);
 
     /// <summary>
@@ -33,20 +33,19 @@ public sealed record MatmulOptions
     }
 
     /// <summary>
-    /// The most threads that work on a product, the calling thread included; 1 starts no thread. The default is the number of
-    /// processors, or what <c>KQUANT_THREADS</c> says.
+    /// Threads that work on a product, the calling thread included: -1 for one per processor, a positive number for so many; 1 starts no
+    /// thread. The default is -1, or what <c>KQUANT_THREADS</c> says.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to less than 1 or more than <see cref="ThreadLimit"/>.</exception>
-    public int MaxThreads
+    /// <exception cref="ArgumentOutOfRangeException">Set to 0, less than -1 or more than <see cref="ThreadLimit"/>.</exception>
+    public int MaxDegreeOfParallelism
     {
-        get => _maxThreads;
+        get;
         init
         {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1, nameof(MaxThreads));
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, ThreadLimit, nameof(MaxThreads));
-            _maxThreads = value;
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, ThreadLimit, nameof(MaxDegreeOfParallelism));
+            field = Parallelism.Checked(value, nameof(MaxDegreeOfParallelism));
         }
-    }
+    } = ParseThreads(Environment.GetEnvironmentVariable(ThreadsVariable));
 
     /// <summary>
     /// How long an idle worker thread spins before it lets the system put it to sleep. While it spins a product starts within a
@@ -54,7 +53,7 @@ public sealed record MatmulOptions
     /// programs that multiply now and then and share the machine.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to a negative time, or to more than a minute.</exception>
-    public TimeSpan SpinBeforePark
+    internal TimeSpan SpinBeforePark
     {
         get => _spinBeforePark;
         init
@@ -80,7 +79,7 @@ public sealed record MatmulOptions
     {
         if (string.IsNullOrEmpty(value))
         {
-            return Math.Min(Environment.ProcessorCount, ThreadLimit);
+            return Parallelism.All;
         }
 
         return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int threads) && threads is >= 1 and <= ThreadLimit

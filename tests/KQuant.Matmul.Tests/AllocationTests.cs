@@ -14,7 +14,7 @@ public class AllocationTests
     private static readonly Half[] Halves = Array.ConvertAll(X, value => (Half)value);
     private static readonly QuantizedTensor Matrix = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(256, 512));
     private static readonly QuantizedTensor Floats = RandomTensors.Create(QuantFormat.BF16, new QuantShape(256, 512));
-    private static readonly QuantizedTensor Stack = RandomTensors.Create(QuantFormat.Q4_0, new QuantShape(4, 64, 96));
+    private static readonly QuantizedTensor Stack = RandomTensors.Create(QuantFormat.Q4_0, QuantShape.Stack(4, 64, 96));
 
     private static IEnumerable<TestCaseData> Products =>
     [

@@ -8,7 +8,7 @@ namespace KQuant.Matmul.Tests;
 public class ArgumentTests
 {
     private readonly QuantizedTensor _matrix = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(24, 512));
-    private readonly QuantizedTensor _stack = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(3, 24, 512));
+    private readonly QuantizedTensor _stack = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(3, 24, 512));
     private MatmulContext _context = null!;
 
     [OneTimeSetUp]
@@ -207,21 +207,26 @@ public class ArgumentTests
     [Test]
     public void Options()
     {
-        Assert.That(() => new MatmulOptions { MaxThreads = 0 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
-        Assert.That(() => new MatmulOptions { MaxThreads = 1025 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => new MatmulOptions { MaxDegreeOfParallelism = 0 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => new MatmulOptions { MaxDegreeOfParallelism = -2 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => new MatmulOptions { MaxDegreeOfParallelism = 1025 }, Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => new MatmulOptions { SpinBeforePark = TimeSpan.FromTicks(-1) }, Throws.InstanceOf<ArgumentOutOfRangeException>());
-        Assert.That(() => _context.GetKernel(QuantCodec.All[0], 0), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => _context.GetKernel(QuantCodec.Quantized[0], 0), Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => _context.GetTier(null!), Throws.ArgumentNullException);
     }
 
-    [TestCase(null, ExpectedResult = 0)]
-    [TestCase("", ExpectedResult = 0)]
+    [TestCase(null, ExpectedResult = -1)]
+    [TestCase("", ExpectedResult = -1)]
     [TestCase("3", ExpectedResult = 3)]
     [TestCase("1024", ExpectedResult = 1024)]
-    public int ThreadsFromTheEnvironment(string? value)
+    public int ThreadsFromTheEnvironment(string? value) => MatmulOptions.ParseThreads(value);
+
+    [Test]
+    public void AllThreadsAreOnePerProcessor()
     {
-        int threads = MatmulOptions.ParseThreads(value);
-        return string.IsNullOrEmpty(value) ? threads - Environment.ProcessorCount : threads;
+        using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = -1 });
+
+        Assert.That(context.Threads, Is.EqualTo(Math.Min(Environment.ProcessorCount, MatmulOptions.ThreadLimit)));
     }
 
     [TestCase("0")]

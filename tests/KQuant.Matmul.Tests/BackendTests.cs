@@ -25,7 +25,7 @@ public class BackendTests
     {
         using var context = new MatmulContext();
         using var backend = new ManagedBackend(context);
-        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q5_K, new QuantShape(4, 7, 256));
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q5_K, QuantShape.Stack(4, 7, 256));
         using BackendWeights experts = backend.Upload(tensor);
         float[] x = Numbers.Gaussian(3 * 256, seed: 1), expected = new float[6 * 7], actual = new float[6 * 7];
         var rhs = new IndexArray([3, 0, 1, 1, 2, 3], [3, 2]);

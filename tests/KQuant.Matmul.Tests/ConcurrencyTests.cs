@@ -130,7 +130,7 @@ public class ConcurrencyTests
     private sealed class Job(int number)
     {
         private readonly QuantizedTensor _weights = RandomTensors.Create(
-            QuantCodec.All[number % QuantCodec.All.Count], new QuantShape(number % 3 == 2 ? 4 : 1, 40 + (number * 30), 256), number);
+            QuantCodec.Quantized[number % QuantCodec.Quantized.Count], QuantShape.Stack(number % 3 == 2 ? 4 : 1, 40 + (number * 30), 256), number);
 
         private readonly int _rows = 1 + (number % 5 * 3);
 

@@ -6,7 +6,7 @@ namespace KQuant.Matmul.Tests;
 internal static class Contexts
 {
     /// <summary>Every format that can be multiplied: those of the codecs and the three float formats.</summary>
-    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Format!.Value);
+    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Select(codec => codec.Format!.Value);
 
     /// <summary>Columns of which every codec can make rows, with a tail in the last unit of the 32-wide ones.</summary>
     public static int ColumnsOf(QuantFormat format) => QuantCodec.Get(format).WeightsPerBlock switch { 256 => 512, 32 => 416, _ => 421 };
@@ -17,7 +17,7 @@ internal static class Contexts
         bool deterministic = false,
         KernelTier? maxTier = null) => new(new MatmulOptions
         {
-            MaxThreads = threads,
+            MaxDegreeOfParallelism = threads,
             Activations = activations,
             Deterministic = deterministic,
             MaxTier = maxTier ?? KernelTiers.Best,

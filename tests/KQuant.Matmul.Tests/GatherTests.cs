@@ -33,7 +33,7 @@ public class GatherTests
     [TestCaseSource(nameof(Broadcasts))]
     public void EntriesFollowFromTheShapes(GatherCase gather)
     {
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Experts, Outputs, 64));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, QuantShape.Stack(Experts, Outputs, 64));
         float[] x = Numbers.Gaussian(gather.Items * gather.Rows * 64, 1);
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
         var expected = new List<float>();
@@ -52,7 +52,7 @@ public class GatherTests
     public void EveryEntryHasTheBitsOfAProductOfItsOwn(QuantFormat format)
     {
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         foreach (GatherCase gather in Broadcasts.Select(data => (GatherCase)data.Arguments[0]!))
         {
             float[] x = Numbers.Gaussian(gather.Items * gather.Rows * columns, 1);
@@ -60,7 +60,7 @@ public class GatherTests
             var expected = new List<float>();
             foreach ((int item, int expert) in gather.Entries)
             {
-                expected.AddRange(context.Multiply(experts.Slice(expert), x.AsSpan(item * gather.Rows * columns, gather.Rows * columns).ToArray()));
+                expected.AddRange(context.Multiply(experts.GetExpert(expert), x.AsSpan(item * gather.Rows * columns, gather.Rows * columns).ToArray()));
             }
 
             Assert.That(Numbers.Bits(Gather(context, experts, x, gather)), Is.EqualTo(Numbers.Bits(expected.ToArray())), gather.ToString());
@@ -71,7 +71,7 @@ public class GatherTests
     public void TransposedEntriesHaveTheBitsOfProductsOfTheirOwn(QuantFormat format)
     {
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         int[] ids = [4, 0, 2, 2, 2, 4];
         float[] x = Numbers.Gaussian(6 * 2 * Outputs, 1);
         using MatmulContext context = Contexts.Create();
@@ -79,7 +79,7 @@ public class GatherTests
 
         QuantizedMatmul.GatherMultiplyTransposed(experts, x, [6, 2, Outputs], default, ids, y, context);
 
-        float[] expected = [.. ids.SelectMany((expert, i) => context.MultiplyTransposed(experts.Slice(expert), x[(i * 2 * Outputs)..((i + 1) * 2 * Outputs)]))];
+        float[] expected = [.. ids.SelectMany((expert, i) => context.MultiplyTransposed(experts.GetExpert(expert), x[(i * 2 * Outputs)..((i + 1) * 2 * Outputs)]))];
         Assert.That(Numbers.Bits(y), Is.EqualTo(Numbers.Bits(expected)));
     }
 
@@ -88,7 +88,7 @@ public class GatherTests
     {
         // More rows per expert than one task of a row kernel takes, experts without any, and duplicates.
         const int Tokens = 60, PerToken = 3, Columns = 256;
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(9, 64, Columns));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(9, 64, Columns));
         float[] x = Numbers.Gaussian(Tokens * Columns, 1);
         var random = new Random(5);
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(_ => random.Next(8))];
@@ -97,7 +97,7 @@ public class GatherTests
 
         QuantizedMatmul.GatherMultiply(experts, x, [Tokens, 1, 1, Columns], default, new IndexArray(ids, [Tokens, PerToken]), y, context);
 
-        float[] expected = [.. ids.SelectMany((expert, i) => context.Multiply(experts.Slice(expert), x[(i / PerToken * Columns)..((i / PerToken * Columns) + Columns)]))];
+        float[] expected = [.. ids.SelectMany((expert, i) => context.Multiply(experts.GetExpert(expert), x[(i / PerToken * Columns)..((i / PerToken * Columns) + Columns)]))];
         Assert.That(Numbers.Bits(y), Is.EqualTo(Numbers.Bits(expected)));
     }
 
@@ -117,7 +117,7 @@ public class GatherTests
     [Test]
     public void NarrowActivationsAreWidened()
     {
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_1, new QuantShape(Experts, Outputs, 64));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_1, QuantShape.Stack(Experts, Outputs, 64));
         float[] x = Numbers.Gaussian(2 * 64, 1);
         int[] ids = [3, 3];
         using MatmulContext context = Contexts.Create();

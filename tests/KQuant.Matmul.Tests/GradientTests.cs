@@ -33,7 +33,7 @@ public class GradientTests
         // Item 0 is used by one entry, item 1 by three, item 2 by none.
         const int Experts = 4, Outputs = 30, Rows = 2;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         int[] lhs = [1, 0, 1, 1], rhs = [3, 0, 3, 2];
         float[] dy = Numbers.Gaussian(4 * Rows * Outputs, 1);
         var expected = new float[3 * Rows * columns];
@@ -60,7 +60,7 @@ public class GradientTests
     {
         const int Experts = 3, Outputs = 30;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         int[] lhs = [1, 1], rhs = [2, 0];
         float[] dy = Numbers.Gaussian(2 * columns, 1);
         float[] first = ReferenceProduct.Multiply(experts, dy.AsSpan(0, columns), 2);
@@ -79,7 +79,7 @@ public class GradientTests
     public void ManyTokensOnManyThreads([Values(1, 2, 8)] int threads)
     {
         const int Tokens = 40, PerToken = 4, Columns = 256, Outputs = 70;
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(8, Outputs, Columns));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(8, Outputs, Columns));
         var random = new Random(5);
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(_ => random.Next(8))];
         float[] dy = Numbers.Gaussian(Tokens * PerToken * Outputs, 1);
@@ -90,7 +90,7 @@ public class GradientTests
         var expected = new float[dx.Length];
         for (int entry = 0; entry < ids.Length; entry++)
         {
-            float[] part = context.MultiplyTransposed(experts.Slice(ids[entry]), dy[(entry * Outputs)..((entry + 1) * Outputs)]);
+            float[] part = context.MultiplyTransposed(experts.GetExpert(ids[entry]), dy[(entry * Outputs)..((entry + 1) * Outputs)]);
             for (int k = 0; k < Columns; k++)
             {
                 ref float sum = ref expected[(entry / PerToken * Columns) + k];
@@ -104,7 +104,7 @@ public class GradientTests
     [Test]
     public void WithoutEntriesTheGradientIsZero()
     {
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(2, 3, 32));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, QuantShape.Stack(2, 3, 32));
         using MatmulContext context = Contexts.Create();
         float[] dx = [.. Enumerable.Repeat(1f, 64)];
 

@@ -27,7 +27,7 @@ public unsafe class GuardedProductTests
         }
 
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor source = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor source = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         using var bytes = new GuardedBuffer((int)source.ByteCount);
         for (long row = 0; row < source.Shape.TotalRows; row++)
         {
@@ -35,7 +35,7 @@ public unsafe class GuardedProductTests
         }
 
         using QuantizedTensor experts = QuantizedTensor.FromBuffer(source.Codec, source.Shape, bytes.Buffer);
-        using QuantizedTensor last = experts.Slice(Experts - 1);
+        using QuantizedTensor last = experts.GetExpert(Experts - 1);
         using MatmulContext context = Contexts.Create(activations: activations);
         foreach (int rows in RowCounts)
         {

@@ -7,11 +7,11 @@ namespace KQuant.Matmul.Tests;
 /// <summary>What the kernel table offers and how it is chosen from.</summary>
 public class KernelSelectionTests
 {
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.Quantized;
 
     /// <summary>Codecs that have more than the scalar kernel, and then one on every tier.</summary>
     private static IEnumerable<QuantCodec> FastCodecs =>
-        QuantCodec.All.Where(codec => ProductKernels.All.Any(kernel => kernel.Codec == codec && kernel.Tier != KernelTier.Scalar));
+        QuantCodec.Quantized.Where(codec => ProductKernels.All.Any(kernel => kernel.Codec == codec && kernel.Tier != KernelTier.Scalar));
 
     [Test]
     public void NamesAreUnique() => Assert.That(ProductKernels.All.Select(kernel => kernel.ToString()), Is.Unique);

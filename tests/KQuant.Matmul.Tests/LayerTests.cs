@@ -99,7 +99,7 @@ public class LayerTests
     {
         const int Tokens = 12, PerToken = 2, Experts = 5, Outputs = 48;
         using MatmulContext context = Contexts.Create(activations: activations, deterministic: true);
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(Experts, Outputs, 96));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, QuantShape.Stack(Experts, Outputs, 96));
         float[] bias = Numbers.Gaussian(Experts * Outputs, 1);
         float[] x = Numbers.Gaussian(Tokens * 96, 2);
 
@@ -112,7 +112,7 @@ public class LayerTests
         var expected = new List<float>();
         for (int i = 0; i < ids.Length; i++)
         {
-            float[] row = context.Multiply(experts.Slice(ids[i]), x[(i / PerToken * 96)..((i / PerToken * 96) + 96)]);
+            float[] row = context.Multiply(experts.GetExpert(ids[i]), x[(i / PerToken * 96)..((i / PerToken * 96) + 96)]);
             expected.AddRange(row.Select((value, n) => value + bias[(ids[i] * Outputs) + n]));
         }
 
@@ -123,14 +123,14 @@ public class LayerTests
     public void SwitchLinearTakesARowPerSlot()
     {
         using MatmulContext context = Contexts.Create(deterministic: true);
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, QuantShape.Stack(4, 16, 32));
         float[] x = Numbers.Gaussian(3 * 32, 2);
         int[] ids = [0, 2, 3];
         var y = new float[3 * 16];
 
         new QuantizedSwitchLinear(experts).Forward(x, ids, y, context, sorted: true);
 
-        Assert.That(y, Is.EqualTo(ids.SelectMany((id, i) => context.Multiply(experts.Slice(id), x[(i * 32)..((i + 1) * 32)]))));
+        Assert.That(y, Is.EqualTo(ids.SelectMany((id, i) => context.Multiply(experts.GetExpert(id), x[(i * 32)..((i + 1) * 32)]))));
     }
 
     [Test]
@@ -138,7 +138,7 @@ public class LayerTests
     {
         const int Tokens = 6, PerToken = 2, Outputs = 48;
         using MatmulContext context = Contexts.Create();
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(5, Outputs, 96));
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q5_0, QuantShape.Stack(5, Outputs, 96));
         int[] ids = [.. Enumerable.Range(0, Tokens * PerToken).Select(i => i * 3 % 5)];
         float[] dy = Numbers.Gaussian(Tokens * PerToken * Outputs, 1);
         var dx = new float[Tokens * 96];
@@ -162,7 +162,7 @@ public class LayerTests
     public void SwitchLinearOfNoRows()
     {
         using MatmulContext context = Contexts.Create();
-        var layer = new QuantizedSwitchLinear(RandomTensors.Create(QuantFormat.Q5_0, new QuantShape(4, 16, 32)));
+        var layer = new QuantizedSwitchLinear(RandomTensors.Create(QuantFormat.Q5_0, QuantShape.Stack(4, 16, 32)));
 
         Assert.That(() => layer.Forward([], [], [], context), Throws.Nothing);
         Assert.That(() => layer.Backward([], [], [], context), Throws.Nothing);
@@ -175,7 +175,7 @@ public class LayerTests
         int xHeads = isShared ? 1 : Heads;
         (int inner, int outer) = isTransposed ? (Outputs, Inputs) : (Inputs, Outputs);
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
-        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Heads, Outputs, Inputs));
+        QuantizedTensor weights = RandomTensors.Create(QuantFormat.Q8_0, QuantShape.Stack(Heads, Outputs, Inputs));
         var layer = new QuantizedMultiLinear(weights);
         float[] x = Numbers.Gaussian(Batches * xHeads * Length * inner, 1);
         float[] dy = Numbers.Gaussian(Batches * Heads * Length * outer, 2);

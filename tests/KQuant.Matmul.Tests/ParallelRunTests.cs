@@ -110,7 +110,7 @@ public class ParallelRunTests
         Assert.That(() => context.Run(work, 1), Throws.InstanceOf<ObjectDisposedException>());
     }
 
-    private static MatmulContext Create(int threads) => new(new MatmulOptions { MaxThreads = threads });
+    private static MatmulContext Create(int threads) => new(new MatmulOptions { MaxDegreeOfParallelism = threads });
 
     private delegate void Piece(int piece, Span<float> scratch);
 

@@ -46,7 +46,7 @@ public class PlaneTests
     {
         float[] weights = Numbers.Gaussian(4 * Columns, 1);
         byte[] bytes = new byte[Floats.GetByteCount(weights.Length)];
-        Assert.That(Floats.Encode(weights, bytes, new EncodeOptions { RowLength = Columns, MaxThreads = 2 }), Is.EqualTo(bytes.Length));
+        Assert.That(Floats.Encode(weights, bytes, new EncodeOptions { RowLength = Columns, MaxDegreeOfParallelism = 2 }), Is.EqualTo(bytes.Length));
         QuantizedTensor tensor = QuantizedTensor.Encode(Floats, new QuantShape(4, Columns), weights);
         Assert.That(bytes[..(Columns / 2)], Is.EqualTo(tensor.UnsafeGetRowBytes(0).ToArray()));
         Assert.That(bytes[^(Columns / 64 * 2)..], Is.EqualTo(tensor.UnsafeGetRowBytes(3, 2).ToArray()));
@@ -80,11 +80,11 @@ public class PlaneTests
         Assert.That(tensor.ByteCount, Is.EqualTo(codes.Length + scales.Length + biases.Length));
         for (int expert = 0; expert < Experts; expert++)
         {
-            Assert.That(RandomTensors.Decode(tensor.Slice(expert)), Is.EqualTo(RandomTensors.Decode(all)[(expert * Outputs * Columns)..][..(Outputs * Columns)]));
+            Assert.That(RandomTensors.Decode(tensor.GetExpert(expert)), Is.EqualTo(RandomTensors.Decode(all)[(expert * Outputs * Columns)..][..(Outputs * Columns)]));
         }
 
         Assert.That(RandomTensors.Decode(tensor.SliceRows(40, 5)), Is.EqualTo(RandomTensors.Decode(all)[(40 * Columns)..(45 * Columns)]));
-        QuantizedTensor slice = tensor.Slice(1);
+        QuantizedTensor slice = tensor.GetExpert(1);
         tensor.Dispose();
         Assert.That(() => slice.UnsafeGetRowBytes(0), Throws.InstanceOf<ObjectDisposedException>());
     }
@@ -108,7 +108,7 @@ public class PlaneTests
     public void Products(object codecObject, int rows)
     {
         var codec = (AffineCodec)codecObject;
-        QuantizedTensor weights = Stack(codec).Slice(1);
+        QuantizedTensor weights = Stack(codec).GetExpert(1);
         float[] x = Numbers.Gaussian(rows * Columns, 2), expected = ReferenceProduct.Multiply(weights, x);
         float[] dy = Numbers.Gaussian(rows * Outputs, 3), expectedGradient = ReferenceProduct.MultiplyTransposed(weights, dy);
         float[]? floats = null;
@@ -155,7 +155,7 @@ public class PlaneTests
     [Test]
     public void LayersTakeThemToo()
     {
-        QuantizedTensor weights = Stack(Floats).Slice(0);
+        QuantizedTensor weights = Stack(Floats).GetExpert(0);
         using MatmulContext context = Contexts.Create();
         float[] rows = new float[2 * Columns], y = new float[Outputs];
         new QuantizedEmbedding(weights).Lookup([30, 4], rows, context);
@@ -192,7 +192,7 @@ public class PlaneTests
     private static unsafe Span<float> Floats32(NativeBlock block) => new(block.Pointer, (int)(block.ByteLength / sizeof(float)));
 
     private static QuantizedTensor Stack(AffineCodec codec) =>
-        QuantizedTensor.Encode(codec, new QuantShape(Experts, Outputs, Columns), Numbers.Gaussian(Experts * Outputs * Columns, 7));
+        QuantizedTensor.Encode(codec, QuantShape.Stack(Experts, Outputs, Columns), Numbers.Gaussian(Experts * Outputs * Columns, 7));
 
     private static (byte[] Codes, byte[] Scales, byte[] Biases) Planes(QuantizedTensor tensor)
     {

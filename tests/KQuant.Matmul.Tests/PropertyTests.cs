@@ -96,12 +96,12 @@ public class PropertyTests
             bytes.AddRange(weights.UnsafeGetRowBytes(row));
         }
 
-        var shape = new QuantShape(bytes.Count / weights.RowByteCount / half, half, weights.Shape.Columns);
+        var shape = QuantShape.Stack(bytes.Count / weights.RowByteCount / half, half, weights.Shape.Columns);
         QuantizedTensor stack = QuantizedTensor.FromMemory(weights.Codec, shape, bytes.ToArray());
         float[] y = _int8.Multiply(weights, x);
         for (int expert = 0; expert < shape.Experts; expert++)
         {
-            int[] part = Numbers.Bits(_int8.Multiply(stack.Slice(expert), x));
+            int[] part = Numbers.Bits(_int8.Multiply(stack.GetExpert(expert), x));
             for (int i = 0; i < part.Length; i++)
             {
                 if (part[i] != BitConverter.SingleToInt32Bits(y[(i / half * weights.Shape.Rows) + (expert * half) + (i % half)]))

@@ -66,7 +66,7 @@ public class TransformTests
     [Test]
     public void Gathers([Values] ActivationPrecision activations)
     {
-        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Experts, Outputs, Columns)).WithTransform(Rotation);
+        QuantizedTensor experts = RandomTensors.Create(QuantFormat.Q8_0, QuantShape.Stack(Experts, Outputs, Columns)).WithTransform(Rotation);
         int[] lhs = [1, 0, 1, 1], rhs = [2, 0, 2, 1];
         float[] x = Numbers.Gaussian(2 * Columns, 1), dy = Numbers.Gaussian(4 * Outputs, 2);
         float[] y = new float[4 * Outputs], dx = new float[2 * Columns], expectedGradient = new float[2 * Columns];

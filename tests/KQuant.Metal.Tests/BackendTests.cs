@@ -90,13 +90,13 @@ public class BackendTests : MetalTest
     {
         using var backend = MetalBackend.Create();
         using QuantizedTensor matrix = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(4, 256));
-        using QuantizedTensor stack = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(3, 4, 256));
+        using QuantizedTensor stack = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(3, 4, 256));
         using QuantizedTensor odd = RandomTensors.Create(QuantFormat.F16, new QuantShape(4, 30));
         using BackendWeights weights = backend.Upload(matrix), experts = backend.Upload(stack), foreign = Reference.Upload(matrix);
         using BackendBuffer x = backend.Allocate(512), y = backend.Allocate(8), other = Reference.Allocate(512);
         Assert.Multiple(() =>
         {
-            foreach (QuantCodec codec in QuantCodec.All.Where(codec => !ShaderLibrary.Codecs.Contains(codec.Name)))
+            foreach (QuantCodec codec in QuantCodec.Quantized.Where(codec => !ShaderLibrary.Codecs.Contains(codec.Name)))
             {
                 using QuantizedTensor unknown = RandomTensors.Create(codec, new QuantShape(4, 256));
                 Assert.That(backend.Supports(codec, unknown.Shape), Is.False);

@@ -16,7 +16,7 @@ public class GatherTests : MetalTest
     {
         foreach ((int outputs, int columns) in ((int, int)[])[(3, 256), (17, 1280)])
         {
-            using QuantizedTensor tensor = RandomTensors.Create(format, new QuantShape(Experts, outputs, columns));
+            using QuantizedTensor tensor = RandomTensors.Create(format, QuantShape.Stack(Experts, outputs, columns));
 
             // Two experts for each of three tokens, as a model decodes.
             Check(backend, tensor, [3, 1, 1, columns], "gather", new IndexArray([0, 1, 2], [3, 1]), new IndexArray([4, 0, 2, 2, 1, 4], [3, 2]));
@@ -28,7 +28,7 @@ public class GatherTests : MetalTest
     {
         foreach ((int outputs, int columns, int tokens) in ((int, int, int)[])[(3, 256, 23), (17, 1280, 33)])
         {
-            using QuantizedTensor tensor = RandomTensors.Create(format, new QuantShape(Experts, outputs, columns));
+            using QuantizedTensor tensor = RandomTensors.Create(format, QuantShape.Stack(Experts, outputs, columns));
             int[] experts = [.. Enumerable.Range(0, tokens).Select(token => token % 3 == 0 ? 4 : token * 7 % Experts)];
             Check(backend, tensor, [tokens, 1, columns], kernel, default, experts);
 
@@ -42,7 +42,7 @@ public class GatherTests : MetalTest
     public void SeveralRowsToAnEntry()
     {
         using var backend = MetalBackend.Create();
-        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(Experts, 7, 256));
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(Experts, 7, 256));
         int[] lhs = [1, 0, 1], rhs = [2, 4, 4];
         Check(backend, tensor, [2, 3, 256], "gather_matrix", lhs, rhs);
     }
@@ -51,7 +51,7 @@ public class GatherTests : MetalTest
     public void ABrokenPromiseOfOrderChangesNothing()
     {
         using var backend = MetalBackend.Create();
-        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q8_0, new QuantShape(Experts, 7, 256));
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q8_0, QuantShape.Stack(Experts, 7, 256));
         int[] experts = [.. Enumerable.Range(0, 30).Select(token => token * 3 % Experts)];
         Check(backend, tensor, [30, 1, 256], "gather_matrix", default, experts, sorted: true);
     }

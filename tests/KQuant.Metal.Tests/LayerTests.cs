@@ -56,7 +56,7 @@ public class LayerTests : MetalTest
     [Test]
     public void Experts([Values(true, false)] bool normalizes, [Values(8, 33)] int experts)
     {
-        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q4_K, new QuantShape(experts, 32, 256));
+        using QuantizedTensor tensor = RandomTensors.Create(QuantFormat.Q4_K, QuantShape.Stack(experts, 32, 256));
         Same((backend, buffer) =>
         {
             BackendBuffer scores = buffer(3 * experts, 1), ids = buffer(3 * 4, 2), weights = buffer(3 * 4, 3);

@@ -12,7 +12,7 @@ namespace KQuant.Metal.Tests;
 [SetUpFixture]
 public class MetalFixture
 {
-    private static readonly MatmulContext Context = new(new MatmulOptions { Activations = ActivationPrecision.Float32, MaxThreads = 1 });
+    private static readonly MatmulContext Context = new(new MatmulOptions { Activations = ActivationPrecision.Float32, MaxDegreeOfParallelism = 1 });
 
     /// <summary>Products of the processor in float32.</summary>
     internal static ManagedBackend Reference { get; } = new(Context);

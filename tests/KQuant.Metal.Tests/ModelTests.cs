@@ -52,7 +52,7 @@ public class ModelTests : MetalTest
         string path = folder["model"];
         Run("quantize", "--model", RepositoryFiles.Fixture("models", name), "--kquant-type", "q4_k", "--output", path);
         using var backend = MetalBackend.Create();
-        using var context = new MatmulContext(new MatmulOptions { Activations = ActivationPrecision.Float32, MaxThreads = 1 });
+        using var context = new MatmulContext(new MatmulOptions { Activations = ActivationPrecision.Float32, MaxDegreeOfParallelism = 1 });
         using var reference = new ManagedBackend(context);
         int[][] expected = Continue(path, context, null, (_, _) => { });
         Assert.That(Continue(path, context, reference, (_, _) => { }), Is.EqualTo(expected));

@@ -32,7 +32,7 @@ public unsafe class AttentionKindTests
         IModelSource source = ModelSource.Open(RandomCheckpoint.Create("llama").Write(_folder["model"]));
         var config = ModelConfig.Read(source);
         _weights = new ModelWeights(source);
-        _matmul = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+        _matmul = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
         _stream = new ResidualStream(config.HiddenSize, config.NormEpsilon);
         _activations = new LayerActivations(keepsAll: false);
         _context = new StepContext(_matmul) { Products = new ProcessorProducts(_matmul) };

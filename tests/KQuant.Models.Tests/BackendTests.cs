@@ -6,7 +6,7 @@ namespace KQuant.Models.Tests;
 /// <summary>Models whose products are computed by a backend: the same bits as on the processor.</summary>
 public class BackendTests
 {
-    private static readonly MatmulOptions Floats = new() { Activations = ActivationPrecision.Float32, MaxThreads = 1 };
+    private static readonly MatmulOptions Floats = new() { Activations = ActivationPrecision.Float32, MaxDegreeOfParallelism = 1 };
 
     [Test]
     public void EveryArchitectureHasTheBitsOfTheProcessor([ValueSource(typeof(RandomCheckpoint), nameof(RandomCheckpoint.Names))] string name)

@@ -198,7 +198,7 @@ public class CacheTests
     public void NothingIsAllocatedForAToken([Values("qwen3-moe", "gemma2")] string name)
     {
         using LanguageModel model = Load(
-            name, new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxThreads = 1 } });
+            name, new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxDegreeOfParallelism = 1 } });
         using KeyValueCache cache = model.CreateCache();
         var logits = new float[model.Config.VocabularySize];
         model.Forward(Prompt, cache, logits);

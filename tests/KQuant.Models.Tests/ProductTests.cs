@@ -145,7 +145,7 @@ public unsafe partial class ProductTests
         int[] ids = [.. Enumerable.Range(0, rows * slots).Select(i => i * 2 % matrices)];
         ModelWeight named = isStack ? ModelWeight.MatrixStack("this.weight", weights, bias) : ModelWeight.Matrix("this.weight", weights, bias);
         ModelWeight unnamed = isStack ? ModelWeight.MatrixStack("that.weight", weights, bias) : ModelWeight.Matrix("that.weight", weights, bias);
-        using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+        using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
         var term = new LowRankTerm("this.weight", a, b, 0.5f, isStack);
         using var products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [term.Weight] = term });
         float[] adapted = new float[rows * slots * outputs], plain = new float[adapted.Length];
@@ -185,7 +185,7 @@ public unsafe partial class ProductTests
     public void AnAdapterAddsToRowsThatAreLookedUp()
     {
         using QuantizedTensor weights = Floats(1, 1, 10, 32), a = Floats(2, 1, 3, 32), b = Floats(3, 1, 10, 3);
-        using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+        using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
         var table = ModelWeight.Matrix("table.weight", weights);
         var term = new LowRankTerm(table.Name, a, b, 2);
         using var products = new AdaptedProducts(new ProcessorProducts(context), new Dictionary<string, LowRankTerm> { [table.Name] = term });
@@ -229,7 +229,7 @@ public unsafe partial class ProductTests
 
     private static QuantizedTensor Floats(int seed, int matrices, int rows, int columns) => QuantizedTensor.FromMemory(
         QuantCodec.Get(QuantFormat.F32),
-        new QuantShape(matrices, rows, columns),
+        QuantShape.Stack(matrices, rows, columns),
         MemoryMarshal.AsBytes(Numbers.Gaussian(matrices * rows * columns, seed).AsSpan()).ToArray());
 
     private static QuantizedTensor Zeros(int rows, int columns) =>

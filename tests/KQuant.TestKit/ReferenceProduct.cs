@@ -9,7 +9,7 @@ public static class ReferenceProduct
     public static float[] Multiply(QuantizedTensor weights, ReadOnlySpan<float> x, int expert = 0)
     {
         (int rows, int columns) = ((int)weights.Shape.Rows, weights.Shape.Columns);
-        float[] w = RandomTensors.Decode(weights.Slice(expert));
+        float[] w = RandomTensors.Decode(weights.GetExpert(expert));
         var y = new float[x.Length / columns * rows];
         for (int i = 0; i < y.Length; i++)
         {
@@ -29,7 +29,7 @@ public static class ReferenceProduct
     public static float[] MultiplyTransposed(QuantizedTensor weights, ReadOnlySpan<float> x, int expert = 0)
     {
         (int rows, int columns) = ((int)weights.Shape.Rows, weights.Shape.Columns);
-        float[] w = RandomTensors.Decode(weights.Slice(expert));
+        float[] w = RandomTensors.Decode(weights.GetExpert(expert));
         var y = new float[x.Length / rows * columns];
         for (int i = 0; i < y.Length; i++)
         {

@@ -15,7 +15,7 @@ for (int i = 0; i < weights.Length; i++)
 }
 
 using QuantizedTensor matrix = QuantizedTensor.Encode(QuantCodec.Get(QuantFormat.Q4_K), new QuantShape(Rows, Columns), weights);
-using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
 foreach (int m in (int[])[1, 8, 128])
 {
     float[] x = weights[..(m * Columns)], y = new float[m * Rows];

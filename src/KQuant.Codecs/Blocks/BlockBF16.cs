@@ -5,7 +5,7 @@ namespace KQuant.Codecs.Blocks;
 
 /// <summary>BF16: one weight stored as bfloat16. Importance and mode mean nothing to it.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 2)]
-public struct BlockBF16 : IQuantBlock<BlockBF16>
+internal struct BlockBF16 : IQuantBlock<BlockBF16>
 {
     internal BFloat16 Value;
 

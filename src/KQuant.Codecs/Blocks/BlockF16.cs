@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Blocks;
 
 /// <summary>F16: one weight stored as IEEE 754 binary16. Importance and mode mean nothing to it.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 2)]
-public struct BlockF16 : IQuantBlock<BlockF16>
+internal struct BlockF16 : IQuantBlock<BlockF16>
 {
     internal Half Value;
 

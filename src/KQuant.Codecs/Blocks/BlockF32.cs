@@ -5,7 +5,7 @@ namespace KQuant.Codecs.Blocks;
 
 /// <summary>F32: one weight stored as IEEE 754 binary32. Importance and mode mean nothing to it.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 4)]
-public struct BlockF32 : IQuantBlock<BlockF32>
+internal struct BlockF32 : IQuantBlock<BlockF32>
 {
     internal float Value;
 

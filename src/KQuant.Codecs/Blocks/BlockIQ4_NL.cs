@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_iq4_nl</c>, <c>dequantize_row_iq4_nl</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 18)]
-public struct BlockIQ4_NL : IBlockEncoder<BlockIQ4_NL>
+internal struct BlockIQ4_NL : IBlockEncoder<BlockIQ4_NL>
 {
     // Scales that are tried on both sides of the one that fits the largest weight.
     private const int Steps = 7;

@@ -10,7 +10,7 @@ namespace KQuant.Codecs.Blocks;
 /// l, l + 32, l + 64, l + 96 of it, lowest bits first. (ggml <c>block_q2_K</c>, <c>dequantize_row_q2_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 84)]
-public struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
+internal struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
 {
     internal Bytes16 Scales;
     internal Bytes64 Qs;

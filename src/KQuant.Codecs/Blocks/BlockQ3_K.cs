@@ -10,7 +10,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q3_K</c>, <c>dequantize_row_q3_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 110)]
-public struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
+internal struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
 {
     internal Bytes32 HMask;
     internal Bytes64 Qs;

@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// nibble. (ggml <c>block_q4_0</c>, <c>dequantize_row_q4_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 18)]
-public struct BlockQ4_0 : ISymmetricFlatBlock<BlockQ4_0>
+internal struct BlockQ4_0 : ISymmetricFlatBlock<BlockQ4_0>
 {
     internal Half D;
     internal Bytes16 Qs;

@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_1</c>, <c>dequantize_row_q4_1</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 20)]
-public struct BlockQ4_1 : IAffineFlatBlock<BlockQ4_1>
+internal struct BlockQ4_1 : IAffineFlatBlock<BlockQ4_1>
 {
     internal Half D;
     internal Half M;

@@ -10,7 +10,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q4_K</c>, <c>dequantize_row_q4_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 144)]
-public struct BlockQ4_K : IAffineBlock<BlockQ4_K>
+internal struct BlockQ4_K : IAffineBlock<BlockQ4_K>
 {
     internal Half D;
     internal Half DMin;

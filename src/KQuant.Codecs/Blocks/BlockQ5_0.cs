@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// weight i. (ggml <c>block_q5_0</c>, <c>dequantize_row_q5_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 22)]
-public struct BlockQ5_0 : ISymmetricFlatBlock<BlockQ5_0>
+internal struct BlockQ5_0 : ISymmetricFlatBlock<BlockQ5_0>
 {
     internal Half D;
     internal uint Qh;

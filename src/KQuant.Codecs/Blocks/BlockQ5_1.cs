@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q5_1</c>, <c>dequantize_row_q5_1</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 24)]
-public struct BlockQ5_1 : IAffineFlatBlock<BlockQ5_1>
+internal struct BlockQ5_1 : IAffineFlatBlock<BlockQ5_1>
 {
     internal Half D;
     internal Half M;

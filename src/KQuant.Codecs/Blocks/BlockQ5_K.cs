@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q5_K</c>, <c>dequantize_row_q5_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 176)]
-public struct BlockQ5_K : IAffineBlock<BlockQ5_K>
+internal struct BlockQ5_K : IAffineBlock<BlockQ5_K>
 {
     internal Half D;
     internal Half DMin;

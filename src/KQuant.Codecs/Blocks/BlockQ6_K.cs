@@ -11,7 +11,7 @@ namespace KQuant.Codecs.Blocks;
 /// <c>dequantize_row_q6_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 210)]
-public struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
+internal struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
 {
     internal Bytes128 Ql;
     internal Bytes64 Qh;

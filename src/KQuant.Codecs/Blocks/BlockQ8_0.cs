@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_q8_0</c>, <c>dequantize_row_q8_0</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 34)]
-public struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
+internal struct BlockQ8_0 : IBlockEncoder<BlockQ8_0>
 {
     internal Half D;
     internal SBytes32 Qs;

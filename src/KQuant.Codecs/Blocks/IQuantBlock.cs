@@ -8,7 +8,7 @@ namespace KQuant.Codecs.Blocks;
 /// the rest of the package has to know of the format. Members with a default need to be there only where it is wrong.
 /// </summary>
 /// <typeparam name="TSelf">The block struct.</typeparam>
-public interface IQuantBlock<TSelf>
+internal interface IQuantBlock<TSelf>
     where TSelf : unmanaged, IQuantBlock<TSelf>
 {
     /// <summary>The GGML type; null for a format that GGML does not have.</summary>

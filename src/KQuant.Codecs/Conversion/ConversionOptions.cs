@@ -1,4 +1,5 @@
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Conversion;
 
@@ -15,7 +16,12 @@ public sealed record ConversionOptions
     public ImportanceMap? Importance { get; init; }
 
     /// <summary>Threads that read and encode: 0 or 1 for the calling thread alone, -1 for one per processor. The result does not depend on it.</summary>
-    public int MaxThreads { get; init; } = -1;
+    /// <exception cref="ArgumentOutOfRangeException">Set to 0 or less than -1.</exception>
+    public int MaxDegreeOfParallelism
+    {
+        get;
+        init => field = Parallelism.Checked(value, nameof(MaxDegreeOfParallelism));
+    } = Parallelism.All;
 
     /// <summary>
     /// Whether what was encoded is decoded again at once and compared with the source. Costs a small part of the time that encoding takes.

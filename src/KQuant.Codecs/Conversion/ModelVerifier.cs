@@ -77,7 +77,7 @@ public static class ModelVerifier
         CancellationToken cancellationToken)
     {
         var check = new TensorCheck(tensor, other);
-        check.Run(options.MaxThreads, progress, cancellationToken);
+        check.Run(options.MaxDegreeOfParallelism, progress, cancellationToken);
         return new VerifiedTensor(
             tensor, IsChecked: true, check.NonFiniteCount, check.FirstNonFiniteRow, check.Error, options.Limits[tensor.Codec!]);
     }

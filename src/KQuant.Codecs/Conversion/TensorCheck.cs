@@ -20,13 +20,13 @@ internal sealed class TensorCheck(IModelTensorSource tensor, IModelTensorSource?
     public WeightError? Error { get; private set; } = other is null ? null : default(WeightError);
 
     /// <summary>Runs through the tensor.</summary>
-    /// <param name="maxThreads">0 or 1 for the calling thread alone, -1 for one per processor.</param>
+    /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
     /// <param name="progress">Told the bytes done, on the calling thread.</param>
     /// <param name="cancellationToken">Looked at before each slice.</param>
-    public void Run(int maxThreads, Action<long>? progress, CancellationToken cancellationToken)
+    public void Run(int maxDegreeOfParallelism, Action<long>? progress, CancellationToken cancellationToken)
     {
         _progress = progress;
-        TensorSlices.Run(_shape, maxThreads, () => new Worker(this, tensor, other), cancellationToken);
+        TensorSlices.Run(_shape, maxDegreeOfParallelism, () => new Worker(this, tensor, other), cancellationToken);
     }
 
     private void Add(TensorSlice slice, long nonFinite, long firstNonFiniteRow, WeightError error)

@@ -1,5 +1,6 @@
 using CommunityToolkit.HighPerformance.Buffers;
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Conversion;
 
@@ -11,14 +12,14 @@ public static class TensorComparer
     /// <summary>Compares two tensors.</summary>
     /// <param name="reference">The tensor that the error is relative to.</param>
     /// <param name="actual">A tensor of the same shape; dimensions of 1 at the front do not count.</param>
-    /// <param name="maxThreads">0 or 1 for the calling thread alone, -1 for one per processor.</param>
+    /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
     /// <param name="cancellationToken">Looked at every few thousand weights.</param>
     /// <returns>The difference.</returns>
     /// <exception cref="ArgumentException">The shapes differ.</exception>
     /// <exception cref="NotSupportedException">One of the tensors holds weights and the other does not, or has no decoder here.</exception>
     /// <exception cref="OperationCanceledException">The comparison was cancelled.</exception>
     public static TensorDifference Compare(
-        IModelTensorSource reference, IModelTensorSource actual, int maxThreads = -1, CancellationToken cancellationToken = default)
+        IModelTensorSource reference, IModelTensorSource actual, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(reference);
         ArgumentNullException.ThrowIfNull(actual);
@@ -38,7 +39,7 @@ public static class TensorComparer
 
         var difference = new Difference(reference.GetQuantShape());
         TensorSlices.Run(
-            difference.Shape, maxThreads, () => new Worker(difference, reference, actual), cancellationToken);
+            difference.Shape, Parallelism.Checked(maxDegreeOfParallelism, nameof(maxDegreeOfParallelism)), () => new Worker(difference, reference, actual), cancellationToken);
         return new TensorDifference(equal, difference.DifferingWeights, difference.Error);
     }
 

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CommunityToolkit.HighPerformance.Buffers;
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Conversion;
 
@@ -43,17 +44,17 @@ public static class TensorConverter
     /// <summary>Decodes a tensor to float32, whatever it holds: infinities and NaNs too.</summary>
     /// <param name="source">The tensor.</param>
     /// <param name="destination">Where the floats go, little-endian, row by row.</param>
-    /// <param name="maxThreads">0 or 1 for the calling thread alone, -1 for one per processor.</param>
+    /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
     /// <param name="cancellationToken">Looked at every few thousand weights.</param>
     /// <exception cref="NotSupportedException">The tensor is in a format without a decoder.</exception>
     /// <exception cref="OperationCanceledException">The decode was cancelled.</exception>
     public static void Decode(
-        IModelTensorSource source, Stream destination, int maxThreads = -1, CancellationToken cancellationToken = default)
+        IModelTensorSource source, Stream destination, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(destination);
         QuantShape shape = source.GetQuantShape();
-        TensorSlices.Run(shape, maxThreads, () => new Decoder(source, shape, destination), cancellationToken);
+        TensorSlices.Run(shape, Parallelism.Checked(maxDegreeOfParallelism, nameof(maxDegreeOfParallelism)), () => new Decoder(source, shape, destination), cancellationToken);
     }
 
     private sealed class Decoder(IModelTensorSource source, QuantShape shape, Stream destination) : ISliceWorker

@@ -31,7 +31,7 @@ internal sealed class TensorEncoding(
         float[]? importance = loadImportance();
         try
         {
-            TensorSlices.Run(shape, options.MaxThreads, () => new Worker(this, stream, firstRow, importance), cancellationToken);
+            TensorSlices.Run(shape, options.MaxDegreeOfParallelism, () => new Worker(this, stream, firstRow, importance), cancellationToken);
         }
         catch (InvalidWeightException exception)
         {
@@ -73,8 +73,7 @@ internal sealed class TensorEncoding(
                 Mode = _owner.Options.Mode,
                 Overflow = _owner.Options.Overflow,
                 FirstRow = row,
-                CancellationToken = _owner.CancellationToken,
-            });
+            }, _owner.CancellationToken);
             if (_owner.Error is not null)
             {
                 Span<float> decoded = _decoded.Span[..weights.Length];

@@ -39,19 +39,19 @@ internal static class TensorSlices
 
     /// <summary>Runs through a tensor.</summary>
     /// <param name="shape">The tensor's shape.</param>
-    /// <param name="maxThreads">0 or 1 for the calling thread alone, -1 for one per processor.</param>
+    /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
     /// <param name="createWorker">Makes one of the workers.</param>
     /// <param name="cancellationToken">Looked at before each slice.</param>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     /// <remarks>When slices fail, the exception of the first of them comes through.</remarks>
-    public static void Run(QuantShape shape, int maxThreads, Func<ISliceWorker> createWorker, CancellationToken cancellationToken)
+    public static void Run(QuantShape shape, int maxDegreeOfParallelism, Func<ISliceWorker> createWorker, CancellationToken cancellationToken)
     {
         if (shape.TotalWeights == 0)
         {
             return;
         }
 
-        int threads = maxThreads < 0 ? Environment.ProcessorCount : Math.Max(1, maxThreads);
+        int threads = Parallelism.Resolve(maxDegreeOfParallelism);
         int rowsPerSlice = RowsPerSlice(shape);
         long slicesPerExpert = (shape.Rows + rowsPerSlice - 1) / rowsPerSlice;
         long slices = checked(slicesPerExpert * shape.Experts);

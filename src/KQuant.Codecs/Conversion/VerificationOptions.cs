@@ -1,3 +1,5 @@
+using KQuant.Codecs.Scheduling;
+
 namespace KQuant.Codecs.Conversion;
 
 /// <summary>Settings of <see cref="ModelVerifier"/>.</summary>
@@ -7,5 +9,10 @@ public sealed record VerificationOptions
     public ErrorLimits Limits { get; init; } = new();
 
     /// <summary>Threads that read and decode: 0 or 1 for the calling thread alone, -1 for one per processor.</summary>
-    public int MaxThreads { get; init; } = -1;
+    /// <exception cref="ArgumentOutOfRangeException">Set to 0 or less than -1.</exception>
+    public int MaxDegreeOfParallelism
+    {
+        get;
+        init => field = Parallelism.Checked(value, nameof(MaxDegreeOfParallelism));
+    } = Parallelism.All;
 }

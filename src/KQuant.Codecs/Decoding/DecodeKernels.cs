@@ -5,7 +5,7 @@ internal static unsafe class DecodeKernels
 {
     public static IReadOnlyList<DecodeKernel> All { get; } =
     [
-        .. QuantCodec.Floats.Concat(QuantCodec.All).Select(codec => codec.ScalarDecoder),
+        .. QuantCodec.All.Select(codec => codec.ScalarDecoder),
 
         new(QuantFormat.F16, KernelTier.Portable, &PortableFloatDecoders.F16),
         new(QuantFormat.BF16, KernelTier.Portable, &PortableFloatDecoders.BF16),

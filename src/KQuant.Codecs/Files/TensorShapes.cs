@@ -45,7 +45,7 @@ internal static class TensorShapes
 
         long rows = shape.Length < 2 ? 1 : shape[^2];
         long experts = shape.Length < 3 ? 1 : Product(shape[..^2]);
-        result = new QuantShape(experts, rows, (int)columns);
+        result = QuantShape.Stack(experts, rows, (int)columns);
         return true;
     }
 }

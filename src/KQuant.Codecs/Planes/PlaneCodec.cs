@@ -75,7 +75,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     }
 
     public sealed override bool TryEncode(
-        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default)
+        ReadOnlySpan<float> source, Span<byte> destination, out long bytesWritten, in EncodeOptions options = default, CancellationToken cancellationToken = default)
     {
         bytesWritten = 0;
         int rowLength = options.GetRowLength(source.Length);
@@ -88,7 +88,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
 
         fixed (byte* bytes = destination)
         {
-            EncodePlanes(source, Split(bytes, source.Length / WeightsPerBlock), rowLength, options);
+            EncodePlanes(source, Split(bytes, source.Length / WeightsPerBlock), rowLength, options, cancellationToken);
         }
 
         bytesWritten = needed;
@@ -96,7 +96,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     }
 
     internal sealed override void EncodePlanes(
-        ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options)
+        ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options, CancellationToken cancellationToken)
     {
         if (source.IsEmpty)
         {
@@ -108,7 +108,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         fixed (float* importance = options.Importance)
         {
             var job = new RowJob(this, weights, destination, importance, rowLength, options);
-            ParallelRows.Run(job, source.Length / rowLength, 1, options.MaxThreads, options.CancellationToken);
+            ParallelRows.Run(job, source.Length / rowLength, 1, options.MaxDegreeOfParallelism, cancellationToken);
         }
     }
 

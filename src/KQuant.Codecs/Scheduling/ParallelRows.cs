@@ -16,15 +16,15 @@ internal static class ParallelRows
     /// <param name="job">The work.</param>
     /// <param name="rows">Number of rows.</param>
     /// <param name="rowsPerTurn">Rows that a thread takes at once.</param>
-    /// <param name="maxThreads">0 or 1: only the calling thread; -1: as many as there are processors.</param>
+    /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
     /// <param name="cancellationToken">Looked at before each row.</param>
     /// <exception cref="OperationCanceledException">Cancelled before all rows were done.</exception>
     /// <remarks>The exception of the lowest failing row comes through; rows above it may or may not have been done.</remarks>
-    public static void Run<TJob>(TJob job, int rows, int rowsPerTurn, int maxThreads, CancellationToken cancellationToken)
+    public static void Run<TJob>(TJob job, int rows, int rowsPerTurn, int maxDegreeOfParallelism, CancellationToken cancellationToken)
         where TJob : struct, IRowJob
     {
         int turns = (int)(((long)rows + rowsPerTurn - 1) / rowsPerTurn);
-        int threads = Math.Min(maxThreads < 0 ? Environment.ProcessorCount : maxThreads, turns);
+        int threads = Math.Min(Parallelism.Resolve(maxDegreeOfParallelism), turns);
         if (threads > 1)
         {
             new Team<TJob>(job, rows, rowsPerTurn, cancellationToken).Run(threads);

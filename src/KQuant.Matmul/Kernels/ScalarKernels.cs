@@ -12,7 +12,7 @@ internal static unsafe class ScalarKernels
     {
         Products =
         [
-            .. QuantCodec.All.Where(codec => codec.Integers is not null).Select(codec => new ScalarKernel(codec)),
+            .. QuantCodec.Quantized.Where(codec => codec.Integers is not null).Select(codec => new ScalarKernel(codec)),
         ],
         Quantizers = [new(KernelTier.Scalar, &ScalarQuantizer.Quantize)],
         Floats =

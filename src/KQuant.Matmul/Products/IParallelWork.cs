@@ -4,7 +4,7 @@ namespace KQuant.Matmul;
 /// Numbered pieces of work that the threads of a <see cref="MatmulContext"/> do between products: attention, norms, activations. Pieces
 /// run at once and in any order.
 /// </summary>
-public interface IParallelWork
+internal interface IParallelWork
 {
     /// <summary>Does one piece.</summary>
     /// <param name="piece">Its number, from 0.</param>

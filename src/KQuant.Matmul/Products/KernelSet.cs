@@ -9,9 +9,9 @@ namespace KQuant.Matmul.Products;
 /// <summary>The kernels that a context's options choose from the tables. Looked up once per codec, so that products only read arrays.</summary>
 internal sealed class KernelSet(KernelTier maxTier, bool deterministic)
 {
-    private DecodeKernel?[] _decoders = new DecodeKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
+    private DecodeKernel?[] _decoders = new DecodeKernel?[QuantCodec.All.Count];
     private ProductKernel?[] _scalars = [];
-    private FloatKernel?[] _floats = new FloatKernel?[QuantCodec.All.Count + QuantCodec.Floats.Count];
+    private FloatKernel?[] _floats = new FloatKernel?[QuantCodec.All.Count];
 
     /// <summary>The int8 kernel for a number of activation rows; null for a codec that is multiplied in float32.</summary>
     /// <param name="codec">Codec of the weights.</param>

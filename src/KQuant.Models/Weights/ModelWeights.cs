@@ -40,7 +40,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     public QuantizedTensor Matrix(string name, long rows, int columns)
     {
         QuantizedTensor tensor = Load(name);
-        if (tensor.Shape != new QuantShape(1, rows, columns))
+        if (tensor.Shape != QuantShape.Stack(1, rows, columns))
         {
             throw WrongShape(name, tensor.Shape, $"[{rows}, {columns}]");
         }
@@ -61,7 +61,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     public QuantizedTensor Stack(string name, int count, long rows, int columns)
     {
         QuantizedTensor tensor = Load(name);
-        if (tensor.Shape != new QuantShape(count, rows, columns))
+        if (tensor.Shape != QuantShape.Stack(count, rows, columns))
         {
             throw WrongShape(name, tensor.Shape, $"[{count}, {rows}, {columns}]");
         }
@@ -174,7 +174,7 @@ internal sealed unsafe class ModelWeights : IDisposable
             throw new ModelFormatException(
                 _source.Path,
                 $"format {tensor.FormatName} cannot be computed with; known are "
-                + string.Join(", ", QuantCodec.All.Concat(QuantCodec.Floats).Select(codec => codec.Name)),
+                + string.Join(", ", QuantCodec.All.Select(codec => codec.Name)),
                 tensor.Name);
         }
     }

@@ -6,7 +6,7 @@ namespace KQuant.Cli.Tests.Commands;
 /// <summary><c>kquant codecs</c>.</summary>
 public class CodecsCommandTests
 {
-    private static readonly QuantCodec[] Codecs = [.. QuantCodec.All, .. QuantCodec.Floats];
+    private static readonly QuantCodec[] Codecs = [.. QuantCodec.All];
 
     [Test]
     public void ListsEveryCodecWithItsGeometry()

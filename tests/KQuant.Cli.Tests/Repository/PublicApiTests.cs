@@ -21,8 +21,9 @@ public class PublicApiTests
             Assert.That(listing, Does.Contain("\n  enum QuantFormat : "));
             Assert.That(listing, Does.Contain("\n    static bool TryParse(string? name, out QuantCodec? codec)\n"));
             Assert.That(listing, Does.Contain("\n  readonly ref struct EncodeOptions\n"));
-            Assert.That(listing, Does.Contain("\n    int MaxThreads { get; init; }\n"));
-            Assert.That(listing, Does.Contain("\n  interface IQuantBlock<TSelf>\n"));
+            Assert.That(listing, Does.Contain("\n    int MaxDegreeOfParallelism { get; init; }\n"));
+            Assert.That(listing, Does.Contain("\n  interface IModelSource : IDisposable\n"));
+            Assert.That(listing, Does.Not.Contain("IQuantBlock"));
             Assert.That(listing, Does.Contain("\n  readonly record struct QuantShape\n"));
             Assert.That(listing, Does.Not.Contain("<Clone>"));
         });

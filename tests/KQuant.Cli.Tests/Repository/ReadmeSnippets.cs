@@ -117,7 +117,7 @@ public class ReadmeSnippets
         float[] weights = TestModels.Weights(1, 4096 * 32);
         #region write
         using var matrix = QuantizedTensor.Encode(
-            QuantCodec.Get(QuantFormat.Q6_K), new QuantShape(32, 4096), weights, new EncodeOptions { MaxThreads = -1 });
+            QuantCodec.Get(QuantFormat.Q6_K), new QuantShape(32, 4096), weights, new EncodeOptions { MaxDegreeOfParallelism = -1 });
         var writer = new GgufWriter();
         writer.Metadata.Set("general.architecture", "my-model");
         writer.Metadata.SetFileType(GgufFileType.Q6_K);

@@ -74,7 +74,7 @@ public partial class ReadmeTests
     {
         var table = new StringBuilder();
         table.Append("| codec | GGML type | weights per block | bytes per block | bits per weight |\n|---|---|---|---|---|\n");
-        foreach (QuantCodec codec in QuantCodec.All.Concat(QuantCodec.Floats))
+        foreach (QuantCodec codec in QuantCodec.All)
         {
             string bits = codec.BitsPerWeight.ToString("0.####", CultureInfo.InvariantCulture);
             table.Append(CultureInfo.InvariantCulture, $"| `{codec.Name}` | {(int?)codec.Format} | {codec.WeightsPerBlock} | {codec.BytesPerBlock} | {bits} |\n");

@@ -31,7 +31,7 @@ public class ModelConverterTests
             seen.Add(value);
         });
         ConversionReport report = ModelConverter.Convert(
-            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MaxThreads = 3 }, progress);
+            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MaxDegreeOfParallelism = 3 }, progress);
         Assert.Multiple(() =>
         {
             Assert.That(seen.Select(value => value.BytesDone), Is.Ordered);

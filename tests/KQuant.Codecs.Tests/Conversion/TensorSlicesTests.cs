@@ -16,7 +16,7 @@ public class TensorSlicesTests
     [TestCase(1, 4, 0)]
     public void CoversEveryRowInOrder(long experts, long rows, int columns)
     {
-        var shape = new QuantShape(experts, rows, columns);
+        var shape = QuantShape.Stack(experts, rows, columns);
         foreach (int threads in (int[])[0, 1, 2, 5, -1])
         {
             var finished = new List<TensorSlice>();

@@ -3,7 +3,7 @@ using KQuant.TestKit;
 namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>What every codec promises to callers, whatever its format.</summary>
-[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]
+[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.Quantized))]
 public class CodecContractTests(QuantCodec codec)
 {
     private int Block => codec.WeightsPerBlock;
@@ -45,7 +45,7 @@ public class CodecContractTests(QuantCodec codec)
     public void NothingIsEncodedAsNothing()
     {
         Assert.That(codec.Encode([], []), Is.Zero);
-        Assert.That(codec.Encode([], [], new EncodeOptions { RowLength = Block, MaxThreads = -1 }), Is.Zero);
+        Assert.That(codec.Encode([], [], new EncodeOptions { RowLength = Block, MaxDegreeOfParallelism = -1 }), Is.Zero);
     }
 
     [Test]

@@ -3,7 +3,7 @@ using KQuant.TestKit;
 namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>Blocks at the edges of what encoders meet, with and without importance.</summary>
-[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]
+[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.Quantized))]
 public class EncodeEdgeCaseTests(QuantCodec codec)
 {
     private static readonly (string Name, Func<int, float> Weight)[] Blocks =

@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Tests;
 public class EncodeGoldenTests
 {
     private static IEnumerable<TestCaseData> Cases =>
-        from codec in QuantCodec.All
+        from codec in QuantCodec.Quantized
         from weighted in (bool[])[false, true]
         select new TestCaseData(codec, weighted).SetArgDisplayNames(codec.Name, weighted ? "importance" : "plain");
 

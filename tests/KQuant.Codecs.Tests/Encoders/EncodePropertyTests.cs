@@ -3,7 +3,7 @@ using KQuant.TestKit;
 namespace KQuant.Codecs.Tests.Encoders;
 
 /// <summary>What holds for every encoder and any weights.</summary>
-[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.All))]
+[TestFixtureSource(typeof(QuantCodec), nameof(QuantCodec.Quantized))]
 public class EncodePropertyTests(QuantCodec codec)
 {
     private static readonly float[] Importance = MakeImportance();

@@ -1,3 +1,4 @@
+using KQuant.Codecs.Conversion;
 using KQuant.TestKit;
 
 namespace KQuant.Codecs.Tests.Encoders;
@@ -5,7 +6,7 @@ namespace KQuant.Codecs.Tests.Encoders;
 /// <summary>The number of threads changes neither bytes nor errors.</summary>
 public class EncodeThreadsTests
 {
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.Quantized;
 
     [Test]
     public void BytesDoNotDependOnThreads([ValueSource(nameof(Codecs))] QuantCodec codec, [Values] bool weighted)
@@ -46,13 +47,13 @@ public class EncodeThreadsTests
         var error = Assert.Throws<InvalidWeightException>(() => codec.Encode(
             weights,
             new byte[codec.GetByteCount(weights.Length)],
-            new EncodeOptions { RowLength = 512, MaxThreads = threads, FirstRow = 5_000_000_000 }));
+            new EncodeOptions { RowLength = 512, MaxDegreeOfParallelism = threads, FirstRow = 5_000_000_000 }));
 
         Assert.That(error!.Row, Is.EqualTo(5_000_000_000 + row));
     }
 
     [Test]
-    public void CancellationIsSeenBeforeAnyRow([Values(0, 2)] int threads)
+    public void CancellationIsSeenBeforeAnyRow([Values(1, 2)] int threads)
     {
         using var source = new CancellationTokenSource();
         source.Cancel();
@@ -63,20 +64,37 @@ public class EncodeThreadsTests
             () => codec.Encode(
                 SampleWeights.SetA.Weights,
                 wire,
-                new EncodeOptions { RowLength = 512, MaxThreads = threads, CancellationToken = source.Token }),
+                new EncodeOptions { RowLength = 512, MaxDegreeOfParallelism = threads },
+                source.Token),
             Throws.InstanceOf<OperationCanceledException>());
         Assert.That(wire, Is.All.Zero);
     }
 
-    [Test]
-    public void FewerThanMinusOneThreadsIsNotANumberOfThreads() => Assert.That(
-        () => QuantCodec.All[0].Encode(new float[256], new byte[1000], new EncodeOptions { MaxThreads = -2 }),
-        Throws.InstanceOf<ArgumentOutOfRangeException>());
+    [TestCase(0)]
+    [TestCase(-2)]
+    public void NoNumberOfThreads(int threads)
+    {
+        Action[] uses =
+        [
+            () => _ = new EncodeOptions { MaxDegreeOfParallelism = threads }.MaxDegreeOfParallelism,
+            () => _ = new ConversionOptions { MaxDegreeOfParallelism = threads },
+            () => _ = new VerificationOptions { MaxDegreeOfParallelism = threads },
+        ];
+        foreach (Action use in uses)
+        {
+            Assert.That(
+                () => use(),
+                Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.StartsWith(
+                    $"MaxDegreeOfParallelism is {threads}; it must be -1, for one thread per processor, or a positive limit."));
+        }
+
+        Assert.That(new EncodeOptions().MaxDegreeOfParallelism, Is.EqualTo(1));
+    }
 
     private static byte[] Encode(QuantCodec codec, float[] weights, float[] importance, EncodeMode mode, int threads)
     {
         var wire = new byte[codec.GetByteCount(weights.Length)];
-        codec.Encode(weights, wire, new EncodeOptions { RowLength = 512, Importance = importance, Mode = mode, MaxThreads = threads });
+        codec.Encode(weights, wire, new EncodeOptions { RowLength = 512, Importance = importance, Mode = mode, MaxDegreeOfParallelism = threads });
         return wire;
     }
 }

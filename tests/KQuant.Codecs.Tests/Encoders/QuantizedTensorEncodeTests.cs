@@ -9,10 +9,10 @@ public class QuantizedTensorEncodeTests
     private const int Rows = 4;
     private const int Columns = 512;
 
-    private static readonly QuantShape Shape = new(Experts, Rows, Columns);
+    private static readonly QuantShape Shape = QuantShape.Stack(Experts, Rows, Columns);
     private static readonly float[] Weights = SampleWeights.SetA.Weights[..(Experts * Rows * Columns)];
 
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.Quantized;
 
     [Test]
     public void EachExpertIsEncodedByItself([ValueSource(nameof(Codecs))] QuantCodec codec, [Values(0, 1, Experts)] int importanceRows)
@@ -20,7 +20,7 @@ public class QuantizedTensorEncodeTests
         float[] importance = [.. Enumerable.Range(0, importanceRows * Columns).Select(i => 0.1f + (i * 7919 % 101))];
 
         using QuantizedTensor tensor = QuantizedTensor.Encode(
-            codec, Shape, Weights, new EncodeOptions { Importance = importance, MaxThreads = 3 });
+            codec, Shape, Weights, new EncodeOptions { Importance = importance, MaxDegreeOfParallelism = 3 });
 
         Assert.Multiple(() =>
         {
@@ -33,7 +33,7 @@ public class QuantizedTensorEncodeTests
                     expected,
                     new EncodeOptions { RowLength = Columns, Importance = own });
 
-                using QuantizedTensor slice = tensor.Slice(expert);
+                using QuantizedTensor slice = tensor.GetExpert(expert);
                 byte[] actual = [.. Enumerable.Range(0, Rows).SelectMany(row => slice.UnsafeGetRowBytes(row).ToArray())];
                 Assert.That(actual, Is.EqualTo(expected), $"expert {expert}");
             }
@@ -48,7 +48,7 @@ public class QuantizedTensorEncodeTests
         var importance = new float[importanceRows * Columns];
 
         var error = Assert.Throws<InvalidWeightException>(
-            () => QuantizedTensor.Encode(QuantCodec.All[0], Shape, weights, new EncodeOptions { Importance = importance }));
+            () => QuantizedTensor.Encode(QuantCodec.Quantized[0], Shape, weights, new EncodeOptions { Importance = importance }));
 
         Assert.That((error!.Row, error.Column), Is.EqualTo(((2L * Rows) + 1, 9)));
     }
@@ -58,18 +58,18 @@ public class QuantizedTensorEncodeTests
     [TestCase(2 * Columns)]
     [TestCase(Rows * Columns)]
     public void ImportanceOfAnotherLengthIsRefused(int length) => Assert.That(
-        () => QuantizedTensor.Encode(QuantCodec.All[0], Shape, Weights, new EncodeOptions { Importance = new float[length] }),
+        () => QuantizedTensor.Encode(QuantCodec.Quantized[0], Shape, Weights, new EncodeOptions { Importance = new float[length] }),
         Throws.ArgumentException.With.Message.Contains($"{length}").And.Message.Contains($"{Columns}").And.Message.Contains($"{Experts}"));
 
     [Test]
     public void WeightsOfAnotherLengthAreRefused() => Assert.That(
-        () => QuantizedTensor.Encode(QuantCodec.All[0], Shape, Weights.AsSpan(1)),
+        () => QuantizedTensor.Encode(QuantCodec.Quantized[0], Shape, Weights.AsSpan(1)),
         Throws.ArgumentException.With.Message.Contains($"{Weights.Length - 1}").And.Message.Contains($"{Weights.Length}"));
 
     [Test]
     public void TensorsWithoutRowsAreEmpty()
     {
-        using QuantizedTensor tensor = QuantizedTensor.Encode(QuantCodec.All[0], new QuantShape(0, Columns), []);
+        using QuantizedTensor tensor = QuantizedTensor.Encode(QuantCodec.Quantized[0], new QuantShape(0, Columns), []);
 
         Assert.That(tensor.ByteCount, Is.Zero);
     }

@@ -207,7 +207,7 @@ public class ModelFolderTests
         var row = new float[2];
         loaded.DecodeRow(3, row);
         Assert.That(row, Is.EqualTo([2f, 2]));
-        Assert.That(loaded.Shape, Is.EqualTo(new QuantShape(2, 2, 2)));
+        Assert.That(loaded.Shape, Is.EqualTo(QuantShape.Stack(2, 2, 2)));
     }
 
     [TestCase("experts.2.up_proj.weight", "F32", 2, "expert 1 of 3 is missing", TestName = "MissingExpert")]

@@ -69,7 +69,7 @@ public class NpyFileTests
         var row = new float[3];
         weights.DecodeRow(1, row);
 
-        Assert.That(weights.Shape, Is.EqualTo(new QuantShape(2, 1, 3)));
+        Assert.That(weights.Shape, Is.EqualTo(QuantShape.Stack(2, 1, 3)));
         Assert.That(row, Is.EqualTo([4f, 5, 6]));
         NpyFile.Write(_folder["i.npy"], ElementType.I32, [1], stream => stream.Write(new byte[4]));
         using NpyFile integers = NpyFile.Open(_folder["i.npy"]);

@@ -28,10 +28,10 @@ public class SafetensorsFileTests
         using (Assert.EnterMultipleScope())
         {
             Check("f32", new QuantShape(2, 3), values);
-            Check("f16", new QuantShape(2, 1, 3), values);
+            Check("f16", QuantShape.Stack(2, 1, 3), values);
             Check("bf16", new QuantShape(1, 6), values);
             Check("scalar", new QuantShape(1, 1), [7]);
-            Check("four", new QuantShape(2, 1, 3), values);
+            Check("four", QuantShape.Stack(2, 1, 3), values);
         }
 
         void Check(string name, QuantShape shape, float[] expected)

@@ -105,7 +105,7 @@ internal static unsafe class CodecBenchmark
             byte[] destination = new byte[codec.GetByteCount(weights.Length)];
             return new Contender($"encode {codec.Name} {way}", repetitions =>
             {
-                var options = new EncodeOptions { RowLength = EncodedRow, Importance = columns, Mode = mode, MaxThreads = 1 };
+                var options = new EncodeOptions { RowLength = EncodedRow, Importance = columns, Mode = mode, MaxDegreeOfParallelism = 1 };
                 for (int i = 0; i < repetitions; i++)
                 {
                     codec.Encode(weights, destination, options);

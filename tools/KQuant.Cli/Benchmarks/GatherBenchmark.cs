@@ -35,7 +35,7 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
         Action<string> progress,
         CancellationToken cancellationToken)
     {
-        var shape = new QuantShape(experts, rows, columns);
+        var shape = QuantShape.Stack(experts, rows, columns);
         nint bytes = checked((nint)(codec.GetByteCount(columns) * shape.TotalRows));
         using var memory = new NativeBlock(bytes);
         var contexts = new Dictionary<int, MatmulContext>();
@@ -45,7 +45,7 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
             using QuantizedTensor weights = QuantizedTensor.FromBuffer(codec, shape, memory);
             foreach (int count in threads.Distinct())
             {
-                contexts.Add(count, new MatmulContext(new MatmulOptions { MaxThreads = count, MaxTier = maxTier }));
+                contexts.Add(count, new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = count, MaxTier = maxTier }));
             }
 
             using PackedTensor? packed = isPacked ? PackedTensor.Pack(weights, contexts[threads[0]], cancellationToken) : null;
@@ -87,7 +87,7 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
             _tokens = tokens;
             var random = new Random(1);
             _choices = [.. Enumerable.Range(0, Choices).Select(_ => Choose(random))];
-            _slices = [.. Enumerable.Range(0, (int)weights.Shape.Experts).Select(expert => weights.Slice(expert))];
+            _slices = [.. Enumerable.Range(0, (int)weights.Shape.Experts).Select(expert => weights.GetExpert(expert))];
             _x = new float[Entries * weights.Shape.Columns];
             _y = new float[Entries * weights.Shape.Rows];
             for (int i = 0; i < _x.Length; i++)
@@ -95,7 +95,7 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
                 _x[i] = random.NextSingle() - 0.5f;
             }
 
-            string name = $"{weights.Codec.Name} {tokens} tokens, {context.Options.MaxThreads} threads";
+            string name = $"{weights.Codec.Name} {tokens} tokens, {context.Threads} threads";
             Gather = new Contender($"{name}, gather", repetitions => Repeat(repetitions, RunGather));
             Dense = new Contender($"{name}, expert by expert", repetitions => Repeat(repetitions, RunDense));
         }
@@ -113,7 +113,7 @@ internal sealed unsafe class GatherBenchmark(int experts, int rows, int columns,
                 int rows = Math.Max(1, (int)Math.Round(Entries / touched));
                 return new GatherSpeed(
                     _weights.Codec.Name,
-                    _context.Options.MaxThreads,
+                    _context.Threads,
                     _tokens,
                     (_packed is null ? _context.GetKernel(_weights.Codec, rows) : _context.GetKernel(_packed, rows)).ToString(),
                     Gather.BestSeconds * 1e6,

@@ -45,7 +45,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
             RandomBlocks.Fill(memory, memoryBytes);
             foreach (int count in threads.Distinct())
             {
-                contexts.Add(count, new MatmulContext(options with { MaxThreads = count }));
+                contexts.Add(count, new MatmulContext(options with { MaxDegreeOfParallelism = count }));
             }
 
             for (int i = 0; i < copies; i++)
@@ -102,7 +102,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
             }
 
             Chain = InstructionChain.For(_kernel.Codec, _kernel.Tier, isInteger: _kernel.Name != "float");
-            Contender = new Contender($"{weights[0].Codec.Name} M={m}, {context.Options.MaxThreads} threads", Repeat);
+            Contender = new Contender($"{weights[0].Codec.Name} M={m}, {context.Threads} threads", Repeat);
         }
 
         public Contender Contender { get; }
@@ -111,7 +111,7 @@ internal sealed unsafe class MatmulBenchmark(int rows, int columns, bool isPacke
 
         public MatmulSpeed Speed(LimitBenchmark limits)
         {
-            int threads = _context.Options.MaxThreads;
+            int threads = _context.Threads;
             return new MatmulSpeed(
                 _weights[0].Codec.Name,
                 threads,

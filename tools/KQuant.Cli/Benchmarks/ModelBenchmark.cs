@@ -38,7 +38,7 @@ internal sealed class ModelBenchmark : IDisposable
         int[] ids = [.. Enumerable.Range(0, promptTokens + tokens).Select(_ => random.Next(_model.Config.VocabularySize))];
         (_prompt, _following) = (ids[..promptTokens], ids[promptTokens..]);
         _logits = new float[_model.Config.VocabularySize];
-        int threads = _model.Context.Options.MaxThreads;
+        int threads = _model.Context.Threads;
         _reading = new Contender($"{threads} threads, prompt", times => Repeat(times, Read, cancellation));
         _writing = new Contender($"{threads} threads, tokens", times => Repeat(times, Write, cancellation));
     }
@@ -51,7 +51,7 @@ internal sealed class ModelBenchmark : IDisposable
 
     /// <summary>The speed, after the contest.</summary>
     public ModelSpeed Speed => new(
-        _model.Context.Options.MaxThreads,
+        _model.Context.Threads,
         _backend?.Name ?? _model.Context.GetTier(_model.MainCodec).ToString(),
         Math.Round(_prompt.Length / _reading.BestSeconds, 2),
         Math.Round(_following.Length / _writing.BestSeconds, 2),

@@ -74,7 +74,7 @@ internal static class BenchCodecsCommand
 
             if (encode)
             {
-                QuantCodec[] codecs = asked.Length > 0 ? asked : [.. QuantCodec.All];
+                QuantCodec[] codecs = asked.Length > 0 ? asked : [.. QuantCodec.Quantized];
                 encoded = CodecBenchmark.Encode(codecs, rounds, progress, cancellationToken);
             }
         });

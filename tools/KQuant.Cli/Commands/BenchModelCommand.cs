@@ -41,7 +41,7 @@ internal static class BenchModelCommand
                     var options = new ModelOptions
                     {
                         LoadTokenizer = false,
-                        Matmul = new MatmulOptions { MaxThreads = count, Activations = parsed.GetValue(activations) },
+                        Matmul = new MatmulOptions { MaxDegreeOfParallelism = count, Activations = parsed.GetValue(activations) },
                         Cache = parsed.GetCache(cache),
                         Backend = backend,
                     };

@@ -20,7 +20,7 @@ internal static class CodecsCommand
         var command = new Command("codecs", "List the formats, with their sizes, the tier of their decoder and the kernel of their products.") { hardware, json };
         command.SetWork((parsed, _) =>
         {
-            using var context = new MatmulContext(new MatmulOptions { MaxThreads = 1 });
+            using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
             var report = new CodecsReport(
                 [.. CommonOptions.AllCodecs.Select(codec => CodecEntry.Of(codec, context.GetKernel(codec, 1)))], parsed.GetValue(hardware) ? DescribeHardware() : null);
             TextWriter output = parsed.InvocationConfiguration.Output;

@@ -11,7 +11,7 @@ namespace KQuant.Cli.Commands;
 internal static class CommonOptions
 {
     /// <summary>The block codecs, then the pass-through formats.</summary>
-    public static IEnumerable<QuantCodec> AllCodecs => QuantCodec.All.Concat(QuantCodec.Floats);
+    public static IEnumerable<QuantCodec> AllCodecs => QuantCodec.All;
 
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON." };

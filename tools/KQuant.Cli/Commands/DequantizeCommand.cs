@@ -40,7 +40,7 @@ internal static class DequantizeCommand
             QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions
             {
-                MaxThreads = parsed.GetThreads(threads),
+                MaxDegreeOfParallelism = parsed.GetThreads(threads),
                 Overwrite = parsed.GetValue(overwrite),
                 MeasureError = codec.Format != QuantFormat.F32,
                 ExpertNames = ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null,

@@ -99,7 +99,7 @@ internal sealed class ModelArguments
             Cache = parsed.GetCache(_cache),
             ContextLength = parsed.GetValue(_context),
             ChunkSize = parsed.GetValue(_chunk),
-            Matmul = threads < 0 ? matmul : matmul with { MaxThreads = threads },
+            Matmul = threads < 0 ? matmul : matmul with { MaxDegreeOfParallelism = threads },
             Context = context,
             Backend = device,
             LoadTokenizer = needsTokenizer,

@@ -68,7 +68,7 @@ internal static class QuantizeCommand
                 Mode = parsed.GetValue(encode),
                 Overflow = parsed.GetValue(onOverflow),
                 Importance = importance,
-                MaxThreads = parsed.GetThreads(threads),
+                MaxDegreeOfParallelism = parsed.GetThreads(threads),
                 Overwrite = parsed.GetValue(overwrite),
             };
             ConversionOutput.Run(parsed, source, plan, target, options, parsed.GetValue(dryRun), parsed.GetValue(json), cancellationToken);

@@ -55,7 +55,7 @@ internal static class TensorEncodeCommand
             {
                 Mode = parsed.GetValue(encode),
                 Overflow = parsed.GetValue(onOverflow),
-                MaxThreads = parsed.GetThreads(threads),
+                MaxDegreeOfParallelism = parsed.GetThreads(threads),
             };
             string target = parsed.GetValue(output)!;
             WeightError? error = null;

@@ -40,7 +40,7 @@ internal static class VerifyCommand
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),
-                MaxThreads = parsed.GetThreads(threads),
+                MaxDegreeOfParallelism = parsed.GetThreads(threads),
             };
             bool asJson = parsed.GetValue(json);
             VerificationReport report = ProgressBar.Show(

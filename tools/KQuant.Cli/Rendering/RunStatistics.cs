@@ -41,7 +41,7 @@ internal sealed class RunStatistics
         output.WriteLine(Invariant($"Generation: {_generated} tokens, {Rate(Math.Max(0, _generated - 1), all - _prompt)} tokens-per-sec{warm}"));
         using var process = Process.GetCurrentProcess();
         output.WriteLine(Invariant($"Peak memory: {process.PeakWorkingSet64 / 1e9:0.000} GB"));
-        output.WriteLine($"Kernels: {DeviceOf(model)} for {model.MainCodec.Name}, {model.Context.Options.MaxThreads} threads");
+        output.WriteLine($"Kernels: {DeviceOf(model)} for {model.MainCodec.Name}, {model.Context.Threads} threads");
     }
 
     // The first token comes with the prompt, so it counts there.

@@ -149,11 +149,11 @@ public sealed class GgufTensor
 
         if (ElementCount == 0)
         {
-            return new QuantShape(1, 0, (int)columns);
+            return QuantShape.Stack(1, 0, (int)columns);
         }
 
         long rows = Dimensions.Length > 1 ? Dimensions[1] : 1;
-        return new QuantShape(ElementCount / columns / rows, rows, (int)columns);
+        return QuantShape.Stack(ElementCount / columns / rows, rows, (int)columns);
     }
 
     private long KnownByteCount() => ByteCount

@@ -19,11 +19,11 @@ public class GgufFileTests
             .Tensor("empty", [0, 1L << 50], 0, [])
             .ToArray()));
 
-        Assert.That(file.GetTensor("scalar").Shape, Is.EqualTo(new QuantShape(1, 1, 1)));
-        Assert.That(file.GetTensor("vector").Shape, Is.EqualTo(new QuantShape(1, 1, 6)));
-        Assert.That(file.GetTensor("matrix").Shape, Is.EqualTo(new QuantShape(1, 3, 4)));
-        Assert.That(file.GetTensor("stack").Shape, Is.EqualTo(new QuantShape(5, 3, 2)));
-        Assert.That(file.GetTensor("four").Shape, Is.EqualTo(new QuantShape(10, 3, 2)));
+        Assert.That(file.GetTensor("scalar").Shape, Is.EqualTo(QuantShape.Stack(1, 1, 1)));
+        Assert.That(file.GetTensor("vector").Shape, Is.EqualTo(QuantShape.Stack(1, 1, 6)));
+        Assert.That(file.GetTensor("matrix").Shape, Is.EqualTo(QuantShape.Stack(1, 3, 4)));
+        Assert.That(file.GetTensor("stack").Shape, Is.EqualTo(QuantShape.Stack(5, 3, 2)));
+        Assert.That(file.GetTensor("four").Shape, Is.EqualTo(QuantShape.Stack(10, 3, 2)));
         Assert.That(file.GetTensor("empty").Shape.TotalRows, Is.Zero, "nobody should count to 2^50");
     }
 

@@ -76,8 +76,8 @@ public class GgufGoldenTests
         using GgufFile file = GgufFile.Open(RepositoryFiles.Fixture("gguf", "matmul-q4_K.gguf"));
         using QuantizedTensor experts = file.GetTensor("w_e");
 
-        Assert.That(experts.Shape, Is.EqualTo(new QuantShape(8, 12, 512)));
-        Assert.That(experts.Slice(3).UnsafeGetRowBytes(5).SequenceEqual(fixture.Bytes("w_e", 8 * 12 * 288).Slice(((3 * 12) + 5) * 288, 288)));
+        Assert.That(experts.Shape, Is.EqualTo(QuantShape.Stack(8, 12, 512)));
+        Assert.That(experts.GetExpert(3).UnsafeGetRowBytes(5).SequenceEqual(fixture.Bytes("w_e", 8 * 12 * 288).Slice(((3 * 12) + 5) * 288, 288)));
     }
 
     private static object ToObject(GgufValue value)

@@ -15,7 +15,7 @@ public class GgufWriterTests
         writer.Metadata.Set("name", "x");
         writer.Add("a", [3], GgmlType.Of(QuantFormat.F32), new byte[12]);
         writer.Add("b", [32, 1, 1, 1], GgmlType.Of(QuantFormat.Q8_0), new byte[34]);
-        writer.Add("c", new QuantShape(2, 1, 4), QuantFormat.F16, stream => stream.Write(new byte[16]));
+        writer.Add("c", QuantShape.Stack(2, 1, 4), QuantFormat.F16, stream => stream.Write(new byte[16]));
         writer.Write(folder["out.gguf"]);
 
         byte[] expected = new GgufBytes { Alignment = 64 }
@@ -34,7 +34,7 @@ public class GgufWriterTests
         var bytes = new byte[weights.Length * sizeof(float)];
         Buffer.BlockCopy(weights, 0, bytes, 0, bytes.Length);
         using var folder = new TemporaryFolder();
-        using QuantizedTensor tensor = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), new QuantShape(3, 4, 256), bytes);
+        using QuantizedTensor tensor = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), QuantShape.Stack(3, 4, 256), bytes);
         var writer = new GgufWriter();
         writer.Add("w", tensor);
         writer.Write(folder["out.gguf"]);
@@ -78,7 +78,7 @@ public class GgufWriterTests
     public void LargeModelsAreLaidOutIn64Bits()
     {
         var writer = new GgufWriter();
-        writer.Add("big", new QuantShape(1, 3L << 20, 4096), QuantFormat.Q8_0, _ => { });
+        writer.Add("big", QuantShape.Stack(1, 3L << 20, 4096), QuantFormat.Q8_0, _ => { });
         writer.Add("next", [1], GgmlType.Of(QuantFormat.F32), new byte[4]);
         Assert.That(writer.FileLength, Is.EqualTo(128 + ((3L << 20) * 4352) + 32));
     }

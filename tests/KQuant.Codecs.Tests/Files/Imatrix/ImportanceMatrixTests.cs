@@ -62,7 +62,7 @@ public class ImportanceMatrixTests
         Assert.That((experts!.ExpertCount, experts.ValueCount), Is.EqualTo((3, 6)));
         Assert.That(experts.GetCounts(), Is.EqualTo((long[])[2, 4, 0]));
         Assert.That(experts.GetImportance(), Is.EqualTo((float[])[1, 2, 1.5f, 2, 1, 1]), "an expert without inputs is neutral");
-        Assert.That(experts.GetImportance(new QuantShape(3, 99, 2)), Has.Length.EqualTo(6));
+        Assert.That(experts.GetImportance(QuantShape.Stack(3, 99, 2)), Has.Length.EqualTo(6));
     }
 
     [Test]
@@ -192,8 +192,8 @@ public class ImportanceMatrixTests
         ImportanceEntry entry = matrix.Entries[0];
 
         Assert.That(entry.Fits(new QuantShape(10, 6)));
-        Assert.That(entry.Fits(new QuantShape(4, 10, 6)), "one row for all experts");
-        Assert.That(entry.Fits(new QuantShape(3, 10, 2)));
+        Assert.That(entry.Fits(QuantShape.Stack(4, 10, 6)), "one row for all experts");
+        Assert.That(entry.Fits(QuantShape.Stack(3, 10, 2)));
         Assert.That(entry.Fits(new QuantShape(10, 2)), Is.False);
         Assert.That(
             () => entry.GetImportance(new QuantShape(10, 2)),

@@ -132,7 +132,7 @@ public class GgufExportTests
     {
         using GgufExport export = Open(RandomCheckpoint.Create(name));
         var plan = QuantizationPlan.Uniform(export.Tensors, QuantCodec.Get(QuantFormat.F16));
-        ModelConverter.Convert(export, plan, _folder["x.gguf"], new ConversionOptions { MaxThreads = 1 });
+        ModelConverter.Convert(export, plan, _folder["x.gguf"], new ConversionOptions { MaxDegreeOfParallelism = 1 });
         using GgufFile file = GgufFile.Open(_folder["x.gguf"]);
         foreach (GgufTensor tensor in file.Tensors)
         {
