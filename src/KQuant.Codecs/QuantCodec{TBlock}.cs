@@ -21,7 +21,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     private DecodeKernel? _decoder;
 
     public QuantCodec()
-        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, new CodecPlane("weight", Unsafe.SizeOf<TBlock>())) =>
+        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, new CodecPlane { Name = "weight", BytesPerBlock = Unsafe.SizeOf<TBlock>() }) =>
         ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
 
     public override QuantCodec Fallback => Get(TBlock.Fallback ?? QuantFormat.F16);

@@ -72,7 +72,12 @@ public sealed partial class MetalBackend : IMatmulBackend
     public string Name => $"metal ({_device.Name})";
 
     /// <summary>What the device was asked to do so far, its self-test included.</summary>
-    public MetalCounters Counters => new(_device.WaitCount, _device.DispatchCount, _device.BufferCount);
+    public MetalCounters Counters => new()
+    {
+        Waits = _device.WaitCount,
+        Dispatches = _device.DispatchCount,
+        Buffers = _device.BufferCount,
+    };
 
     /// <summary>Whether weights of a mapped file become buffers without a copy: false where the GPU did not see such pages.</summary>
     public bool ReadsMappedFiles => _selfTest.ReadsMappedFiles;

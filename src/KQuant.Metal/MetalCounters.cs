@@ -1,7 +1,14 @@
 namespace KQuant.Metal;
 
 /// <summary>What a device was asked to do.</summary>
-/// <param name="Waits">Submissions that were waited for; each costs some tenths of a millisecond.</param>
-/// <param name="Dispatches">Kernels that were started.</param>
-/// <param name="Buffers">Buffers that were made.</param>
-public readonly record struct MetalCounters(long Waits, long Dispatches, long Buffers);
+public readonly record struct MetalCounters
+{
+    /// <summary>Submissions that were waited for; each costs some tenths of a millisecond.</summary>
+    public required long Waits { get; init; }
+
+    /// <summary>Kernels that were started.</summary>
+    public required long Dispatches { get; init; }
+
+    /// <summary>Buffers that were made.</summary>
+    public required long Buffers { get; init; }
+}

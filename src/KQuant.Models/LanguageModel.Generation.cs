@@ -95,7 +95,7 @@ public sealed partial class LanguageModel
             while (scheduler.Count > 0)
             {
                 List<StepResult> results = await Task.Run(() => Next(scheduler, cancellationToken), cancellationToken).ConfigureAwait(false);
-                foreach (BatchToken token in results.Select(result => new BatchToken(texts.IndexOf(result.Text), result.Token)).OrderBy(token => token.Text))
+                foreach (BatchToken token in results.Select(result => new BatchToken { Text = texts.IndexOf(result.Text), Token = result.Token }).OrderBy(token => token.Text))
                 {
                     yield return token;
                 }

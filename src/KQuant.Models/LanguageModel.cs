@@ -266,7 +266,14 @@ public sealed partial class LanguageModel : IDisposable
     };
 
     private void Report(IProgress<ModelProgress>? progress, int layer) => progress?.Report(
-        new ModelProgress($"model.layers.{layer}", layer + 1, Config.LayerCount, _weights.ByteCount, _weights.ByteCount));
+        new ModelProgress
+        {
+            TensorName = $"model.layers.{layer}",
+            TensorIndex = layer + 1,
+            TensorCount = Config.LayerCount,
+            BytesDone = _weights.ByteCount,
+            TotalBytes = _weights.ByteCount,
+        });
 
     private static void CheckLayers(CacheOptions options, int layers)
     {

@@ -11,7 +11,7 @@ namespace KQuant.Matmul.Tests;
 /// <param name="integers">Whether it can be unpacked to integers; if not, it is multiplied in float32.</param>
 /// <param name="transform">What its activations go through.</param>
 internal sealed unsafe class AffineCodec(int groupSize, bool integers, ActivationTransform? transform = null)
-    : PlaneCodec($"affine4_{groupSize}", groupSize, new("weight", groupSize / 2), new("scales", 2), new("biases", 2))
+    : PlaneCodec($"affine4_{groupSize}", groupSize, Plane("weight", groupSize / 2), Plane("scales", 2), Plane("biases", 2))
 {
     public override ActivationTransform? Transform => transform;
 
@@ -73,4 +73,6 @@ internal sealed unsafe class AffineCodec(int groupSize, bool integers, Activatio
     }
 
     private static int Code(byte* codes, int i) => (codes[i / 2] >> (i % 2 * 4)) & 15;
+
+    private static CodecPlane Plane(string name, int bytes) => new() { Name = name, BytesPerBlock = bytes };
 }

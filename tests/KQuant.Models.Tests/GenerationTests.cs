@@ -35,7 +35,7 @@ public class GenerationTests
             text.Append(token.Text);
             ids.Add(token.Id);
             Assert.That(token.Top, Has.Count.EqualTo(3));
-            Assert.That(token.Top[0], Is.EqualTo(new TokenProbability(token.Id, token.LogProbability)));
+            Assert.That(token.Top[0], Is.EqualTo(new TokenProbability { Id = token.Id, LogProbability = token.LogProbability }));
             Assert.That(token.Top, Is.Ordered.Descending.By(nameof(TokenProbability.LogProbability)));
             Assert.That(token.FinishReason, Is.EqualTo(ids.Count == 64 ? FinishReason.Length : FinishReason.None));
         }

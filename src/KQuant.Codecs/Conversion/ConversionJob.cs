@@ -38,10 +38,12 @@ internal sealed class ConversionJob(
     public ConversionReport Report()
     {
         AddFloatNote();
-        return new(
-            output,
-            [.. plan.Tensors.Select(tensor => new ConvertedTensor(tensor, _encodings.GetValueOrDefault(tensor)?.Error))],
-            Notes);
+        return new ConversionReport
+        {
+            Output = output,
+            Tensors = [.. plan.Tensors.Select(tensor => new ConvertedTensor { Planned = tensor, Error = _encodings.GetValueOrDefault(tensor)?.Error })],
+            Notes = Notes,
+        };
     }
 
     /// <summary>Says how much of a model that is quantized stays as it is, when it is not only norms and routers.</summary>

@@ -4,30 +4,52 @@ using KQuant.Codecs.Recipes;
 namespace KQuant.Codecs.Conversion;
 
 /// <summary>What became of one tensor.</summary>
-/// <param name="Planned">What the plan said.</param>
-/// <param name="Error">How far the new weights are from those of the source; null when they were copied or not measured.</param>
-public sealed record ConvertedTensor(PlannedTensor Planned, WeightError? Error);
+public sealed record ConvertedTensor
+{
+    /// <summary>What the plan said.</summary>
+    public required PlannedTensor Planned { get; init; }
+
+    /// <summary>How far the new weights are from those of the source; null when they were copied or not measured.</summary>
+    public WeightError? Error { get; init; }
+}
 
 /// <summary>What became of all tensors that are stored in one format now.</summary>
-/// <param name="FormatName">The format after the conversion: <c>q4_k</c>, <c>bf16</c>.</param>
-/// <param name="TensorCount">The number of tensors.</param>
-/// <param name="WeightCount">Their weights.</param>
-/// <param name="SourceBytes">Their bytes before.</param>
-/// <param name="Bytes">Their bytes now.</param>
-/// <param name="Error">Their error together; null when none of them was encoded, or it was not measured.</param>
-public sealed record FormatSummary(
-    string FormatName, int TensorCount, long WeightCount, long SourceBytes, long Bytes, WeightError? Error)
+public sealed record FormatSummary
 {
+    /// <summary>The format after the conversion: <c>q4_k</c>, <c>bf16</c>.</summary>
+    public required string FormatName { get; init; }
+
+    /// <summary>The number of tensors.</summary>
+    public required int TensorCount { get; init; }
+
+    /// <summary>Their weights.</summary>
+    public required long WeightCount { get; init; }
+
+    /// <summary>Their bytes before.</summary>
+    public required long SourceBytes { get; init; }
+
+    /// <summary>Their bytes now.</summary>
+    public required long Bytes { get; init; }
+
+    /// <summary>Their error together; null when none of them was encoded, or it was not measured.</summary>
+    public WeightError? Error { get; init; }
+
     /// <summary>Bits that one weight takes now.</summary>
     public double BitsPerWeight => WeightCount == 0 ? 0 : 8.0 * Bytes / WeightCount;
 }
 
 /// <summary>What a conversion did.</summary>
-/// <param name="Output">The folder or file that was written.</param>
-/// <param name="Tensors">All tensors, in the order of the source.</param>
-/// <param name="Notes">What a user should know: files that were left out, tensors that are not part of the model. One sentence each.</param>
-public sealed record ConversionReport(string Output, IReadOnlyList<ConvertedTensor> Tensors, IReadOnlyList<string> Notes)
+public sealed record ConversionReport
 {
+    /// <summary>The folder or file that was written.</summary>
+    public required string Output { get; init; }
+
+    /// <summary>All tensors, in the order of the source.</summary>
+    public required IReadOnlyList<ConvertedTensor> Tensors { get; init; }
+
+    /// <summary>What a user should know: files that were left out, tensors that are not part of the model. One sentence each.</summary>
+    public required IReadOnlyList<string> Notes { get; init; }
+
     /// <summary>Bytes of all tensors before.</summary>
     public long SourceBytes => Tensors.Sum(tensor => tensor.Planned.Source.ByteCount);
 
@@ -43,13 +65,15 @@ public sealed record ConversionReport(string Output, IReadOnlyList<ConvertedTens
     [
         .. Tensors
             .GroupBy(tensor => tensor.Planned.FormatName)
-            .Select(group => new FormatSummary(
-                group.Key,
-                group.Count(),
-                group.Sum(tensor => tensor.Planned.Source.GetWeightCount()),
-                group.Sum(tensor => tensor.Planned.Source.ByteCount),
-                group.Sum(tensor => tensor.Planned.ByteCount),
-                group.Aggregate((WeightError?)null, (sum, tensor) => tensor.Error is WeightError error ? (sum ?? default) + error : sum)))
+            .Select(group => new FormatSummary
+            {
+                FormatName = group.Key,
+                TensorCount = group.Count(),
+                WeightCount = group.Sum(tensor => tensor.Planned.Source.GetWeightCount()),
+                SourceBytes = group.Sum(tensor => tensor.Planned.Source.ByteCount),
+                Bytes = group.Sum(tensor => tensor.Planned.ByteCount),
+                Error = group.Aggregate((WeightError?)null, (sum, tensor) => tensor.Error is WeightError error ? (sum ?? default) + error : sum),
+            })
             .OrderByDescending(summary => summary.Bytes)
             .ThenBy(summary => summary.FormatName, StringComparer.Ordinal),
     ];

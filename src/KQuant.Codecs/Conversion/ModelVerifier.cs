@@ -42,10 +42,25 @@ public static class ModelVerifier
         long done = 0, total = model.Tensors.Sum(tensor => tensor.ByteCount);
         foreach (IModelTensorSource tensor in model.Tensors)
         {
-            progress?.Report(new ModelProgress(tensor.Name, tensors.Count, model.Tensors.Count, done, total));
+            progress?.Report(new ModelProgress
+            {
+                TensorName = tensor.Name,
+                TensorIndex = tensors.Count,
+                TensorCount = model.Tensors.Count,
+                BytesDone = done,
+                TotalBytes = total,
+            });
             IModelTensorSource? other = FindCounterpart(tensor, against, problems);
             VerifiedTensor result = tensor.Codec is null
-                ? new VerifiedTensor(tensor, IsChecked: false, 0, -1, null, double.PositiveInfinity)
+                ? new VerifiedTensor
+                {
+                    Source = tensor,
+                    IsChecked = false,
+                    NonFiniteCount = 0,
+                    FirstNonFiniteRow = -1,
+                    Error = null,
+                    Limit = double.PositiveInfinity,
+                }
                 : Check(tensor, other, options, Report(tensor, tensors.Count, done), cancellationToken);
             AddProblems(result, problems);
             tensors.Add(result);
@@ -60,11 +75,18 @@ public static class ModelVerifier
             }
         }
 
-        return new VerificationReport(tensors, problems);
+        return new VerificationReport { Tensors = tensors, Problems = problems };
 
         Action<long>? Report(IModelTensorSource tensor, int index, long start) => progress is null
             ? null
-            : bytes => progress.Report(new ModelProgress(tensor.Name, index, model.Tensors.Count, start + bytes, total));
+            : bytes => progress.Report(new ModelProgress
+            {
+                TensorName = tensor.Name,
+                TensorIndex = index,
+                TensorCount = model.Tensors.Count,
+                BytesDone = start + bytes,
+                TotalBytes = total,
+            });
     }
 
     private static bool IsGguf(IModelSource model) => model is IGgufSource;
@@ -78,8 +100,15 @@ public static class ModelVerifier
     {
         var check = new TensorCheck(tensor, other);
         check.Run(options.MaxDegreeOfParallelism, progress, cancellationToken);
-        return new VerifiedTensor(
-            tensor, IsChecked: true, check.NonFiniteCount, check.FirstNonFiniteRow, check.Error, options.Limits[tensor.Codec!]);
+        return new VerifiedTensor
+        {
+            Source = tensor,
+            IsChecked = true,
+            NonFiniteCount = check.NonFiniteCount,
+            FirstNonFiniteRow = check.FirstNonFiniteRow,
+            Error = check.Error,
+            Limit = options.Limits[tensor.Codec!],
+        };
     }
 
     private static IModelTensorSource? FindCounterpart(IModelTensorSource tensor, IModelSource? against, List<string> problems)

@@ -34,13 +34,13 @@ public static class TensorComparer
         bool equal = HaveEqualBytes(reference, actual, cancellationToken);
         if (reference.Codec is null && actual.Codec is null && reference.FormatName == actual.FormatName)
         {
-            return new TensorDifference(equal, null, null);
+            return new TensorDifference { EqualBytes = equal, DifferingWeights = null, Error = null };
         }
 
         var difference = new Difference(reference.GetQuantShape());
         TensorSlices.Run(
             difference.Shape, Parallelism.Checked(maxDegreeOfParallelism, nameof(maxDegreeOfParallelism)), () => new Worker(difference, reference, actual), cancellationToken);
-        return new TensorDifference(equal, difference.DifferingWeights, difference.Error);
+        return new TensorDifference { EqualBytes = equal, DifferingWeights = difference.DifferingWeights, Error = difference.Error };
     }
 
     private static ReadOnlySpan<long> WithoutOnes(IModelTensorSource tensor) => tensor.Shape.AsSpan().TrimStart(1);

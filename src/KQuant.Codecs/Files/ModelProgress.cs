@@ -1,9 +1,20 @@
 namespace KQuant.Codecs.Files;
 
 /// <summary>How far a run through the tensors of a model has come: writing it, or checking it.</summary>
-/// <param name="TensorName">The tensor in hand.</param>
-/// <param name="TensorIndex">Its number, counted from 0 in the order of the run.</param>
-/// <param name="TensorCount">Tensors in total.</param>
-/// <param name="BytesDone">Bytes of tensor data written (or checked) so far, over all files.</param>
-/// <param name="TotalBytes">Bytes of tensor data in total.</param>
-public readonly record struct ModelProgress(string TensorName, int TensorIndex, int TensorCount, long BytesDone, long TotalBytes);
+public readonly record struct ModelProgress
+{
+    /// <summary>The tensor in hand.</summary>
+    public required string TensorName { get; init; }
+
+    /// <summary>Its number, counted from 0 in the order of the run.</summary>
+    public required int TensorIndex { get; init; }
+
+    /// <summary>Tensors in total.</summary>
+    public required int TensorCount { get; init; }
+
+    /// <summary>Bytes of tensor data written (or checked) so far, over all files.</summary>
+    public required long BytesDone { get; init; }
+
+    /// <summary>Bytes of tensor data in total.</summary>
+    public required long TotalBytes { get; init; }
+}

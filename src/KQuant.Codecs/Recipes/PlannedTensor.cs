@@ -3,13 +3,23 @@ using KQuant.Codecs.Files;
 namespace KQuant.Codecs.Recipes;
 
 /// <summary>What a plan does with one tensor.</summary>
-/// <param name="Source">The tensor.</param>
-/// <param name="Role">What it does in the model.</param>
-/// <param name="Codec">The codec to encode it with, or null: it keeps its bytes.</param>
-/// <param name="Reason">Why.</param>
-/// <param name="Requested">The codec that the plan's rule has for it; null when it keeps its bytes by the rule.</param>
-public sealed record PlannedTensor(IModelTensorSource Source, TensorRole Role, QuantCodec? Codec, PlanReason Reason, QuantCodec? Requested)
+public sealed record PlannedTensor
 {
+    /// <summary>The tensor.</summary>
+    public required IModelTensorSource Source { get; init; }
+
+    /// <summary>What it does in the model.</summary>
+    public required TensorRole Role { get; init; }
+
+    /// <summary>The codec to encode it with, or null: it keeps its bytes.</summary>
+    public QuantCodec? Codec { get; init; }
+
+    /// <summary>Why.</summary>
+    public required PlanReason Reason { get; init; }
+
+    /// <summary>The codec that the plan's rule has for it; null when it keeps its bytes by the rule.</summary>
+    public QuantCodec? Requested { get; init; }
+
     /// <summary>Bytes after the plan was carried out.</summary>
     public long ByteCount => Codec is null ? Source.ByteCount : Codec.GetByteCount(Source.GetWeightCount());
 

@@ -104,27 +104,37 @@ public sealed class QuantizationPlan
         TensorRole role = TensorRoles.Classify(tensor.Name);
         if (tensor.Codec is not QuantCodec stored)
         {
-            return new PlannedTensor(tensor, role, null, PlanReason.NotFloat, null);
+            return Kept(PlanReason.NotFloat);
         }
 
         QuantCodec? wanted = rule(tensor, role);
         if (wanted is { IsQuantized: false } && wanted == stored)
         {
-            return new PlannedTensor(tensor, role, null, PlanReason.AlreadyFloat, wanted);
+            return Kept(PlanReason.AlreadyFloat, wanted);
         }
 
         if (wanted is null or { IsQuantized: true } && FindReasonToStay(tensor, role) is PlanReason reason)
         {
-            return new PlannedTensor(tensor, role, null, reason, wanted);
+            return Kept(reason, wanted);
         }
 
         if (wanted is null)
         {
-            return new PlannedTensor(tensor, role, null, stored.IsQuantized ? PlanReason.AlreadyQuantized : PlanReason.AlreadyFloat, null);
+            return Kept(stored.IsQuantized ? PlanReason.AlreadyQuantized : PlanReason.AlreadyFloat);
         }
 
         QuantCodec fitting = wanted.IsQuantized ? FitWidth(wanted, tensor.Shape[^1]) : wanted;
-        return new PlannedTensor(tensor, role, fitting, fitting == wanted ? PlanReason.Requested : PlanReason.WidthFallback, wanted);
+        return new PlannedTensor
+        {
+            Source = tensor,
+            Role = role,
+            Codec = fitting,
+            Reason = fitting == wanted ? PlanReason.Requested : PlanReason.WidthFallback,
+            Requested = wanted,
+        };
+
+        PlannedTensor Kept(PlanReason reason, QuantCodec? requested = null) =>
+            new() { Source = tensor, Role = role, Reason = reason, Requested = requested };
     }
 
     private static QuantCodec? IfFloat(QuantCodec? codec) => codec is { IsQuantized: false } ? codec : null;

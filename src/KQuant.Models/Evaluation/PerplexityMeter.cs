@@ -59,11 +59,23 @@ public static class PerplexityMeter
             tokens.Slice(window * stride, length + 1).CopyTo(text);
             text[0] = options.FirstToken ?? text[0];
             Measure(subject, reference, text, first, losses, comparison, cancellationToken);
-            progress?.Report(new PerplexityProgress(window + 1, windows, losses.Count, Math.Exp(losses.Mean)));
+            progress?.Report(new PerplexityProgress
+            {
+                Windows = window + 1,
+                TotalWindows = windows,
+                Tokens = losses.Count,
+                Perplexity = Math.Exp(losses.Mean),
+            });
         }
 
-        return new PerplexityResult(
-            windows, losses.Count, losses.Mean, losses.StandardError, reference is null ? null : comparison.ToResult());
+        return new PerplexityResult
+        {
+            Windows = windows,
+            Tokens = losses.Count,
+            MeanLoss = losses.Mean,
+            StandardError = losses.StandardError,
+            Comparison = reference is null ? null : comparison.ToResult(),
+        };
     }
 
     private static void Check(LanguageModel model, PerplexityOptions options, int stride)
@@ -209,13 +221,15 @@ public static class PerplexityMeter
         {
             _divergences.Sort();
             int count = _divergences.Count;
-            return new ModelComparison(
-                Math.Exp(_loss / count),
-                _divergences.Average(value => (double)value),
-                _divergences[Math.Min(count - 1, (int)Math.Ceiling(0.999 * count) - 1)],
-                _divergences[^1],
-                (double)_same / count,
-                Math.Sqrt(_squares / count));
+            return new ModelComparison
+            {
+                Perplexity = Math.Exp(_loss / count),
+                MeanDivergence = _divergences.Average(value => (double)value),
+                Divergence999 = _divergences[Math.Min(count - 1, (int)Math.Ceiling(0.999 * count) - 1)],
+                MaxDivergence = _divergences[^1],
+                SameTop = (double)_same / count,
+                ProbabilityRmse = Math.Sqrt(_squares / count),
+            };
         }
     }
 }

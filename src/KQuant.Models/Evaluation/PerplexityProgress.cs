@@ -1,8 +1,17 @@
 namespace KQuant.Models.Evaluation;
 
 /// <summary>Where a measurement is.</summary>
-/// <param name="Windows">Windows measured so far.</param>
-/// <param name="TotalWindows">Windows in all.</param>
-/// <param name="Tokens">Tokens predicted so far.</param>
-/// <param name="Perplexity">The perplexity over them.</param>
-public readonly record struct PerplexityProgress(int Windows, int TotalWindows, long Tokens, double Perplexity);
+public readonly record struct PerplexityProgress
+{
+    /// <summary>Windows measured so far.</summary>
+    public required int Windows { get; init; }
+
+    /// <summary>Windows in all.</summary>
+    public required int TotalWindows { get; init; }
+
+    /// <summary>Tokens predicted so far.</summary>
+    public required long Tokens { get; init; }
+
+    /// <summary>The perplexity over them.</summary>
+    public required double Perplexity { get; init; }
+}

@@ -1,6 +1,11 @@
 namespace KQuant.Models.Generation;
 
 /// <summary>A token of one of several texts.</summary>
-/// <param name="Text">The number of the text.</param>
-/// <param name="Token">The token.</param>
-public readonly record struct BatchToken(int Text, GeneratedToken Token);
+public readonly record struct BatchToken
+{
+    /// <summary>The number of the text.</summary>
+    public required int Text { get; init; }
+
+    /// <summary>The token.</summary>
+    public required GeneratedToken Token { get; init; }
+}

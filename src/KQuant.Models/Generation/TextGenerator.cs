@@ -86,7 +86,14 @@ internal sealed class TextGenerator : IDisposable
         reason = isStopped ? FinishReason.StopSequence : reason;
 
         IsFinished = reason != FinishReason.None;
-        return new GeneratedToken(token, text, logProbability, reason) { Top = FindTop() };
+        return new GeneratedToken
+        {
+            Id = token,
+            Text = text,
+            LogProbability = logProbability,
+            FinishReason = reason,
+            Top = FindTop(),
+        };
     }
 
     public void Dispose()
@@ -122,7 +129,7 @@ internal sealed class TextGenerator : IDisposable
                 at--;
             }
 
-            best[at] = new TokenProbability(token, logarithms[token]);
+            best[at] = new TokenProbability { Id = token, LogProbability = logarithms[token] };
         }
 
         return best;

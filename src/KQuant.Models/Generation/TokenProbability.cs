@@ -1,6 +1,11 @@
 namespace KQuant.Models.Generation;
 
 /// <summary>A token that could have come.</summary>
-/// <param name="Id">Its id.</param>
-/// <param name="LogProbability">Natural logarithm of its probability.</param>
-public readonly record struct TokenProbability(int Id, float LogProbability);
+public readonly record struct TokenProbability
+{
+    /// <summary>Its id.</summary>
+    public required int Id { get; init; }
+
+    /// <summary>Natural logarithm of its probability.</summary>
+    public required float LogProbability { get; init; }
+}

@@ -191,7 +191,14 @@ public class SafetensorsWriterTests
 
         Assert.That(reports, Has.Count.GreaterThan(3));
         Assert.That(reports.Select(report => report.BytesDone), Is.Ordered);
-        Assert.That(reports[^1], Is.EqualTo(new ModelProgress("b", 1, 2, 9_000_005, 9_000_005)));
+        Assert.That(reports[^1], Is.EqualTo(new ModelProgress
+        {
+            TensorName = "b",
+            TensorIndex = 1,
+            TensorCount = 2,
+            BytesDone = 9_000_005,
+            TotalBytes = 9_000_005,
+        }));
     }
 
     [Test]

@@ -32,7 +32,12 @@ internal static class ConversionOutput
 
         long start = Stopwatch.GetTimestamp();
         ConversionReport report = dryRun
-            ? new ConversionReport(target, [.. plan.Tensors.Select(tensor => new ConvertedTensor(tensor, null))], (source as IGgufSource)?.Notes ?? [])
+            ? new ConversionReport
+            {
+                Output = target,
+                Tensors = [.. plan.Tensors.Select(tensor => new ConvertedTensor { Planned = tensor, Error = null })],
+                Notes = (source as IGgufSource)?.Notes ?? [],
+            }
             : ProgressBar.Show(
                 error, json, progress => ModelConverter.Convert(source, plan, target, options, progress, cancellationToken));
         if (json)

@@ -96,7 +96,7 @@ public sealed class AuxiliaryFiles
                 continue;
             }
 
-            var file = new AuxiliaryFile(relative, entry.FullName);
+            var file = new AuxiliaryFile { RelativePath = relative, FullPath = entry.FullName };
             if (entry.LinkTarget is not null && (entry is DirectoryInfo || !StaysInside(entry)))
             {
                 _skipped.Add(file);

@@ -1,6 +1,11 @@
 namespace KQuant.Codecs.Files;
 
 /// <summary>A stored tensor that is not part of the model, and why.</summary>
-/// <param name="Name">Its stored name.</param>
-/// <param name="Reason">The reason, in a few words.</param>
-public readonly record struct DroppedTensor(string Name, string Reason);
+public readonly record struct DroppedTensor
+{
+    /// <summary>Its stored name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The reason, in a few words.</summary>
+    public required string Reason { get; init; }
+}

@@ -131,7 +131,7 @@ public sealed class ModelFolder : IModelSource
 
             if (!names.TryMap(stored.Name, out string? name, out string? reason))
             {
-                _dropped.Add(new DroppedTensor(stored.Name, reason));
+                _dropped.Add(new DroppedTensor { Name = stored.Name, Reason = reason });
             }
             else if (experts.TryTake(name, stored, out ExpertStacks.Stack? started))
             {

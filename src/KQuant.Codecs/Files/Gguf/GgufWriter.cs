@@ -344,7 +344,14 @@ public sealed class GgufWriter
         public void Report(long value)
         {
             _written += value;
-            progress?.Report(new ModelProgress(writer._entries[index].Name, index, writer.Count, _written, writer.TotalBytes));
+            progress?.Report(new ModelProgress
+            {
+                TensorName = writer._entries[index].Name,
+                TensorIndex = index,
+                TensorCount = writer.Count,
+                BytesDone = _written,
+                TotalBytes = writer.TotalBytes,
+            });
         }
     }
 }

@@ -306,7 +306,14 @@ public sealed class SafetensorsWriter
         public void Report(long value)
         {
             _written += value;
-            progress?.Report(new ModelProgress(_name, _index, writer.Count, _written, writer.TotalBytes));
+            progress?.Report(new ModelProgress
+            {
+                TensorName = _name,
+                TensorIndex = _index,
+                TensorCount = writer.Count,
+                BytesDone = _written,
+                TotalBytes = writer.TotalBytes,
+            });
         }
     }
 }

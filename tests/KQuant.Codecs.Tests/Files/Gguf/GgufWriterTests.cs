@@ -93,7 +93,10 @@ public class GgufWriterTests
         writer.Add("b", [2], GgmlType.Of(QuantFormat.F32), new byte[8]);
         writer.Write(folder["out.gguf"], new SynchronousProgress(reports.Add));
 
-        Assert.That(reports, Is.EqualTo((ModelProgress[])[new("a", 0, 2, 32, 40), new("b", 1, 2, 40, 40)]));
+        Assert.That(reports, Is.EqualTo((ModelProgress[])[Report("a", 0, 32), Report("b", 1, 40)]));
+
+        static ModelProgress Report(string name, int index, long done) =>
+            new() { TensorName = name, TensorIndex = index, TensorCount = 2, BytesDone = done, TotalBytes = 40 };
     }
 
     [Test]
