@@ -32,11 +32,11 @@ public class LayerTests : MetalTest
 
     [Test]
     public void HeadsAndAttention(
-        [Values(6, 64, 80)] int size, [Values(false, true)] bool interleaved, [Values(false, true)] bool norms, [Values(1, 37, 200)] int before) => Same(
+        [Values(6, 64, 80)] int size, [Values(false, true)] bool interleaved, [Values(false, true)] bool norms, [Values(1, 37, 200, 1030)] int before) => Same(
         (backend, buffer) =>
         {
             const int Rows = 3;
-            int rotated = size == 80 ? 60 : size, stride = (size + 15) / 16 * 16, capacity = 208;
+            int rotated = size == 80 ? 60 : size, stride = (size + 15) / 16 * 16, capacity = 1040;
             var shape = new HeadShape(4, 2, size, rotated, interleaved, 1e-6f, 1 / MathF.Sqrt(size));
             var cache = new BackendCache(buffer(2 * capacity * size, 1), buffer(2 * capacity * stride, 2), capacity, stride);
             BackendBuffer queries = buffer(Rows * 4 * size, 3), outputs = buffer(Rows * 4 * size, 4);

@@ -103,7 +103,7 @@ public class CacheStoreTests
                 }
             }
 
-            public override CacheSpan Read(int head, int block, bool isReused, float* scratch) => _keys.Read(head, block, isReused, scratch);
+            public override CacheSpan Read(int head, int block, int count, float* scratch) => _keys.Read(head, block, count, scratch);
 
             public override KeyStore Fork(int slots) => throw new NotSupportedException();
 
@@ -124,8 +124,8 @@ public class CacheStoreTests
                 _values.Store(head, slot, value);
             }
 
-            public override CacheSpan Read(int head, int slot, int count, bool isReused, float* scratch) =>
-                _values.Read(head, slot, count, isReused, scratch);
+            public override CacheSpan Read(int head, int slot, int count, float* scratch) =>
+                _values.Read(head, slot, count, scratch);
 
             public override void FinishOutputs(float* outputs, int rows)
             {

@@ -9,6 +9,9 @@ namespace KQuant.Codecs.Decoding;
 /// </summary>
 internal static unsafe class Binary16
 {
+    /// <summary>2^112, what moved bits lack.</summary>
+    public const float Scale = 5.192296858534828e33f;
+
     private const uint Sign = 0x8000;
     private const uint Magnitude = 0x7FFF;
 
@@ -27,8 +30,8 @@ internal static unsafe class Binary16
     /// <summary>2^-14, the smallest normal binary16, as bits.</summary>
     private const uint SmallestNormal = 113u << 23;
 
-    /// <summary>2^112, what moved bits lack.</summary>
-    private const float Scale = 5.192296858534828e33f;
+    /// <summary>What sign-extended bits keep after a move by <see cref="Shift"/>: three more copies of the sign go.</summary>
+    private const int Moved = unchecked((int)0x8FFF_FFFF);
 
     /// <summary>The exponent of what is infinite or no number.</summary>
     private const uint SpecialExponent = 255u << 23;
@@ -82,6 +85,22 @@ internal static unsafe class Binary16
         Vector256<uint> special = Vector256.Equals(bits & Vector256.Create(Exponent), Vector256.Create(Exponent)) & Vector256.Create(SpecialExponent);
         return (bits.AsSingle() * Scale) | (special | ((halves & Vector256.Create(Sign)) << 16)).AsSingle();
     }
+
+    /// <summary>
+    /// Finite numbers as 2^-112 of themselves, exact: their exponents stay as they are. For who multiplies with something that can take
+    /// <see cref="Scale"/> beforehand.
+    /// </summary>
+    /// <param name="halves">The numbers, sign-extended.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Widen(Vector128<int> halves) => ((halves << Shift) & Vector128.Create(Moved)).AsSingle();
+
+    /// <inheritdoc cref="Widen(Vector128{int})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Widen(Vector256<int> halves) => ((halves << Shift) & Vector256.Create(Moved)).AsSingle();
+
+    /// <inheritdoc cref="Widen(Vector128{int})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Widen(Vector512<int> halves) => ((halves << Shift) & Vector512.Create(Moved)).AsSingle();
 
     /// <inheritdoc cref="ToSingle(Vector128{uint})"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

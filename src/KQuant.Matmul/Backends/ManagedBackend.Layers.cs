@@ -80,35 +80,26 @@ public sealed partial class ManagedBackend : ILayerBackend
         int size = shape.Size;
         foreach (AttentionRow row in rows)
         {
-            float[] scores = new float[row.End - row.Start];
             for (int head = 0; head < shape.Heads; head++)
             {
-                int keyHead = head / (shape.Heads / shape.KeyHeads), at = (((int)row.Row * shape.Heads) + head) * size;
-                ReadOnlySpan<float> query = queries.Values.Slice(at, size);
-                for (uint slot = row.Start; slot < row.End; slot++)
+                int at = (((int)row.Row * shape.Heads) + head) * size;
+                Span<float> output = outputs.Values.Slice(at, size);
+                output.Clear();
+                float largest = float.NegativeInfinity, sum = 0;
+                for (int start = (int)row.Start; start < (int)row.End;)
                 {
-                    ReadOnlySpan<float> block = cache.Keys.Values.Slice(((keyHead * cache.Capacity) + (int)(slot / 16 * 16)) * size, size * 16);
-                    float even = 0, odd = 0;
-                    for (int i = 0; i < size; i++)
-                    {
-                        ref float sum = ref i % 2 == 0 ? ref even : ref odd;
-                        sum = float.FusedMultiplyAdd(query[i] * shape.Scale, block[(i * 16) + (int)(slot % 16)], sum);
-                    }
-
-                    scores[slot - row.Start] = row.Sees(slot) ? even + odd : float.NegativeInfinity;
+                    int end = SoftmaxParts.GetEnd(start, (int)row.End);
+                    float[] values = new float[size];
+                    float partSum = Attend(
+                        queries.Values.Slice(at, size), head / (shape.Heads / shape.KeyHeads), cache, shape, row, (start, end), values,
+                        out float partLargest);
+                    SoftmaxParts.Merge(ref largest, ref sum, output, partLargest, partSum, values);
+                    start = end;
                 }
 
-                float all = RowMath.Exponentiate(scores);
                 for (int i = 0; i < size; i++)
                 {
-                    float sum = 0;
-                    for (uint slot = row.Start; slot < row.End; slot++)
-                    {
-                        sum = float.FusedMultiplyAdd(
-                            scores[slot - row.Start], cache.Values.Values[(((keyHead * cache.Capacity) + (int)slot) * cache.ValueStride) + i], sum);
-                    }
-
-                    outputs.Values[at + i] = sum / all;
+                    output[i] /= sum;
                 }
             }
         }
@@ -190,6 +181,40 @@ public sealed partial class ManagedBackend : ILayerBackend
         {
             RowMath.AddScaled(x.Slice(k * width, width), weights[k], target);
         }
+    }
+
+    private static float Attend(
+        ReadOnlySpan<float> query, int keyHead, in BackendCache cache, in HeadShape shape, in AttentionRow row, (int Start, int End) part,
+        Span<float> values, out float largest)
+    {
+        int size = shape.Size, start = part.Start, end = part.End;
+        float[] scores = new float[end - start];
+        for (int slot = start; slot < end; slot++)
+        {
+            ReadOnlySpan<float> block = cache.Keys.Values.Slice(((keyHead * cache.Capacity) + (slot / 16 * 16)) * size, size * 16);
+            float even = 0, odd = 0;
+            for (int i = 0; i < size; i++)
+            {
+                ref float sum = ref i % 2 == 0 ? ref even : ref odd;
+                sum = float.FusedMultiplyAdd(query[i] * shape.Scale, block[(i * 16) + (slot % 16)], sum);
+            }
+
+            scores[slot - start] = row.Sees((uint)slot) ? even + odd : float.NegativeInfinity;
+        }
+
+        float all = RowMath.Exponentiate(scores, out largest);
+        for (int i = 0; i < size; i++)
+        {
+            float sum = 0;
+            for (int slot = start; slot < end; slot++)
+            {
+                sum = float.FusedMultiplyAdd(scores[slot - start], cache.Values.Values[(((keyHead * cache.Capacity) + slot) * cache.ValueStride) + i], sum);
+            }
+
+            values[i] = sum;
+        }
+
+        return all;
     }
 
     private static void PrepareHead(Span<float> head, ReadOnlySpan<float> norm, ReadOnlySpan<float> turn, in HeadShape shape)

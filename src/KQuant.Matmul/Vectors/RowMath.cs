@@ -73,9 +73,21 @@ internal static class RowMath
 
     /// <summary>Turns scores into <c>e^(score - largest)</c>, the weights of a softmax before the division by their sum.</summary>
     /// <returns>Their sum.</returns>
-    public static float Exponentiate(Span<float> scores)
+    public static float Exponentiate(Span<float> scores) => Exponentiate(scores, out _);
+
+    /// <summary>Turns scores into <c>e^(score - largest)</c>, the weights of a softmax before the division by their sum.</summary>
+    /// <param name="scores">The scores.</param>
+    /// <param name="largest">The largest of them; if that is negative infinity, weights are 0.</param>
+    /// <returns>Their sum.</returns>
+    public static float Exponentiate(Span<float> scores, out float largest)
     {
-        float largest = System.Numerics.Tensors.TensorPrimitives.Max((ReadOnlySpan<float>)scores);
+        largest = System.Numerics.Tensors.TensorPrimitives.Max((ReadOnlySpan<float>)scores);
+        if (float.IsNegativeInfinity(largest))
+        {
+            scores.Clear();
+            return 0;
+        }
+
         Vector512<float> most = Vector512.Create(largest);
         int i = 0;
         for (; i <= scores.Length - Lanes; i += Lanes)
@@ -120,6 +132,22 @@ internal static class RowMath
         for (; i < x.Length; i++)
         {
             target[i] = float.FusedMultiplyAdd(x[i], factor, target[i]);
+        }
+    }
+
+    /// <summary><c>target = target * factor + x</c>, rounded once.</summary>
+    public static void ScaleAndAdd(Span<float> target, float factor, ReadOnlySpan<float> x)
+    {
+        Vector512<float> by = Vector512.Create(factor);
+        int i = 0;
+        for (; i <= x.Length - Lanes; i += Lanes)
+        {
+            Store(Vector512.FusedMultiplyAdd(Load(target, i), by, Load(x, i)), target, i);
+        }
+
+        for (; i < x.Length; i++)
+        {
+            target[i] = float.FusedMultiplyAdd(target[i], factor, x[i]);
         }
     }
 

@@ -164,6 +164,9 @@ static inline bool sees(device const attention_row& row, uint slot) {
     return !(slot >= row.hidden_from && slot < row.hidden_to) && !(slot >= row.also_hidden_from && slot < row.also_hidden_to);
 }
 
+// Slots of a part of a softmax: each part has the exponentials of its own largest score, and parts are merged from the first to the last.
+constant constexpr uint part_slots = 512;
+
 // One threadgroup for each head (x) of each row (y). Scores of a row and head lie in device memory, `capacity` apart.
 kernel void attend(
     device const float* queries [[buffer(0)]], device const float* key_cache [[buffer(1)]], device const float* value_cache [[buffer(2)]],
@@ -174,53 +177,71 @@ kernel void attend(
     device const attention_row& row = rows[group.y];
     const uint thread_number = 32 * simdgroup + simd_lane, key_head = group.x / (a.heads / a.key_heads);
     const ulong at = ((ulong)row.row * a.heads + group.x) * a.size;
+    const float none = as_type<float>(0xFF800000u);
     threadgroup float* largest = memory;
-    threadgroup float* sum_of_all = memory + attention_threads;
+    threadgroup float* part_sum = memory + attention_threads;
     threadgroup float* query = memory + attention_threads + 4;
     device float* scores = all_scores + ((ulong)group.y * a.heads + group.x) * a.capacity;
     for (uint i = thread_number; i < a.size; i += attention_threads) {
         query[i] = queries[at + i] * a.scale;
     }
-    threadgroup_barrier(mem_flags::mem_threadgroup);
 
-    float most = as_type<float>(0xFF800000u);
-    for (uint slot = row.start + thread_number; slot < row.end; slot += attention_threads) {
-        device const float* key = key_cache + ((ulong)key_head * a.capacity + slot / 16 * 16) * a.size + slot % 16;
-        float even = 0.0f, odd = 0.0f;
-        for (uint i = 0; i + 1 < a.size; i += 2) {
-            even = fma(query[i], key[i * 16], even);
-            odd = fma(query[i + 1], key[(i + 1) * 16], odd);
+    // Every thread knows the largest score and the sum of the parts so far; the values of an output are those of one thread.
+    float most_of_all = none, sum_of_all = 0.0f;
+    for (uint start = row.start; start < row.end;) {
+        const uint end = min(row.end, (start / part_slots + 1) * part_slots);
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        float most = none;
+        for (uint slot = start + thread_number; slot < end; slot += attention_threads) {
+            device const float* key = key_cache + ((ulong)key_head * a.capacity + slot / 16 * 16) * a.size + slot % 16;
+            float even = 0.0f, odd = 0.0f;
+            for (uint i = 0; i + 1 < a.size; i += 2) {
+                even = fma(query[i], key[i * 16], even);
+                odd = fma(query[i + 1], key[(i + 1) * 16], odd);
+            }
+            if (a.size % 2 != 0u) even = fma(query[a.size - 1], key[(a.size - 1) * 16], even);
+            const float score = sees(row, slot) ? even + odd : none;
+            scores[slot] = score;
+            most = score > most ? score : most;
         }
-        if (a.size % 2 != 0u) even = fma(query[a.size - 1], key[(a.size - 1) * 16], even);
-        const float score = sees(row, slot) ? even + odd : as_type<float>(0xFF800000u);
-        scores[slot] = score;
-        most = score > most ? score : most;
-    }
-    largest[thread_number] = most;
-    threadgroup_barrier(mem_flags::mem_threadgroup);
-    for (uint i = 0; i < attention_threads; i++) {
-        most = largest[i] > most ? largest[i] : most;
-    }
-    for (uint slot = row.start + thread_number; slot < row.end; slot += attention_threads) {
-        scores[slot] = exp_of(scores[slot] - most);
-    }
-    threadgroup_barrier(mem_flags::mem_device);
-    if (simdgroup == 0) {
-        float sum = 0.0f;
-        for (uint slot = row.start + simd_lane % lanes; slot < row.end; slot += lanes) {
-            sum = sum + scores[slot];
+        largest[thread_number] = most;
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        for (uint i = 0; i < attention_threads; i++) {
+            most = largest[i] > most ? largest[i] : most;
         }
-        sum = sum_lanes(sum);
-        if (simd_lane == 0) sum_of_all[0] = sum;
+        if (most != none) {
+            for (uint slot = start + thread_number; slot < end; slot += attention_threads) {
+                scores[slot] = exp_of(scores[slot] - most);
+            }
+        }
+        threadgroup_barrier(mem_flags::mem_device);
+        if (simdgroup == 0 && most != none) {
+            float sum = 0.0f;
+            for (uint slot = start + simd_lane % lanes; slot < end; slot += lanes) {
+                sum = sum + scores[slot];
+            }
+            sum = sum_lanes(sum);
+            if (simd_lane == 0) part_sum[0] = sum;
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (most != none) {
+            const bool is_first = most_of_all == none, is_larger = most > most_of_all;
+            const float factor = is_first ? 0.0f : is_larger ? exp_of(most_of_all - most) : exp_of(most - most_of_all);
+            for (uint i = thread_number; i < a.size; i += attention_threads) {
+                device const float* value = value_cache + (ulong)key_head * a.capacity * a.value_stride + i;
+                float sum = 0.0f;
+                for (uint slot = start; slot < end; slot++) {
+                    sum = fma(scores[slot], value[(ulong)slot * a.value_stride], sum);
+                }
+                outputs[at + i] = is_first ? sum : is_larger ? fma(outputs[at + i], factor, sum) : fma(sum, factor, outputs[at + i]);
+            }
+            sum_of_all = is_first ? part_sum[0] : is_larger ? fma(sum_of_all, factor, part_sum[0]) : fma(part_sum[0], factor, sum_of_all);
+            most_of_all = is_first || is_larger ? most : most_of_all;
+        }
+        start = end;
     }
-    threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint i = thread_number; i < a.size; i += attention_threads) {
-        device const float* value = value_cache + (ulong)key_head * a.capacity * a.value_stride + i;
-        float sum = 0.0f;
-        for (uint slot = row.start; slot < row.end; slot++) {
-            sum = fma(scores[slot], value[(ulong)slot * a.value_stride], sum);
-        }
-        outputs[at + i] = sum / sum_of_all[0];
+        outputs[at + i] = outputs[at + i] / sum_of_all;
     }
 }
 

@@ -14,8 +14,11 @@ public abstract class CacheFormat
     /// <summary>Rounded to binary16: half the memory.</summary>
     public static CacheFormat F16 { get; } = new DenseFormat("f16", CacheElement.Half);
 
+    /// <summary>Rounded to bfloat16: half the memory, eight bits of precision, and no number is too large.</summary>
+    public static CacheFormat BF16 { get; } = new DenseFormat("bf16", CacheElement.BFloat16);
+
     /// <summary>All, by the names that the command line knows.</summary>
-    public static IReadOnlyList<CacheFormat> All { get; } = [F32, F16];
+    public static IReadOnlyList<CacheFormat> All { get; } = [F32, F16, BF16];
 
     /// <summary>Its name.</summary>
     public string Name { get; }

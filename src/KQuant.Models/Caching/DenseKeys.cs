@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using KQuant.Codecs;
 using KQuant.Matmul.Backends;
 using KQuant.Models.Caching.Kernels;
 
@@ -12,6 +13,9 @@ internal sealed unsafe class DenseKeys : KeyStore
 {
     private readonly CacheElement _element;
     private readonly SlotMemory _memory;
+
+    /// <summary>Whether something was stored that binary16 has no number for.</summary>
+    private volatile bool _hasSpecial;
 
     /// <param name="heads">Key heads.</param>
     /// <param name="headSize">Values of a head.</param>
@@ -28,6 +32,12 @@ internal sealed unsafe class DenseKeys : KeyStore
 
     public override BackendBuffer? Buffer => _memory.Buffer;
 
+    /// <summary>That of the base, and room for queries.</summary>
+    public override int ScratchLength => base.ScratchLength + (_element == CacheElement.Half ? HeadSize * MaxScaledRows : 0);
+
+    /// <summary>Rows of queries that are scaled at once.</summary>
+    private static int MaxScaledRows => 64;
+
     public override void UseMemoryOf(ILayerBackend backend)
     {
         if (_element == CacheElement.Single)
@@ -42,38 +52,72 @@ internal sealed unsafe class DenseKeys : KeyStore
     {
         byte* block = _memory.Get(head, slot / BlockSize * BlockSize);
         int lane = slot % BlockSize;
-        if (_element == CacheElement.Single)
+        switch (_element)
         {
-            float* target = (float*)block + lane;
-            for (int i = 0; i < HeadSize; i++)
-            {
-                target[i * BlockSize] = key[i];
-            }
-        }
-        else
-        {
-            Half* target = (Half*)block + lane;
-            for (int i = 0; i < HeadSize; i++)
-            {
-                target[i * BlockSize] = (Half)key[i];
-            }
+            case CacheElement.Single:
+                float* floats = (float*)block + lane;
+                for (int i = 0; i < HeadSize; i++)
+                {
+                    floats[i * BlockSize] = key[i];
+                }
+
+                break;
+
+            case CacheElement.BFloat16:
+                BFloat16* bfloats = (BFloat16*)block + lane;
+                for (int i = 0; i < HeadSize; i++)
+                {
+                    bfloats[i * BlockSize] = (BFloat16)key[i];
+                }
+
+                break;
+
+            default:
+                Half* halves = (Half*)block + lane;
+                bool isFinite = true;
+                for (int i = 0; i < HeadSize; i++)
+                {
+                    Half half = (Half)key[i];
+                    halves[i * BlockSize] = half;
+                    isFinite &= Half.IsFinite(half);
+                }
+
+                _hasSpecial |= !isFinite;
+                break;
         }
     }
 
-    public override CacheSpan Read(int head, int block, bool isReused, float* scratch)
+    public override void Score(
+        AttentionKernel kernel, int head, SlotRange range, float* queries, int rows, float* scores, nint stride, float* scratch)
     {
-        byte* stored = _memory.Get(head, block * BlockSize);
-        if (_element == CacheElement.Single || !isReused)
+        if (_element != CacheElement.Half || _hasSpecial)
         {
-            return new CacheSpan(stored, _element);
+            base.Score(kernel, head, range, queries, rows, scores, stride, scratch);
+            return;
         }
 
-        int count = HeadSize * BlockSize;
-        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(stored, count), new Span<float>(scratch, count));
-        return new CacheSpan(scratch, CacheElement.Single);
+        float* scaled = scratch + base.ScratchLength;
+        for (int row = 0; row < rows; row += MaxScaledRows)
+        {
+            int count = Math.Min(MaxScaledRows, rows - row);
+            var some = new ReadOnlySpan<float>(queries + ((long)row * HeadSize), count * HeadSize);
+            bool isScaled = TryScale(some, new Span<float>(scaled, some.Length));
+            base.Score(
+                isScaled ? kernel.OfScaledHalves : kernel, head, range, isScaled ? scaled : queries + ((long)row * HeadSize), count,
+                scores + (row * stride), stride, scratch);
+        }
     }
 
-    public override KeyStore Fork(int slots) => new DenseKeys(Heads, HeadSize, _element, _memory.Fork(slots));
+    public override CacheSpan Read(int head, int block, int count, float* scratch) => new(_memory.Get(head, block * BlockSize), _element);
+
+    public override KeyStore Fork(int slots) => new DenseKeys(Heads, HeadSize, _element, _memory.Fork(slots)) { _hasSpecial = _hasSpecial };
 
     public override void Dispose() => _memory.Dispose();
+
+    // Not for queries so large that their products with 2^112 are infinite.
+    private static bool TryScale(ReadOnlySpan<float> queries, Span<float> scaled)
+    {
+        TensorPrimitives.Multiply(queries, AttentionKernel.HalfScale, scaled);
+        return float.IsFinite(TensorPrimitives.MaxMagnitude((ReadOnlySpan<float>)scaled));
+    }
 }

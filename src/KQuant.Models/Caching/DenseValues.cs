@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Backends;
 using KQuant.Models.Caching.Kernels;
 
@@ -7,8 +8,14 @@ namespace KQuant.Models.Caching;
 /// <summary>Values as numbers, in rows, [head][slot][value], padded to whole vectors.</summary>
 internal sealed unsafe class DenseValues : ValueStore
 {
+    /// <summary>From here on binary16 is infinite.</summary>
+    private const float HalfLimit = 65520;
+
     private readonly CacheElement _element;
     private readonly SlotMemory _memory;
+
+    /// <summary>Whether something was stored that binary16 has no number for.</summary>
+    private volatile bool _hasSpecial;
 
     /// <param name="heads">Value heads.</param>
     /// <param name="headSize">Values of a head.</param>
@@ -21,7 +28,8 @@ internal sealed unsafe class DenseValues : ValueStore
     }
 
     private DenseValues(DenseValues original, int slots)
-        : base(original.Heads, original.HeadSize) => (_element, _memory) = (original._element, original._memory.Fork(slots));
+        : base(original.Heads, original.HeadSize) =>
+        (_element, _memory, _hasSpecial) = (original._element, original._memory.Fork(slots), original._hasSpecial);
 
     public override long ByteCount => _memory.ByteCount;
 
@@ -41,27 +49,43 @@ internal sealed unsafe class DenseValues : ValueStore
     {
         byte* target = _memory.Get(head, slot);
         var source = new ReadOnlySpan<float>(value, HeadSize);
-        if (_element == CacheElement.Single)
+        switch (_element)
         {
-            source.CopyTo(new Span<float>(target, HeadSize));
-        }
-        else
-        {
-            TensorPrimitives.ConvertToHalf(source, new Span<Half>(target, HeadSize));
+            case CacheElement.Single:
+                source.CopyTo(new Span<float>(target, HeadSize));
+                break;
+
+            case CacheElement.BFloat16:
+                RoundKernels.Default.Run(value, (ushort*)target, HeadSize);
+                break;
+
+            default:
+                TensorPrimitives.ConvertToHalf(source, new Span<Half>(target, HeadSize));
+                _hasSpecial |= !(TensorPrimitives.MaxMagnitude(source) < HalfLimit);
+                break;
         }
     }
 
-    public override CacheSpan Read(int head, int slot, int count, bool isReused, float* scratch)
+    public override void Accumulate(
+        AttentionKernel kernel, int head, SlotRange range, float* weights, int rows, nint weightStride, float* outputs, float* scratch)
     {
-        byte* stored = _memory.Get(head, slot);
-        if (_element == CacheElement.Single || !isReused)
+        if (_element != CacheElement.Half || _hasSpecial)
         {
-            return new CacheSpan(stored, _element);
+            base.Accumulate(kernel, head, range, weights, rows, weightStride, outputs, scratch);
+            return;
         }
 
-        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(stored, count * Stride), new Span<float>(scratch, count * Stride));
-        return new CacheSpan(scratch, CacheElement.Single);
+        // Weights are at most 1, so that nothing becomes infinite.
+        for (int row = 0; row < rows; row++)
+        {
+            var some = new Span<float>(weights + (row * weightStride), range.End - range.Start);
+            TensorPrimitives.Multiply(some, AttentionKernel.HalfScale, some);
+        }
+
+        base.Accumulate(kernel.OfScaledHalves, head, range, weights, rows, weightStride, outputs, scratch);
     }
+
+    public override CacheSpan Read(int head, int slot, int count, float* scratch) => new(_memory.Get(head, slot), _element);
 
     public override ValueStore Fork(int slots) => new DenseValues(this, slots);
 

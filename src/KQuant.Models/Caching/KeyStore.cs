@@ -11,8 +11,11 @@ namespace KQuant.Models.Caching;
 /// <param name="headSize">Values of a head.</param>
 internal abstract unsafe class KeyStore(int heads, int headSize) : CacheStore(heads, headSize)
 {
+    /// <summary>Blocks that are decoded at once: rows of queries find them in the nearest cache.</summary>
+    private const int BlocksAtOnce = 4;
+
     /// <summary>Floats that <see cref="Score"/> may use as it likes.</summary>
-    public virtual int ScratchLength => HeadSize * BlockSize;
+    public virtual int ScratchLength => HeadSize * BlockSize * BlocksAtOnce;
 
     /// <summary>Stores the key of a slot.</summary>
     /// <param name="head">Key head.</param>
@@ -33,34 +36,33 @@ internal abstract unsafe class KeyStore(int heads, int headSize) : CacheStore(he
     /// <param name="range">The slots.</param>
     /// <param name="queries">[rows][head size].</param>
     /// <param name="rows">Rows, as <see cref="AttentionKernel.Pad"/> gives them.</param>
-    /// <param name="scores">Rows of results, one for each slot from 0 on.</param>
+    /// <param name="scores">Rows of results, one for each slot of the range.</param>
     /// <param name="stride">From row to row.</param>
     /// <param name="scratch"><see cref="ScratchLength"/> floats.</param>
     public virtual void Score(
         AttentionKernel kernel, int head, SlotRange range, float* queries, int rows, float* scores, nint stride, float* scratch)
     {
-        for (int block = range.Start / BlockSize; block * BlockSize < range.End; block++)
+        int end = (range.End + BlockSize - 1) / BlockSize;
+        for (int block = range.Start / BlockSize; block < end; block += BlocksAtOnce)
         {
-            CacheSpan keys = Read(head, block, rows > AttentionKernel.MaxRows, scratch);
-            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
+            int count = Math.Min(BlocksAtOnce, end - block);
+            CacheSpan keys = Read(head, block, count, scratch);
+            if (rows > AttentionKernel.MaxRows && keys.Element != CacheElement.Single)
             {
-                kernel.Score(
-                    queries + ((long)row * HeadSize),
-                    Math.Min(rows - row, AttentionKernel.MaxRows),
-                    keys,
-                    HeadSize,
-                    scores + (row * stride) + (block * BlockSize),
-                    stride);
+                kernel.Widen(keys, count * HeadSize * BlockSize, scratch);
+                keys = new CacheSpan(scratch, CacheElement.Single);
             }
+
+            kernel.Score(queries, rows, keys, count, HeadSize, scores + ((block * BlockSize) - range.Start), stride);
         }
     }
 
-    /// <summary>The keys of a block of slots, [head size][<see cref="CacheStore.BlockSize"/>].</summary>
+    /// <summary>The keys of consecutive blocks of slots, [count][head size][<see cref="CacheStore.BlockSize"/>].</summary>
     /// <param name="head">Key head.</param>
-    /// <param name="block">Number of the block.</param>
-    /// <param name="isReused">Whether several calls of a kernel read them, so that float32 is worth its making.</param>
-    /// <param name="scratch">Room for them in float32.</param>
-    public abstract CacheSpan Read(int head, int block, bool isReused, float* scratch);
+    /// <param name="block">Number of the first block.</param>
+    /// <param name="count">How many, 4 at most.</param>
+    /// <param name="scratch">Room for them in float32, for who has to decode.</param>
+    public abstract CacheSpan Read(int head, int block, int count, float* scratch);
 
     /// <summary>A store of its own with the first slots of this one.</summary>
     public abstract KeyStore Fork(int slots);

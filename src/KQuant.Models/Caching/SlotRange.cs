@@ -24,12 +24,13 @@ internal readonly record struct SlotRange(int Start, int End)
     /// <summary>Takes the slots that a token does not see out of the competition.</summary>
     /// <param name="map">Where positions lie.</param>
     /// <param name="position">Position of the token.</param>
-    /// <param name="scores">The scores of the range.</param>
-    public void Mask(SlotMap map, int position, Span<float> scores)
+    /// <param name="part">Some slots of the range.</param>
+    /// <param name="scores">Their scores.</param>
+    public void Mask(SlotMap map, int position, SlotRange part, Span<float> scores)
     {
         (SlotRange first, SlotRange second) = GetHidden(map, position);
-        Hide(scores, first);
-        Hide(scores, second);
+        Hide(part, scores, first);
+        Hide(part, scores, second);
     }
 
     /// <summary>The slots that a token does not see: two runs, of which either may be empty.</summary>
@@ -58,11 +59,12 @@ internal readonly record struct SlotRange(int Start, int End)
 
     private static SlotRange Run(int from, int to) => from < to ? new SlotRange(from, to) : default;
 
-    private void Hide(Span<float> scores, SlotRange hidden)
+    private static void Hide(SlotRange part, Span<float> scores, SlotRange hidden)
     {
-        if (hidden.End > 0)
+        int start = Math.Max(part.Start, hidden.Start), end = Math.Min(part.End, hidden.End);
+        if (start < end)
         {
-            scores[(hidden.Start - Start)..(hidden.End - Start)].Fill(float.NegativeInfinity);
+            scores[(start - part.Start)..(end - part.Start)].Fill(float.NegativeInfinity);
         }
     }
 }

@@ -11,8 +11,8 @@ namespace KQuant.Models.Caching;
 /// <param name="headSize">Values of a head.</param>
 internal abstract unsafe class ValueStore(int heads, int headSize) : CacheStore(heads, headSize)
 {
-    /// <summary>Slots that are read at once.</summary>
-    private const int SlotsAtOnce = 256;
+    /// <summary>Slots that are decoded at once: rows of weights find them in the nearest cache.</summary>
+    private const int SlotsAtOnce = 64;
 
     /// <summary>From one row of values or sums to the next: whole vectors.</summary>
     public int Stride { get; } = (headSize + BlockSize - 1) / BlockSize * BlockSize;
@@ -30,7 +30,7 @@ internal abstract unsafe class ValueStore(int heads, int headSize) : CacheStore(
     /// <param name="kernel">The inner loops.</param>
     /// <param name="head">Value head.</param>
     /// <param name="range">The slots.</param>
-    /// <param name="weights">Rows of weights, one for each slot from 0 on.</param>
+    /// <param name="weights">Rows of weights, one for each slot of the range; they may be changed.</param>
     /// <param name="rows">Rows, as <see cref="AttentionKernel.Pad"/> gives them.</param>
     /// <param name="weightStride">From row to row.</param>
     /// <param name="outputs">[rows][<see cref="Stride"/>] sums.</param>
@@ -42,18 +42,14 @@ internal abstract unsafe class ValueStore(int heads, int headSize) : CacheStore(
         for (int start = range.Start; start < range.End; start += SlotsAtOnce)
         {
             int count = Math.Min(SlotsAtOnce, range.End - start);
-            CacheSpan values = Read(head, start, count, rows > AttentionKernel.MaxRows, scratch);
-            for (int row = 0; row < rows; row += AttentionKernel.MaxRows)
+            CacheSpan values = Read(head, start, count, scratch);
+            if (rows > AttentionKernel.MaxRows && values.Element != CacheElement.Single)
             {
-                kernel.Accumulate(
-                    weights + (row * weightStride) + start,
-                    Math.Min(rows - row, AttentionKernel.MaxRows),
-                    weightStride,
-                    values,
-                    Stride,
-                    count,
-                    outputs + ((long)row * Stride));
+                kernel.Widen(values, count * Stride, scratch);
+                values = new CacheSpan(scratch, CacheElement.Single);
             }
+
+            kernel.Accumulate(weights + (start - range.Start), rows, weightStride, values, Stride, count, outputs);
         }
     }
 
@@ -67,10 +63,9 @@ internal abstract unsafe class ValueStore(int heads, int headSize) : CacheStore(
     /// <summary>The values of consecutive slots, [count][<see cref="Stride"/>].</summary>
     /// <param name="head">Value head.</param>
     /// <param name="slot">The first slot.</param>
-    /// <param name="count">How many, 256 at most.</param>
-    /// <param name="isReused">Whether several calls of a kernel read them, so that float32 is worth its making.</param>
-    /// <param name="scratch">Room for them in float32.</param>
-    public abstract CacheSpan Read(int head, int slot, int count, bool isReused, float* scratch);
+    /// <param name="count">How many, 64 at most.</param>
+    /// <param name="scratch">Room for them in float32, for who has to decode.</param>
+    public abstract CacheSpan Read(int head, int slot, int count, float* scratch);
 
     /// <summary>A store of its own with the first slots of this one.</summary>
     public abstract ValueStore Fork(int slots);

@@ -24,6 +24,7 @@ internal sealed unsafe class Transformer : IDisposable
     private readonly DecoderLayer[] _layers;
     private readonly RotaryEmbedding _rope;
     private readonly RotaryEmbedding _localRope;
+    private readonly AttentionWork _attention;
     private readonly ResidualStream _stream;
     private readonly LayerActivations _shared = new(keepsAll: false);
     private readonly NativeBuffer<float> _normed = new();
@@ -54,6 +55,7 @@ internal sealed unsafe class Transformer : IDisposable
         _embedding = all.Matrix("model.embed_tokens", config.VocabularySize, config.HiddenSize);
         _rope = new RotaryEmbedding(config.Rope, config.InterleavedRope, contextLength);
         _localRope = config.LocalRope is null ? _rope : new RotaryEmbedding(config.LocalRope, config.InterleavedRope, contextLength);
+        _attention = new AttentionWork(config, AttentionKernel.Best);
         _layers = Load(all, loaded, cancellation);
         _finalNorm = all.Norm("model.norm", config.HiddenSize);
         _head = config.TiesEmbedding && !all.Contains("lm_head")
@@ -124,6 +126,7 @@ internal sealed unsafe class Transformer : IDisposable
 
     public void Dispose()
     {
+        _attention.Dispose();
         _stream.Dispose();
         _shared.Dispose();
         _normed.Dispose();
@@ -198,7 +201,6 @@ internal sealed unsafe class Transformer : IDisposable
     private DecoderLayer[] Load(WeightLoader all, Action<int>? loaded, CancellationToken cancellation)
     {
         var heads = new HeadWork(_config);
-        var attention = new AttentionWork(_config, AttentionKernel.Best);
         var activation = new GateWork(_config.Activation);
         var sum = new WeightedSumWork();
         var layers = new DecoderLayer[_config.LayerCount];
@@ -209,7 +211,7 @@ internal sealed unsafe class Transformer : IDisposable
             RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
             layers[layer] = new DecoderLayer(
                 new LayerNorms(weights),
-                new SoftmaxAttention(weights.Enter("self_attn."), layer, rope, heads, attention),
+                new SoftmaxAttention(weights.Enter("self_attn."), layer, rope, heads, _attention),
                 _config.HasExperts(layer)
                     ? new ExpertFeedForward(weights, activation, sum)
                     : new DenseFeedForward(weights.Enter("mlp."), activation));

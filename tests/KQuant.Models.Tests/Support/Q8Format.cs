@@ -36,15 +36,15 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
         public override void Store(int head, int slot, float* key) =>
             Codec.Encode(new ReadOnlySpan<float>(key, HeadSize), new Span<byte>(memory.Get(head, slot), Bytes(HeadSize)));
 
-        public override CacheSpan Read(int head, int block, bool isReused, float* scratch)
+        public override CacheSpan Read(int head, int block, int count, float* scratch)
         {
             Span<float> key = stackalloc float[HeadSize];
-            for (int lane = 0; lane < BlockSize; lane++)
+            for (int slot = 0; slot < count * BlockSize; slot++)
             {
-                Codec.Decode(new ReadOnlySpan<byte>(memory.Get(head, (block * BlockSize) + lane), Bytes(HeadSize)), key);
+                Codec.Decode(new ReadOnlySpan<byte>(memory.Get(head, (block * BlockSize) + slot), Bytes(HeadSize)), key);
                 for (int i = 0; i < HeadSize; i++)
                 {
-                    scratch[(i * BlockSize) + lane] = key[i];
+                    scratch[(((slot / BlockSize * HeadSize) + i) * BlockSize) + (slot % BlockSize)] = key[i];
                 }
             }
 
@@ -65,7 +65,7 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
         public override void Store(int head, int slot, float* value) =>
             Codec.Encode(new ReadOnlySpan<float>(value, HeadSize), new Span<byte>(memory.Get(head, slot), Bytes(HeadSize)));
 
-        public override CacheSpan Read(int head, int slot, int count, bool isReused, float* scratch)
+        public override CacheSpan Read(int head, int slot, int count, float* scratch)
         {
             for (int i = 0; i < count; i++)
             {
@@ -96,7 +96,7 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
             _keys.Store(head, slot, key);
         }
 
-        public override CacheSpan Read(int head, int block, bool isReused, float* scratch) => _keys.Read(head, block, isReused, scratch);
+        public override CacheSpan Read(int head, int block, int count, float* scratch) => _keys.Read(head, block, count, scratch);
 
         public override KeyStore Fork(int slots) => throw new NotSupportedException();
 
@@ -117,8 +117,8 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
             _values.Store(head, slot, value);
         }
 
-        public override CacheSpan Read(int head, int slot, int count, bool isReused, float* scratch) =>
-            _values.Read(head, slot, count, isReused, scratch);
+        public override CacheSpan Read(int head, int slot, int count, float* scratch) =>
+            _values.Read(head, slot, count, scratch);
 
         public override ValueStore Fork(int slots) => throw new NotSupportedException();
 

@@ -8,6 +8,9 @@ internal enum CacheElement
 
     /// <summary>Binary16.</summary>
     Half,
+
+    /// <summary>Bfloat16.</summary>
+    BFloat16,
 }
 
 /// <summary>What is known of elements.</summary>

@@ -1,3 +1,5 @@
+using KQuant.Codecs;
+
 namespace KQuant.Models.Caching.Kernels;
 
 /// <summary>Keys or values as a kernel reads them.</summary>
@@ -11,6 +13,13 @@ internal readonly unsafe struct CacheSpan(void* memory, CacheElement element)
 
     public Half* Halves => (Half*)memory;
 
+    public BFloat16* BFloats => (BFloat16*)memory;
+
     /// <summary>An element.</summary>
-    public float this[nint index] => element == CacheElement.Single ? Floats[index] : (float)Halves[index];
+    public float this[nint index] => element switch
+    {
+        CacheElement.Single => Floats[index],
+        CacheElement.Half => (float)Halves[index],
+        _ => (float)BFloats[index],
+    };
 }

@@ -25,3 +25,19 @@ internal readonly unsafe struct HalfElement : ICacheElement
     public static TLanes Load<TLanes>(CacheSpan source, nint index)
         where TLanes : struct, ILanes<TLanes> => TLanes.Load(source.Halves + index);
 }
+
+/// <summary>A cache in finite binary16, whose numbers are loaded as 2^-112 of themselves: three instructions instead of eleven.</summary>
+internal readonly unsafe struct ScaledHalfElement : ICacheElement
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Load<TLanes>(CacheSpan source, nint index)
+        where TLanes : struct, ILanes<TLanes> => TLanes.LoadScaled(source.Halves + index);
+}
+
+/// <summary>A cache in bfloat16.</summary>
+internal readonly unsafe struct BFloat16Element : ICacheElement
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Load<TLanes>(CacheSpan source, nint index)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Load(source.BFloats + index);
+}
