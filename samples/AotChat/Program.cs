@@ -18,10 +18,10 @@ if (HardwareTiers.Unused is KernelTier unused)
 
 using LanguageModel model = LanguageModel.Load(path);
 var options = new GenerationOptions { MaxTokens = 24, Sampling = SamplingOptions.Greedy };
-var messages = new List<ChatMessage>();
+var messages = new List<TemplateMessage>();
 while (Console.ReadLine() is { } line)
 {
-    messages.Add(new ChatMessage("user", line));
+    messages.Add(new TemplateMessage("user", line));
     string answer = "";
     foreach (GeneratedToken token in model.Generate(model.EncodeChat(messages), options))
     {
@@ -30,7 +30,7 @@ while (Console.ReadLine() is { } line)
     }
 
     Console.WriteLine();
-    messages.Add(new ChatMessage("assistant", answer));
+    messages.Add(new TemplateMessage("assistant", answer));
 }
 
 return 0;

@@ -1,6 +1,5 @@
 using System.Numerics.Tensors;
 using KQuant.Models;
-using KQuant.Models.ExtensionsAI;
 using Microsoft.Extensions.AI;
 
 // Embeddings MODEL TEXT TEXT...: the texts after the first, nearest to it first.
@@ -10,7 +9,7 @@ if (args is not [string path, string query, .. { Length: > 0 } texts])
     return 2;
 }
 
-using var generator = new KQuantEmbeddingGenerator(LanguageModel.Load(path), ownsModel: true);
+using var generator = LanguageModel.Load(path).AsIEmbeddingGenerator(ownsModel: true);
 GeneratedEmbeddings<Embedding<float>> embeddings = await generator.GenerateAsync([query, .. texts]);
 ReadOnlyMemory<float> wanted = embeddings[0].Vector;
 foreach ((string text, Embedding<float> embedding) in texts.Zip(embeddings.Skip(1))

@@ -1,5 +1,4 @@
 using KQuant.Models;
-using KQuant.Models.ExtensionsAI;
 using Microsoft.Extensions.AI;
 
 // ExtensionsChat MODEL: a conversation through Microsoft.Extensions.AI, one line of the standard input for each turn.
@@ -9,7 +8,7 @@ if (args is not [string path])
     return 2;
 }
 
-using var client = new KQuantChatClient(LanguageModel.Load(path), ownsModel: true);
+using var client = LanguageModel.Load(path).AsIChatClient(ownsModel: true);
 var options = new ChatOptions { MaxOutputTokens = 24, Temperature = 0 };
 var history = new List<ChatMessage>();
 while (Console.ReadLine() is { } line)

@@ -10,9 +10,9 @@ if (args is not [string path, string name, string output] || !QuantCodec.TryPars
     return 2;
 }
 
-using IModelSource model = ModelSource.Open(path);
-var plan = QuantizationPlan.Uniform(model.Tensors, codec);                           // norms and other small tensors stay
-ConversionReport report = ModelConverter.Convert(model, plan, output);               // appears when it is complete
+using ModelSource model = ModelSource.Open(path);
+var plan = QuantizationPlan.Uniform(model, codec);                           // norms and other small tensors stay
+ConversionReport report = ModelConverter.Convert(plan, output);               // appears when it is complete
 foreach (FormatSummary format in report.Summarize())
 {
     Console.WriteLine($"{format.FormatName}: {format.TensorCount} tensors, {format.Bytes} bytes{(format.Error is { } error ? $", NMSE {error.Nmse:E1}" : "")}");

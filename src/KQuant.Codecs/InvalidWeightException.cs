@@ -4,7 +4,7 @@ namespace KQuant.Codecs;
 /// A value that cannot be encoded: a weight or an importance that is not finite, a negative importance, or a weight beyond the scales of
 /// its format.
 /// </summary>
-public sealed class InvalidWeightException : ArgumentException
+public sealed class InvalidWeightException : KQuantException
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="message">One sentence with the value and the place.</param>

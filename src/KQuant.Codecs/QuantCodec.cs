@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Decoding;
@@ -14,6 +16,9 @@ namespace KQuant.Codecs;
 /// </summary>
 public abstract class QuantCodec
 {
+    // What is widened at a time on the way from a 16-bit source.
+    private const int WidenedWeights = 1 << 16;
+
     private static int CreatedCount;
 
     private protected QuantCodec(string name, QuantFormat? format, int weightsPerBlock, params ReadOnlySpan<CodecPlane> planes)
@@ -166,12 +171,18 @@ public abstract class QuantCodec
     public abstract void Decode(ReadOnlySpan<byte> source, Span<float> destination);
 
     /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
     /// <inheritdoc cref="Decode(ReadOnlySpan{byte}, Span{float})"/>
-    public abstract void Decode(ReadOnlySpan<byte> source, Span<Half> destination);
-
-    /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
-    /// <inheritdoc cref="Decode(ReadOnlySpan{byte}, Span{float})"/>
-    public abstract void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination);
+    public void Decode<T>(ReadOnlySpan<byte> source, Span<T> destination)
+        where T : unmanaged
+    {
+        switch (FloatFormats.Of<T>())
+        {
+            case QuantFormat.F32: Decode(source, MemoryMarshal.Cast<T, float>(destination)); break;
+            case QuantFormat.F16: DecodeHalf(source, MemoryMarshal.Cast<T, Half>(destination)); break;
+            default: DecodeBFloat16(source, MemoryMarshal.Cast<T, BFloat16>(destination)); break;
+        }
+    }
 
     /// <summary>Encodes rows of weights.</summary>
     /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
@@ -195,6 +206,43 @@ public abstract class QuantCodec
         return bytesWritten;
     }
 
+    /// <summary>Encodes rows of weights in other number types, which are widened a few rows at a time.</summary>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    /// <inheritdoc cref="Encode(ReadOnlySpan{float}, Span{byte}, in EncodeOptions, CancellationToken)"/>
+    public long Encode<T>(
+        ReadOnlySpan<T> source, Span<byte> destination, in EncodeOptions options = default, CancellationToken cancellationToken = default)
+        where T : unmanaged
+    {
+        QuantCodec stored = Get(FloatFormats.Of<T>());
+        if (destination.Length < GetByteCount(source.Length))
+        {
+            Throw.DestinationTooSmall(this, destination.Length, GetByteCount(source.Length), nameof(destination));
+        }
+
+        // Codes and scales that lie apart do so for all rows together.
+        int rowLength = options.GetRowLength(source.Length);
+        int rows = Planes.Length > 1 || rowLength == 0 ? int.MaxValue : Math.Max(1, WidenedWeights / rowLength);
+        int run = (int)Math.Min(source.Length, (long)rows * rowLength);
+        float[] weights = ArrayPool<float>.Shared.Rent(run);
+        try
+        {
+            long written = 0;
+            for (int first = 0; first < source.Length; first += run)
+            {
+                ReadOnlySpan<T> part = source.Slice(first, Math.Min(run, source.Length - first));
+                stored.Decode(MemoryMarshal.AsBytes(part), weights.AsSpan(0, part.Length));
+                var partOptions = options with { RowLength = rowLength, FirstRow = options.FirstRow + (first / rowLength) };
+                written += Encode(weights.AsSpan(0, part.Length), destination[(int)written..], partOptions, cancellationToken);
+            }
+
+            return written;
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(weights);
+        }
+    }
+
     /// <summary>Encodes rows of weights if the destination is large enough.</summary>
     /// <param name="source">Finite weights, whole rows of <see cref="EncodeOptions.RowLength"/>.</param>
     /// <param name="destination">Where the wire bytes go.</param>
@@ -207,6 +255,12 @@ public abstract class QuantCodec
 
     /// <inheritdoc/>
     public override string ToString() => Name;
+
+    /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
+    private protected abstract void DecodeHalf(ReadOnlySpan<byte> source, Span<Half> destination);
+
+    /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
+    private protected abstract void DecodeBFloat16(ReadOnlySpan<byte> source, Span<BFloat16> destination);
 
     /// <summary>Takes blocks apart into integers; for codecs with <see cref="Integers"/>.</summary>
     /// <param name="source">Blocks of a row.</param>

@@ -53,7 +53,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     }
 
     [SkipLocalsInit]
-    public override void Decode(ReadOnlySpan<byte> source, Span<Half> destination)
+    private protected override void DecodeHalf(ReadOnlySpan<byte> source, Span<Half> destination)
     {
         DecodeKernel decoder = Decoder;
         int blocks = CountBlocks(source.Length, destination.Length);
@@ -72,7 +72,7 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     }
 
     [SkipLocalsInit]
-    public override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination)
+    private protected override void DecodeBFloat16(ReadOnlySpan<byte> source, Span<BFloat16> destination)
     {
         DecodeKernel decoder = Decoder;
         int blocks = CountBlocks(source.Length, destination.Length);

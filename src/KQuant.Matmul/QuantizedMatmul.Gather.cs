@@ -32,29 +32,18 @@ public static unsafe partial class QuantizedMatmul
         Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
-    public static void GatherMultiply(
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    public static void GatherMultiply<T>(
         QuantizedTensor experts,
-        ReadOnlySpan<Half> x,
+        ReadOnlySpan<T> x,
         ReadOnlySpan<int> shape,
         IndexArray lhs,
         IndexArray rhs,
         Span<float> y,
         MatmulContext context,
         bool sorted = false,
-        CancellationToken cancellationToken = default) =>
-        Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
-
-    /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>
-    public static void GatherMultiply(
-        QuantizedTensor experts,
-        ReadOnlySpan<BFloat16> x,
-        ReadOnlySpan<int> shape,
-        IndexArray lhs,
-        IndexArray rhs,
-        Span<float> y,
-        MatmulContext context,
-        bool sorted = false,
-        CancellationToken cancellationToken = default) =>
+        CancellationToken cancellationToken = default)
+        where T : unmanaged =>
         Gather(ProductKind.Forward, experts, null, default, x, shape, lhs, rhs, y, context, sorted, cancellationToken);
 
     /// <summary><c>y[p] = x[lhs[p]] W[rhs[p]]</c>: the experts as they are, contracted over their rows. Always in float32.</summary>
@@ -189,7 +178,7 @@ public static unsafe partial class QuantizedMatmul
                     return;
                 }
 
-                var source = new RowSource(input, FormatOf<T>(), shape[^1]);
+                var source = new RowSource(input, FloatFormats.Of<T>(), shape[^1]);
                 workspace.Gather(kind, new WeightStack(experts, planes, b, arranged.Weights), source, rows, sorted, output, cancellation);
             }
             finally

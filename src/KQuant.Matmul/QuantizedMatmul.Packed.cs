@@ -11,13 +11,10 @@ public static unsafe partial class QuantizedMatmul
         MultiplyRows(WeightsOf(weights), weights, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void Multiply(
-        PackedTensor weights, ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(WeightsOf(weights), weights, default, x, y, context, cancellationToken);
-
-    /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void Multiply(
-        PackedTensor weights, ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    public static void Multiply<T>(
+        PackedTensor weights, ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default)
+        where T : unmanaged =>
         MultiplyRows(WeightsOf(weights), weights, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="GatherMultiply(QuantizedTensor, ReadOnlySpan{float}, ReadOnlySpan{int}, IndexArray, IndexArray, Span{float}, MatmulContext, bool, CancellationToken)"/>

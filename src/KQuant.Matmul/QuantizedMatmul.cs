@@ -39,13 +39,10 @@ public static unsafe partial class QuantizedMatmul
         MultiplyRows(weights, null, default, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void Multiply(
-        QuantizedTensor weights, ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRows(weights, null, default, x, y, context, cancellationToken);
-
-    /// <inheritdoc cref="Multiply(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void Multiply(
-        QuantizedTensor weights, ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    public static void Multiply<T>(
+        QuantizedTensor weights, ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default)
+        where T : unmanaged =>
         MultiplyRows(weights, null, default, x, y, context, cancellationToken);
 
     /// <summary>
@@ -65,13 +62,10 @@ public static unsafe partial class QuantizedMatmul
         MultiplyRowsTransposed(weights, dy, dx, context, cancellationToken);
 
     /// <inheritdoc cref="MultiplyTransposed(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void MultiplyTransposed(
-        QuantizedTensor weights, ReadOnlySpan<Half> dy, Span<float> dx, MatmulContext context, CancellationToken cancellationToken = default) =>
-        MultiplyRowsTransposed(weights, dy, dx, context, cancellationToken);
-
-    /// <inheritdoc cref="MultiplyTransposed(QuantizedTensor, ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public static void MultiplyTransposed(
-        QuantizedTensor weights, ReadOnlySpan<BFloat16> dy, Span<float> dx, MatmulContext context, CancellationToken cancellationToken = default) =>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    public static void MultiplyTransposed<T>(
+        QuantizedTensor weights, ReadOnlySpan<T> dy, Span<float> dx, MatmulContext context, CancellationToken cancellationToken = default)
+        where T : unmanaged =>
         MultiplyRowsTransposed(weights, dy, dx, context, cancellationToken);
 
     /// <summary>A product whose results get a bias, [N]; an empty span for none.</summary>
@@ -108,7 +102,7 @@ public static unsafe partial class QuantizedMatmul
             try
             {
                 workspace.Plan.SetSingle(rows, output, (nint)weights.Shape.Rows);
-                var source = new RowSource(input, FormatOf<T>(), weights.Shape.Columns);
+                var source = new RowSource(input, FloatFormats.Of<T>(), weights.Shape.Columns);
                 workspace.Run(ProductKind.Forward, new WeightStack(weights, planes, b, arranged.Weights), source, cancellation);
             }
             finally
@@ -143,7 +137,7 @@ public static unsafe partial class QuantizedMatmul
             try
             {
                 workspace.Plan.SetSingle(rows, output, weights.Shape.Columns);
-                var source = new RowSource(input, FormatOf<T>(), (int)weights.Shape.Rows);
+                var source = new RowSource(input, FloatFormats.Of<T>(), (int)weights.Shape.Rows);
                 workspace.Run(ProductKind.Transposed, new WeightStack(weights, planes), source, cancellation);
             }
             finally
@@ -203,7 +197,4 @@ public static unsafe partial class QuantizedMatmul
             CheckOverlap(planes.Biases, weights.GetRowByteCount(2) * weights.Shape.TotalRows, name, output, outputLength, outputName);
         }
     }
-
-    private static QuantFormat FormatOf<T>() =>
-        typeof(T) == typeof(float) ? QuantFormat.F32 : typeof(T) == typeof(Half) ? QuantFormat.F16 : QuantFormat.BF16;
 }

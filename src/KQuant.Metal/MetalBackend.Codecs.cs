@@ -12,17 +12,15 @@ public sealed partial class MetalBackend
     /// <summary>Decodes all weights: the floats of <see cref="QuantCodec"/>, bit for bit, as long as scales are finite.</summary>
     /// <param name="weights">Weights of this backend.</param>
     /// <param name="destination">Exactly as many values as there are weights.</param>
+    /// <typeparam name="T">
+    /// <see cref="float"/>, or <see cref="Half"/> or <see cref="BFloat16"/>, to which weights are rounded to nearest, ties to even.
+    /// </typeparam>
     /// <exception cref="ArgumentException">The length does not fit, or the weights are another backend's.</exception>
+    /// <exception cref="NotSupportedException"><typeparamref name="T"/> is another type.</exception>
     /// <exception cref="MetalException">Metal made no buffer, or the device failed.</exception>
-    public void Dequantize(BackendWeights weights, Span<float> destination) => Dequantize(weights, destination, "f32");
-
-    /// <inheritdoc cref="Dequantize(BackendWeights, Span{float})"/>
-    /// <remarks>Rounded to nearest, ties to even.</remarks>
-    public void Dequantize(BackendWeights weights, Span<Half> destination) => Dequantize(weights, destination, "f16");
-
-    /// <inheritdoc cref="Dequantize(BackendWeights, Span{float})"/>
-    /// <remarks>Rounded to nearest, ties to even.</remarks>
-    public void Dequantize(BackendWeights weights, Span<BFloat16> destination) => Dequantize(weights, destination, "bf16");
+    public void Dequantize<T>(BackendWeights weights, Span<T> destination)
+        where T : unmanaged =>
+        Dequantize(weights, destination, QuantCodec.Get(FloatFormats.Of<T>()).Name);
 
     /// <summary>
     /// Whether <see cref="Encode"/> takes a codec: q4_0, q4_1, q5_0, q5_1 and q8_0, whose reference encoders are a few operations for each

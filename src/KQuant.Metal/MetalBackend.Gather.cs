@@ -10,7 +10,7 @@ namespace KQuant.Metal;
 public sealed partial class MetalBackend
 {
     /// <inheritdoc/>
-    public void GatherMultiply(
+    public override void GatherMultiply(
         BackendWeights experts, BackendBuffer x, ReadOnlySpan<int> shape, IndexArray lhs, IndexArray rhs, BackendBuffer y, bool sorted = false)
     {
         MetalWeights w = BackendArguments.Weights<MetalWeights>(experts);

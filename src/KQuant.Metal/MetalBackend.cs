@@ -16,7 +16,7 @@ namespace KQuant.Metal;
 /// Products are queued and run in order, in one command buffer, when <see cref="Synchronize"/> is called. Weights of a mapped file are not
 /// copied: their pages become a buffer of the device, and the file must stay open.
 /// </remarks>
-public sealed partial class MetalBackend : IMatmulBackend
+public sealed partial class MetalBackend : MatmulBackend
 {
     private const string Transformed = "its activations are transformed first, which only the processor does";
 
@@ -69,7 +69,7 @@ public sealed partial class MetalBackend : IMatmulBackend
     public static bool IsPrecompiled => ShaderLibrary.IsPrecompiled;
 
     /// <inheritdoc/>
-    public string Name => $"metal ({_device.Name})";
+    public override string Name => $"metal ({_device.Name})";
 
     /// <summary>What the device was asked to do so far, its self-test included.</summary>
     public MetalCounters Counters => new()
@@ -118,7 +118,7 @@ public sealed partial class MetalBackend : IMatmulBackend
     /// All codecs that the shaders know, with rows of whole sixteens (that is every row of a quantized codec), as long as a buffer may be that
     /// large and the device has room for it beside what it holds.
     /// </remarks>
-    public bool Supports(QuantCodec codec, QuantShape shape)
+    public override bool Supports(QuantCodec codec, QuantShape shape)
     {
         ArgumentNullException.ThrowIfNull(codec);
         return FindObstacle(codec, shape) is null;
@@ -126,7 +126,7 @@ public sealed partial class MetalBackend : IMatmulBackend
 
     /// <inheritdoc/>
     /// <exception cref="MetalException">Metal made no buffer of that size.</exception>
-    public BackendWeights Upload(QuantizedTensor weights)
+    public override BackendWeights Upload(QuantizedTensor weights)
     {
         ArgumentNullException.ThrowIfNull(weights);
         lock (_lock)
@@ -145,7 +145,7 @@ public sealed partial class MetalBackend : IMatmulBackend
 
     /// <inheritdoc/>
     /// <exception cref="MetalException">Metal made no buffer of that size.</exception>
-    public BackendBuffer Allocate(int length)
+    public override BackendBuffer Allocate(int length)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
         lock (_lock)
@@ -158,7 +158,7 @@ public sealed partial class MetalBackend : IMatmulBackend
     }
 
     /// <inheritdoc/>
-    public void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y)
+    public override void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y)
     {
         MetalWeights w = BackendArguments.Weights<MetalWeights>(weights);
         MetalBuffer input = BackendArguments.Buffer<MetalBuffer>(x, nameof(x)), output = BackendArguments.Buffer<MetalBuffer>(y, nameof(y));
@@ -174,7 +174,7 @@ public sealed partial class MetalBackend : IMatmulBackend
 
     /// <inheritdoc/>
     /// <exception cref="MetalException">The device failed; the results of everything since the last call are undefined.</exception>
-    public void Synchronize()
+    public override void Synchronize()
     {
         lock (_lock)
         {
@@ -184,11 +184,11 @@ public sealed partial class MetalBackend : IMatmulBackend
     }
 
     /// <summary>Forgets products that are queued, and releases pipelines, shaders and device.</summary>
-    public void Dispose()
+    protected override void Dispose(bool disposing)
     {
         lock (_lock)
         {
-            if (_disposed)
+            if (_disposed || !disposing)
             {
                 return;
             }

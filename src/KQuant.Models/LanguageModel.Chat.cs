@@ -24,7 +24,7 @@ public sealed partial class LanguageModel
     /// <exception cref="TemplateException">The template refuses the conversation.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public int[] EncodeChat(
-        IReadOnlyList<ChatMessage> messages,
+        IReadOnlyList<TemplateMessage> messages,
         JsonObject? variables = null,
         JsonArray? tools = null,
         bool parseSpecialTokens = false,

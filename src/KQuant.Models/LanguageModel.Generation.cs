@@ -32,18 +32,21 @@ public sealed partial class LanguageModel
     /// <exception cref="ContextLengthException">The prompt is longer than the context.</exception>
     /// <exception cref="ArgumentException">An option is out of its range, or there are no tokens.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public async IAsyncEnumerable<GeneratedToken> GenerateAsync(
-        IReadOnlyList<int> prompt,
-        GenerationOptions? options = null,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<GeneratedToken> GenerateAsync(
+        IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(prompt);
-        using TextGenerator text = CreateText(prompt, options ?? new GenerationOptions());
-        StepScheduler scheduler = Schedule([text]);
-        while (scheduler.Count > 0)
+        options = TextGenerator.Check(prompt, options);
+        return Run(cancellationToken);
+
+        async IAsyncEnumerable<GeneratedToken> Run([EnumeratorCancellation] CancellationToken cancellation)
         {
-            List<StepResult> results = await Task.Run(() => Next(scheduler, cancellationToken), cancellationToken).ConfigureAwait(false);
-            yield return results[0].Token;
+            using TextGenerator text = CreateText(prompt, options);
+            StepScheduler scheduler = Schedule([text]);
+            while (scheduler.Count > 0)
+            {
+                List<StepResult> results = await Task.Run(() => Next(scheduler, cancellation), cancellation).ConfigureAwait(false);
+                yield return results[0].Token;
+            }
         }
     }
 
@@ -52,12 +55,17 @@ public sealed partial class LanguageModel
     public IEnumerable<GeneratedToken> Generate(
         IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(prompt);
-        using TextGenerator text = CreateText(prompt, options ?? new GenerationOptions());
-        StepScheduler scheduler = Schedule([text]);
-        while (scheduler.Count > 0)
+        options = TextGenerator.Check(prompt, options);
+        return Run();
+
+        IEnumerable<GeneratedToken> Run()
         {
-            yield return Next(scheduler, cancellationToken)[0].Token;
+            using TextGenerator text = CreateText(prompt, options);
+            StepScheduler scheduler = Schedule([text]);
+            while (scheduler.Count > 0)
+            {
+                yield return Next(scheduler, cancellationToken)[0].Token;
+            }
         }
     }
 
@@ -69,10 +77,8 @@ public sealed partial class LanguageModel
     /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The tokens of all texts as they come, in the order of the texts within a step.</returns>
     /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)" path="/exception"/>
-    public async IAsyncEnumerable<BatchToken> GenerateBatchAsync(
-        IReadOnlyList<IReadOnlyList<int>> prompts,
-        GenerationOptions? options = null,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<BatchToken> GenerateBatchAsync(
+        IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompts);
         options ??= new GenerationOptions();
@@ -81,6 +87,17 @@ public sealed partial class LanguageModel
             throw new ArgumentException("A batch has a cache for each of its texts; give none.", nameof(options));
         }
 
+        foreach (IReadOnlyList<int> prompt in prompts)
+        {
+            TextGenerator.Check(prompt, options);
+        }
+
+        return RunBatch(prompts, options, cancellationToken);
+    }
+
+    private async IAsyncEnumerable<BatchToken> RunBatch(
+        IReadOnlyList<IReadOnlyList<int>> prompts, GenerationOptions options, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
         var texts = new List<TextGenerator>();
         try
         {

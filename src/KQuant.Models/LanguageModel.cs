@@ -30,7 +30,7 @@ public sealed partial class LanguageModel : IDisposable
     private bool _disposed;
 
     private LanguageModel(
-        IModelSource source, string path, ModelOptions options, IProgress<ModelProgress>? progress, CancellationToken cancellation)
+        ModelSource source, string path, ModelOptions options, IProgress<ModelProgress>? progress, CancellationToken cancellation)
     {
         Path = path;
         Options = options;
@@ -130,10 +130,10 @@ public sealed partial class LanguageModel : IDisposable
         string path, ModelOptions? options = null, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         options ??= new ModelOptions();
-        IModelSource source = MappedFile.WithoutMapping(!options.Map, () => ModelSource.Open(path));
+        ModelSource source = MappedFile.WithoutMapping(!options.Map, () => ModelSource.Open(path));
         try
         {
-            if (source is not (ModelFolder or IGgufSource))
+            if (source is not (ModelFolder or GgufSource))
             {
                 throw new ModelFormatException(path, "this is neither a checkpoint folder with a config.json nor a GGUF file");
             }
@@ -259,7 +259,7 @@ public sealed partial class LanguageModel : IDisposable
     /// <summary>What takes the steps.</summary>
     internal ModelRunner Runner => _runner;
 
-    private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(IModelSource source, string path) => source switch
+    private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(ModelSource source, string path) => source switch
     {
         GgufModel gguf => (Tokenizer.FromGguf(gguf.File), ChatTemplate.FromGguf(gguf.File)),
         _ => (Tokenizer.Load(path), ChatTemplate.Load(path)),

@@ -30,7 +30,7 @@ public sealed record ModelOptions
     /// Where products with weights are computed, as far as it takes them; null for the processor, by <see cref="Context"/>. Everything
     /// between the products stays on the processor. Not disposed with the model; it must live longer.
     /// </summary>
-    public IMatmulBackend? Backend { get; init; }
+    public MatmulBackend? Backend { get; init; }
 
     /// <summary>
     /// Whether the files of the model are mapped into memory, which reads nothing in advance. A process is killed when it touches a mapped

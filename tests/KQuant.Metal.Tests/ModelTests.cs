@@ -68,7 +68,7 @@ public class ModelTests : MetalTest
         }), Is.EqualTo(expected));
     }
 
-    private static int[][] Continue(string path, MatmulContext context, IMatmulBackend? backend, Action<int, bool> observe)
+    private static int[][] Continue(string path, MatmulContext context, MatmulBackend? backend, Action<int, bool> observe)
     {
         using var model = LanguageModel.Load(path, new ModelOptions { LoadTokenizer = false, Context = context, Backend = backend });
         using KeyValueCache cache = model.CreateCache();

@@ -29,7 +29,7 @@ public unsafe class AttentionKindTests
     [OneTimeSetUp]
     public void SetUp()
     {
-        IModelSource source = ModelSource.Open(RandomCheckpoint.Create("llama").Write(_folder["model"]));
+        ModelSource source = ModelSource.Open(RandomCheckpoint.Create("llama").Write(_folder["model"]));
         var config = ModelConfig.Read(source);
         _weights = new ModelWeights(source);
         _matmul = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });

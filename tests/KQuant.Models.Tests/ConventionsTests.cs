@@ -24,7 +24,7 @@ public class ConventionsTests
         _checkpoint = checkpoint.Write(_folder["mistral"]);
         using var export = GgufExport.Create(ModelFolder.Open(_checkpoint));
         _gguf = _folder["mistral.gguf"];
-        ModelConverter.Convert(export, QuantizationPlan.Dequantize(export.Tensors, QuantCodec.Get(QuantFormat.F32), allFloats: true), _gguf);
+        ModelConverter.Convert(QuantizationPlan.Dequantize(export, QuantCodec.Get(QuantFormat.F32), allFloats: true), _gguf);
     }
 
     [OneTimeTearDown]
@@ -37,7 +37,7 @@ public class ConventionsTests
     [TestCase(true, ModelConventions.LlamaCpp, false)]
     public void MistralsWindow(bool isGguf, ModelConventions conventions, bool slides)
     {
-        using IModelSource source = ModelSource.Open(isGguf ? _gguf : _checkpoint);
+        using ModelSource source = ModelSource.Open(isGguf ? _gguf : _checkpoint);
         var config = ModelConfig.Read(source, conventions);
         Assert.That(Enumerable.Range(0, config.LayerCount).Select(config.GetWindow), Is.All.EqualTo(slides ? Window : 0));
     }

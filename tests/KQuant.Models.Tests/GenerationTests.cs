@@ -1,4 +1,3 @@
-using KQuant.Models.ExtensionsAI;
 using KQuant.Models.Generation;
 using Microsoft.Extensions.AI;
 
@@ -126,7 +125,16 @@ public class GenerationTests
         Assert.That(
             () => _model.Generate(new int[_model.ContextLength + 1]).Count(),
             Throws.InstanceOf<ContextLengthException>().With.Message.Contains($"{_model.ContextLength + 1} tokens"));
-        Assert.That(() => _model.Generate([]).Count(), Throws.ArgumentException);
+        Assert.That(() => _model.Generate([]), Throws.ArgumentException);
+        Assert.That(() => _model.GenerateAsync([]), Throws.ArgumentException);
+        Assert.That(() => _model.GenerateAsync((IReadOnlyList<int>)null!), Throws.ArgumentNullException);
+        Assert.That(() => _model.GenerateBatchAsync([[1], []]), Throws.ArgumentException);
+        Assert.That(
+            () => _model.GenerateAsync([1], new GenerationOptions { MaxTokens = 0 }),
+            Throws.InstanceOf<ArgumentOutOfRangeException>().With.Property("ParamName").EqualTo("MaxTokens"));
+        Assert.That(
+            () => _model.GenerateAsync([1], new GenerationOptions { Sampling = new SamplingOptions { TopP = 1.5f } }),
+            Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.StartsWith("TopP is 1.5; it lies between 0 and 1."));
     }
 
     [Test]
@@ -155,7 +163,7 @@ public class GenerationTests
     [Test]
     public async Task AChatClientAnswersThroughTheTemplate()
     {
-        using var client = new KQuantChatClient(_model);
+        using var client = _model.AsIChatClient();
         ChatMessage[] messages = [new(ChatRole.User, "\"What do you think of Mr. Darcy?\" said Elizabeth.")];
         var options = new ChatOptions { MaxOutputTokens = 12, Temperature = 0 };
         ChatResponse response = await client.GetResponseAsync(messages, options);
@@ -171,7 +179,7 @@ public class GenerationTests
     [Test]
     public async Task EmbeddingsHaveLengthOneAndTellTextsApart()
     {
-        using var generator = new KQuantEmbeddingGenerator(_model);
+        using var generator = _model.AsIEmbeddingGenerator();
         GeneratedEmbeddings<Embedding<float>> found = await generator.GenerateAsync(["It was a dark evening.", "It was a dark evening!", "Mr. Darcy"]);
         Assert.That(found, Has.Count.EqualTo(3));
         float Cosine(int a, int b) => System.Numerics.Tensors.TensorPrimitives.Dot(found[a].Vector.Span, found[b].Vector.Span);

@@ -23,7 +23,7 @@ public class LlamaCppTests
         using var folder = new TemporaryFolder();
         string checkpoint = RandomCheckpoint.Create(name).Write(folder["hf"]);
         string gguf = ModelKinds.Convert(
-            checkpoint, ModelKind.Gguf, folder["model"], tensors => QuantizationPlan.Dequantize(tensors, QuantCodec.Get(QuantFormat.F32)));
+            checkpoint, ModelKind.Gguf, folder["model"], model => QuantizationPlan.Dequantize(model, QuantCodec.Get(QuantFormat.F32)));
         double[] expected = [.. Recording.GetProperty("checkpoints").GetProperty(name).GetProperty("next").EnumerateArray().Select(next => next.GetDouble())];
 
         // llama.cpp looks Gemma's activation up in a table of binary16.

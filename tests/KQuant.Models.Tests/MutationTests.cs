@@ -49,7 +49,7 @@ public class MutationTests
         {
             var tokenizer = Tokenizer.Load(model);
             tokenizer.Decode(tokenizer.Encode("The hello ab's 12\n<s><note>"));
-            _ = ChatTemplate.Load(model)?.Render([new ChatMessage("user", "Hi")]);
+            _ = ChatTemplate.Load(model)?.Render([new TemplateMessage("user", "Hi")]);
         });
     }
 
@@ -113,7 +113,7 @@ public class MutationTests
         string path = _folder["model.gguf"];
         using (var export = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create(name).Write(_folder[name]))))
         {
-            ModelConverter.Convert(export, QuantizationPlan.Dequantize(export.Tensors, QuantCodec.Get(QuantFormat.BF16)), path);
+            ModelConverter.Convert(QuantizationPlan.Dequantize(export, QuantCodec.Get(QuantFormat.BF16)), path);
         }
 
         int header;
@@ -126,7 +126,7 @@ public class MutationTests
         {
             using LanguageModel loaded = LanguageModel.Load(path);
             loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12\n<s><note>"));
-            _ = loaded.ChatTemplate?.Render([new ChatMessage("user", "Hi")]);
+            _ = loaded.ChatTemplate?.Render([new TemplateMessage("user", "Hi")]);
         });
     }
 

@@ -18,7 +18,7 @@ internal static class CheckpointConversion
         }
 
         ModelStructure.CheckComplete(source);
-        if (!job.Plan.Codec.IsQuantized && job.Plan.Tensors.FirstOrDefault(IsOpaque)?.Source is IModelTensorSource opaque)
+        if (!job.Plan.Codec.IsQuantized && job.Plan.Tensors.FirstOrDefault(IsOpaque)?.Source is ModelTensor opaque)
         {
             throw new NotSupportedException(
                 $"{source.Path}: tensor '{opaque.Name}' is stored as bytes, and config.json names no codec for it; it would stay undecoded.");

@@ -1,4 +1,3 @@
-using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 
 namespace KQuant.Codecs.Conversion;

@@ -11,7 +11,7 @@ internal static class GgufConversion
     private const string ImatrixEntries = "quantize.imatrix.entries_count";
     private const string ImatrixChunks = "quantize.imatrix.chunks_count";
 
-    public static ConversionReport Run(IGgufSource source, ConversionJob job)
+    public static ConversionReport Run(GgufSource source, ConversionJob job)
     {
         job.Notes.AddRange(source.Notes);
         OutputPlace.CheckFile(job.Output);
@@ -26,7 +26,7 @@ internal static class GgufConversion
         DescribeImportance(writer.Metadata, job.Options.Importance);
         foreach (PlannedTensor planned in job.Plan.Tensors)
         {
-            IModelTensorSource tensor = planned.Source;
+            ModelTensor tensor = planned.Source;
             if (planned.Codec is QuantCodec codec)
             {
                 writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec), job.Encode(planned, codec).WriteTo);
@@ -42,10 +42,10 @@ internal static class GgufConversion
         return job.Report();
     }
 
-    private static long[] Dimensions(IModelTensorSource tensor) => [.. tensor.Shape.Reverse()];
+    private static long[] Dimensions(ModelTensor tensor) => [.. tensor.Shape.Reverse()];
 
     /// <summary>Tensors of a GGUF file are copied whatever their type, those of other models need a codec.</summary>
-    private static void Copy(GgufWriter writer, IModelTensorSource tensor)
+    private static void Copy(GgufWriter writer, ModelTensor tensor)
     {
         if (tensor is GgufModel.Source stored)
         {

@@ -12,10 +12,11 @@ public static class ModelConverter
 {
     /// <summary>
     /// Converts a model: a checkpoint folder to a checkpoint folder in the layout of MLX, a GGUF file, or whatever else is an
-    /// <see cref="IGgufSource"/>, to a GGUF file. A GGUF file does not become a checkpoint.
+    /// <see cref="GgufSource"/>, to a GGUF file. A GGUF file does not become a checkpoint.
     /// </summary>
-    /// <param name="source">A <see cref="ModelFolder"/>, or a model with <see cref="IGgufSource"/> such as <see cref="GgufModel"/>.</param>
-    /// <param name="plan">What to do with each of its tensors.</param>
+    /// <param name="plan">
+    /// What to do with each tensor of its source: a <see cref="ModelFolder"/>, or a <see cref="GgufSource"/> such as <see cref="GgufModel"/>.
+    /// </param>
     /// <param name="output">The folder or file to write. It appears when it is complete.</param>
     /// <param name="options">Mode, importance, threads; null for the default.</param>
     /// <param name="progress">Told several times per megabyte, on the calling thread.</param>
@@ -29,21 +30,20 @@ public static class ModelConverter
     /// </exception>
     /// <exception cref="OperationCanceledException">The conversion was cancelled.</exception>
     public static ConversionReport Convert(
-        IModelSource source,
         QuantizationPlan plan,
         string output,
         ConversionOptions? options = null,
         IProgress<ModelProgress>? progress = null,
         CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(plan);
+        ModelSource source = plan.Source;
         CheckOutput(source, output);
         var job = new ConversionJob(plan, output, options ?? new ConversionOptions(), progress, cancellationToken);
         return source switch
         {
             ModelFolder folder => CheckpointConversion.Run(folder, job),
-            IGgufSource gguf => GgufConversion.Run(gguf, job),
+            GgufSource gguf => GgufConversion.Run(gguf, job),
             _ => throw new NotSupportedException($"{source.Path}: only checkpoint folders and GGUF files are converted."),
         };
     }
@@ -52,7 +52,7 @@ public static class ModelConverter
     /// <param name="source">The model that is read.</param>
     /// <param name="output">The folder or file to write.</param>
     /// <exception cref="IOException">The output is the model, one of its files, or lies inside its folder.</exception>
-    public static void CheckOutput(IModelSource source, string output)
+    public static void CheckOutput(ModelSource source, string output)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentException.ThrowIfNullOrEmpty(output);

@@ -13,7 +13,7 @@ internal static partial class ModelStructure
     /// <summary>Looks at names, shapes and configuration; reads no weights.</summary>
     /// <param name="model">A model of any kind.</param>
     /// <returns>What is wrong, one sentence each.</returns>
-    public static IEnumerable<string> FindProblems(IModelSource model) => model switch
+    public static IEnumerable<string> FindProblems(ModelSource model) => model switch
     {
         ModelFolder folder => FindProblems(folder),
         GgufModel gguf => FindProblems(gguf),
@@ -70,7 +70,7 @@ internal static partial class ModelStructure
             yield return "quantization and quantization_config differ in config.json.";
         }
 
-        foreach (IModelTensorSource tensor in folder.Tensors)
+        foreach (ModelTensor tensor in folder.Tensors)
         {
             if (!tensor.Name.EndsWith(WeightSuffix, StringComparison.Ordinal) || tensor.Shape.Length < 2)
             {
@@ -102,7 +102,7 @@ internal static partial class ModelStructure
             return ["general.architecture is missing."];
         }
 
-        gguf.TryGetTensor("token_embd.weight", out IModelTensorSource? embedding);
+        gguf.TryGetTensor("token_embd.weight", out ModelTensor? embedding);
         return
         [
             .. gguf.File.Tensors.Where(tensor => tensor.Type is null).Select(tensor =>
@@ -116,10 +116,10 @@ internal static partial class ModelStructure
     private static long? Integer(GgufModel gguf, string key) =>
         gguf.File.Metadata.TryGetValue(key, out GgufValue? value) && value.TryGetInteger(out long number) ? number : null;
 
-    private static IEnumerable<string> FindMissingLayers(IModelSource model, long? count, string key)
+    private static IEnumerable<string> FindMissingLayers(ModelSource model, long? count, string key)
     {
         var present = new HashSet<long>();
-        foreach (IModelTensorSource tensor in model.Tensors)
+        foreach (ModelTensor tensor in model.Tensors)
         {
             if (Layer.Match(tensor.Name) is { Success: true } match)
             {
@@ -144,7 +144,7 @@ internal static partial class ModelStructure
     }
 
     private static IEnumerable<string> FindShapeProblems(
-        IModelTensorSource tensor, long? rows, string rowsKey, long? columns, string columnsKey)
+        ModelTensor tensor, long? rows, string rowsKey, long? columns, string columnsKey)
     {
         if (tensor.Shape.Length != 2)
         {

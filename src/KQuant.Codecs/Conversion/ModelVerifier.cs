@@ -13,7 +13,7 @@ public static class ModelVerifier
     /// <param name="model">The model to check.</param>
     /// <param name="against">
     /// The model to compare it with, tensor by tensor; null for none. Both are files of one kind, or one is a GGUF file and
-    /// the other a checkpoint seen as one (<see cref="IGgufSource"/>).
+    /// the other a checkpoint seen as one (<see cref="GgufSource"/>).
     /// </param>
     /// <param name="options">Limits and threads; null for the default.</param>
     /// <param name="progress">Told several times per megabyte of <paramref name="model"/>, on the calling thread.</param>
@@ -23,8 +23,8 @@ public static class ModelVerifier
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="OperationCanceledException">The check was cancelled.</exception>
     public static VerificationReport Verify(
-        IModelSource model,
-        IModelSource? against = null,
+        ModelSource model,
+        ModelSource? against = null,
         VerificationOptions? options = null,
         IProgress<ModelProgress>? progress = null,
         CancellationToken cancellationToken = default)
@@ -40,7 +40,7 @@ public static class ModelVerifier
         List<string> problems = [.. ModelStructure.FindProblems(model)];
         var tensors = new List<VerifiedTensor>(model.Tensors.Count);
         long done = 0, total = model.Tensors.Sum(tensor => tensor.ByteCount);
-        foreach (IModelTensorSource tensor in model.Tensors)
+        foreach (ModelTensor tensor in model.Tensors)
         {
             progress?.Report(new ModelProgress
             {
@@ -50,7 +50,7 @@ public static class ModelVerifier
                 BytesDone = done,
                 TotalBytes = total,
             });
-            IModelTensorSource? other = FindCounterpart(tensor, against, problems);
+            ModelTensor? other = FindCounterpart(tensor, against, problems);
             VerifiedTensor result = tensor.Codec is null
                 ? new VerifiedTensor
                 {
@@ -67,7 +67,7 @@ public static class ModelVerifier
             done += tensor.ByteCount;
         }
 
-        foreach (IModelTensorSource tensor in against?.Tensors ?? [])
+        foreach (ModelTensor tensor in against?.Tensors ?? [])
         {
             if (!model.TryGetTensor(tensor.Name, out _))
             {
@@ -77,7 +77,7 @@ public static class ModelVerifier
 
         return new VerificationReport { Tensors = tensors, Problems = problems };
 
-        Action<long>? Report(IModelTensorSource tensor, int index, long start) => progress is null
+        Action<long>? Report(ModelTensor tensor, int index, long start) => progress is null
             ? null
             : bytes => progress.Report(new ModelProgress
             {
@@ -89,11 +89,11 @@ public static class ModelVerifier
             });
     }
 
-    private static bool IsGguf(IModelSource model) => model is IGgufSource;
+    private static bool IsGguf(ModelSource model) => model is GgufSource;
 
     private static VerifiedTensor Check(
-        IModelTensorSource tensor,
-        IModelTensorSource? other,
+        ModelTensor tensor,
+        ModelTensor? other,
         VerificationOptions options,
         Action<long>? progress,
         CancellationToken cancellationToken)
@@ -111,14 +111,14 @@ public static class ModelVerifier
         };
     }
 
-    private static IModelTensorSource? FindCounterpart(IModelTensorSource tensor, IModelSource? against, List<string> problems)
+    private static ModelTensor? FindCounterpart(ModelTensor tensor, ModelSource? against, List<string> problems)
     {
         if (against is null)
         {
             return null;
         }
 
-        if (!against.TryGetTensor(tensor.Name, out IModelTensorSource? other))
+        if (!against.TryGetTensor(tensor.Name, out ModelTensor? other))
         {
             problems.Add($"{tensor.Name} is not in {against.Path}.");
             return null;

@@ -5,7 +5,7 @@ using KQuant.Codecs.Files;
 namespace KQuant.Codecs.Conversion;
 
 /// <summary>A pass over one tensor that looks for weights that are not finite and compares with another tensor of the same shape.</summary>
-internal sealed class TensorCheck(IModelTensorSource tensor, IModelTensorSource? other)
+internal sealed class TensorCheck(ModelTensor tensor, ModelTensor? other)
 {
     private readonly QuantShape _shape = tensor.GetQuantShape();
     private Action<long>? _progress;
@@ -41,15 +41,15 @@ internal sealed class TensorCheck(IModelTensorSource tensor, IModelTensorSource?
     private sealed class Worker : ISliceWorker
     {
         private readonly TensorCheck _owner;
-        private readonly IModelTensorSource _tensor;
-        private readonly IModelTensorSource? _other;
+        private readonly ModelTensor _tensor;
+        private readonly ModelTensor? _other;
         private readonly MemoryOwner<float> _weights;
         private readonly MemoryOwner<float> _reference;
         private long _nonFinite;
         private long _firstNonFiniteRow;
         private WeightError _error;
 
-        public Worker(TensorCheck owner, IModelTensorSource tensor, IModelTensorSource? other)
+        public Worker(TensorCheck owner, ModelTensor tensor, ModelTensor? other)
         {
             (_owner, _tensor, _other) = (owner, tensor, other);
             int weights = checked(TensorSlices.RowsPerSlice(owner._shape) * owner._shape.Columns);

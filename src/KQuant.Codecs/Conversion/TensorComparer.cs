@@ -19,7 +19,7 @@ public static class TensorComparer
     /// <exception cref="NotSupportedException">One of the tensors holds weights and the other does not, or has no decoder here.</exception>
     /// <exception cref="OperationCanceledException">The comparison was cancelled.</exception>
     public static TensorDifference Compare(
-        IModelTensorSource reference, IModelTensorSource actual, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
+        ModelTensor reference, ModelTensor actual, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(reference);
         ArgumentNullException.ThrowIfNull(actual);
@@ -43,9 +43,9 @@ public static class TensorComparer
         return new TensorDifference { EqualBytes = equal, DifferingWeights = difference.DifferingWeights, Error = difference.Error };
     }
 
-    private static ReadOnlySpan<long> WithoutOnes(IModelTensorSource tensor) => tensor.Shape.AsSpan().TrimStart(1);
+    private static ReadOnlySpan<long> WithoutOnes(ModelTensor tensor) => tensor.Shape.AsSpan().TrimStart(1);
 
-    private static bool HaveEqualBytes(IModelTensorSource reference, IModelTensorSource actual, CancellationToken cancellationToken)
+    private static bool HaveEqualBytes(ModelTensor reference, ModelTensor actual, CancellationToken cancellationToken)
     {
         if (reference.FormatName != actual.FormatName || reference.ByteCount != actual.ByteCount)
         {
@@ -80,14 +80,14 @@ public static class TensorComparer
     private sealed class Worker : ISliceWorker
     {
         private readonly Difference _difference;
-        private readonly IModelTensorSource _reference;
-        private readonly IModelTensorSource _actual;
+        private readonly ModelTensor _reference;
+        private readonly ModelTensor _actual;
         private readonly MemoryOwner<float> _first;
         private readonly MemoryOwner<float> _second;
         private long _differing;
         private WeightError _error;
 
-        public Worker(Difference difference, IModelTensorSource reference, IModelTensorSource actual)
+        public Worker(Difference difference, ModelTensor reference, ModelTensor actual)
         {
             (_difference, _reference, _actual) = (difference, reference, actual);
             int weights = checked(TensorSlices.RowsPerSlice(difference.Shape) * difference.Shape.Columns);

@@ -20,7 +20,7 @@ public static class TensorConverter
     /// <exception cref="InvalidWeightException">A weight cannot be encoded.</exception>
     /// <exception cref="OperationCanceledException">The encode was cancelled.</exception>
     public static WeightError? Encode(
-        IModelTensorSource source,
+        ModelTensor source,
         QuantCodec codec,
         Stream destination,
         float[]? importance = null,
@@ -49,7 +49,7 @@ public static class TensorConverter
     /// <exception cref="NotSupportedException">The tensor is in a format without a decoder.</exception>
     /// <exception cref="OperationCanceledException">The decode was cancelled.</exception>
     public static void Decode(
-        IModelTensorSource source, Stream destination, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
+        ModelTensor source, Stream destination, int maxDegreeOfParallelism = -1, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(destination);
@@ -57,7 +57,7 @@ public static class TensorConverter
         TensorSlices.Run(shape, Parallelism.Checked(maxDegreeOfParallelism, nameof(maxDegreeOfParallelism)), () => new Decoder(source, shape, destination), cancellationToken);
     }
 
-    private sealed class Decoder(IModelTensorSource source, QuantShape shape, Stream destination) : ISliceWorker
+    private sealed class Decoder(ModelTensor source, QuantShape shape, Stream destination) : ISliceWorker
     {
         private readonly MemoryOwner<float> _weights =
             MemoryOwner<float>.Allocate(checked(TensorSlices.RowsPerSlice(shape) * shape.Columns));

@@ -7,7 +7,7 @@ namespace KQuant.Codecs.Conversion;
 /// One tensor on its way through a codec: rows are read, encoded, written, and (if asked for) decoded and compared, slice by slice.
 /// </summary>
 internal sealed class TensorEncoding(
-    IModelTensorSource source,
+    ModelTensor source,
     QuantCodec codec,
     Func<float[]?> loadImportance,
     ConversionOptions options,
@@ -110,7 +110,7 @@ internal sealed class TensorEncoding(
         }
     }
 
-    private IModelTensorSource Source => source;
+    private ModelTensor Source => source;
 
     private QuantCodec Codec => codec;
 

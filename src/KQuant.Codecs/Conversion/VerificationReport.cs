@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Conversion;
 public sealed record VerifiedTensor
 {
     /// <summary>The tensor.</summary>
-    public required IModelTensorSource Source { get; init; }
+    public required ModelTensor Source { get; init; }
 
     /// <summary>False when it holds no weights, or is in a format without a decoder here.</summary>
     public required bool IsChecked { get; init; }

@@ -6,7 +6,7 @@ namespace KQuant.Codecs;
 /// A model file that cannot be what it claims to be. The message is one sentence that names the file, the place and the value.
 /// Readers of untrusted files throw this and nothing else for bad content.
 /// </summary>
-public sealed class ModelFormatException : FormatException
+public sealed class ModelFormatException : KQuantException
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="path">The file.</param>

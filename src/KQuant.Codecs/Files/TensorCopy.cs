@@ -8,7 +8,7 @@ internal static unsafe class TensorCopy
     /// <summary>Copies a tensor into memory of its own.</summary>
     /// <param name="tensor">A tensor with a codec.</param>
     /// <returns>The copy.</returns>
-    public static QuantizedTensor Load(IModelTensorSource tensor)
+    public static QuantizedTensor Load(ModelTensor tensor)
     {
         var block = new NativeBlock(tensor.ByteCount);
         for (long offset = 0; offset < tensor.ByteCount; offset += ChunkBytes)

@@ -1,6 +1,6 @@
 namespace KQuant.Codecs.Files;
 
-/// <summary>What every <see cref="IModelTensorSource.ReadRows"/> checks.</summary>
+/// <summary>What every <see cref="ModelTensor.ReadRows"/> checks.</summary>
 internal static class TensorRows
 {
     /// <summary>Checks that a destination holds whole rows, and that the tensor has them.</summary>

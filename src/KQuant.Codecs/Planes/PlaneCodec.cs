@@ -45,7 +45,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         }
     }
 
-    public sealed override void Decode(ReadOnlySpan<byte> source, Span<Half> destination)
+    private protected sealed override void DecodeHalf(ReadOnlySpan<byte> source, Span<Half> destination)
     {
         int blocks = CountBlocks(source.Length, destination.Length);
         int run = Math.Max(1, BufferedWeights / WeightsPerBlock);
@@ -58,7 +58,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         }
     }
 
-    public sealed override void Decode(ReadOnlySpan<byte> source, Span<BFloat16> destination)
+    private protected sealed override void DecodeBFloat16(ReadOnlySpan<byte> source, Span<BFloat16> destination)
     {
         int blocks = CountBlocks(source.Length, destination.Length);
         int run = Math.Max(1, BufferedWeights / WeightsPerBlock);

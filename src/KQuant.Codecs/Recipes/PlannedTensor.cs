@@ -6,7 +6,7 @@ namespace KQuant.Codecs.Recipes;
 public sealed record PlannedTensor
 {
     /// <summary>The tensor.</summary>
-    public required IModelTensorSource Source { get; init; }
+    public required ModelTensor Source { get; init; }
 
     /// <summary>What it does in the model.</summary>
     public required TensorRole Role { get; init; }

@@ -5,7 +5,11 @@ namespace KQuant.Codecs.Recipes;
 /// <summary>Which tensor of a model gets which codec, decided before anything is read.</summary>
 public sealed class QuantizationPlan
 {
-    private QuantizationPlan(QuantCodec codec, IReadOnlyList<PlannedTensor> tensors) => (Codec, Tensors) = (codec, tensors);
+    private QuantizationPlan(ModelSource source, QuantCodec codec, IReadOnlyList<PlannedTensor> tensors) =>
+        (Source, Codec, Tensors) = (source, codec, tensors);
+
+    /// <summary>The model that the plan was made for, which stays the caller's.</summary>
+    public ModelSource Source { get; }
 
     /// <summary>The codec that the plan was made for.</summary>
     public QuantCodec Codec { get; }
@@ -24,7 +28,7 @@ public sealed class QuantizationPlan
     /// matrices and stacks of experts, so norms, routers, convolutions, position embeddings, biases, vectors and the towers of multimodal
     /// models stay as they are all the same; and rows that are no whole blocks fall back as llama.cpp does.
     /// </summary>
-    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="source">The model.</param>
     /// <param name="rule">
     /// The codec of a tensor with its role; null to keep its bytes, as does the float format that it has. A quantized weight that the rule
     /// has a codec for is decoded and encoded again.
@@ -32,53 +36,53 @@ public sealed class QuantizationPlan
     /// <param name="codec">The codec that the plan is made for; null for the one that most weights of matrices get.</param>
     /// <returns>The plan.</returns>
     public static QuantizationPlan Create(
-        IEnumerable<IModelTensorSource> tensors, Func<IModelTensorSource, TensorRole, QuantCodec?> rule, QuantCodec? codec = null)
+        ModelSource source, Func<ModelTensor, TensorRole, QuantCodec?> rule, QuantCodec? codec = null)
     {
-        ArgumentNullException.ThrowIfNull(tensors);
+        ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(rule);
-        PlannedTensor[] planned = [.. tensors.Select(tensor => Plan(tensor, rule))];
-        return new QuantizationPlan(codec ?? FindMain(planned), planned);
+        PlannedTensor[] planned = [.. source.Tensors.Select(tensor => Plan(tensor, rule))];
+        return new QuantizationPlan(source, codec ?? FindMain(planned), planned);
     }
 
     /// <summary>
     /// One codec for every weight: all matrices and stacks of experts are quantized; norms, routers, convolutions, position embeddings,
     /// biases and vectors stay, and so does a vision or audio tower. Rows that are no whole blocks fall back as llama.cpp does.
     /// </summary>
-    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="source">The model.</param>
     /// <param name="codec">A block codec, or a float format for the same weights.</param>
     /// <param name="requantize">Whether weights that are quantized already are decoded and encoded again.</param>
     /// <returns>The plan.</returns>
-    public static QuantizationPlan Uniform(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool requantize = false)
+    public static QuantizationPlan Uniform(ModelSource source, QuantCodec codec, bool requantize = false)
     {
         ArgumentNullException.ThrowIfNull(codec);
         return Create(
-            tensors,
+            source,
             (tensor, role) => FindReasonToStay(tensor, role) is null && (requantize || !tensor.Codec!.IsQuantized) ? codec : null,
             codec);
     }
 
     /// <summary>Everything stays in the format it has, as when a checkpoint only becomes another kind of file.</summary>
-    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="source">The model.</param>
     /// <returns>The plan; its codec is the one that most weights of matrices have.</returns>
-    public static QuantizationPlan Keep(IEnumerable<IModelTensorSource> tensors) => Create(tensors, (tensor, _) => IfFloat(tensor.Codec));
+    public static QuantizationPlan Keep(ModelSource source) => Create(source, (tensor, _) => IfFloat(tensor.Codec));
 
     /// <summary>
     /// Floats again: every weight that is quantized is decoded into a float format. Tensors that are floats already keep theirs, or change
     /// to the new one as well.
     /// </summary>
-    /// <param name="tensors">The tensors of a model.</param>
+    /// <param name="source">The model.</param>
     /// <param name="codec">f32, which holds every decoded weight exactly, or f16 or bf16.</param>
     /// <param name="allFloats">
     /// Whether tensors that are floats already change too, as fits a checkpoint, which has one type for all. In a GGUF norms stay f32.
     /// </param>
     /// <returns>The plan.</returns>
     /// <exception cref="ArgumentException"><paramref name="codec"/> is a block codec.</exception>
-    public static QuantizationPlan Dequantize(IEnumerable<IModelTensorSource> tensors, QuantCodec codec, bool allFloats = false)
+    public static QuantizationPlan Dequantize(ModelSource source, QuantCodec codec, bool allFloats = false)
     {
         ArgumentNullException.ThrowIfNull(codec);
         return codec.IsQuantized
             ? throw new ArgumentException($"{codec.Name} is a block codec.", nameof(codec))
-            : Create(tensors, (tensor, _) => allFloats ? codec : IfFloat(tensor.Codec) ?? codec, codec);
+            : Create(source, (tensor, _) => allFloats ? codec : IfFloat(tensor.Codec) ?? codec, codec);
     }
 
     /// <summary>
@@ -99,7 +103,7 @@ public sealed class QuantizationPlan
         return codec;
     }
 
-    private static PlannedTensor Plan(IModelTensorSource tensor, Func<IModelTensorSource, TensorRole, QuantCodec?> rule)
+    private static PlannedTensor Plan(ModelTensor tensor, Func<ModelTensor, TensorRole, QuantCodec?> rule)
     {
         TensorRole role = TensorRoles.Classify(tensor.Name);
         if (tensor.Codec is not QuantCodec stored)
@@ -145,7 +149,7 @@ public sealed class QuantizationPlan
         .MaxBy(group => group.Sum(tensor => tensor.Source.GetWeightCount()))?.Key ?? QuantCodec.Get(QuantFormat.F32);
 
     /// <summary>Why a tensor is nothing to quantize, whatever format it has.</summary>
-    private static PlanReason? FindReasonToStay(IModelTensorSource tensor, TensorRole role) => role switch
+    private static PlanReason? FindReasonToStay(ModelTensor tensor, TensorRole role) => role switch
     {
         _ when !tensor.Name.EndsWith(".weight", StringComparison.Ordinal) => PlanReason.NotAWeight,
         TensorRole.Norm or TensorRole.Router or TensorRole.Convolution => PlanReason.Role,

@@ -1,7 +1,9 @@
+using KQuant.Codecs;
+
 namespace KQuant.Matmul.Backends;
 
 /// <summary>A backend refused something or its device failed; weights that it does not take stay on the processor.</summary>
-public class BackendException : Exception
+public class BackendException : KQuantException
 {
     /// <summary>An error without a text.</summary>
     public BackendException()

@@ -1,3 +1,5 @@
+using KQuant.Codecs;
+
 namespace KQuant.Matmul.Backends;
 
 /// <summary>
@@ -5,8 +7,20 @@ namespace KQuant.Matmul.Backends;
 /// are, run in order, and take the results of earlier ones; <see cref="ManagedBackend"/> does each at once and is the reference, bit for bit.
 /// All values are float32; rows lie one after the other at the beginning of a buffer.
 /// </summary>
-internal interface ILayerBackend : IMatmulBackend
+internal interface ILayerBackend
 {
+    /// <inheritdoc cref="MatmulBackend.Allocate"/>
+    BackendBuffer Allocate(int length);
+
+    /// <inheritdoc cref="MatmulBackend.Upload"/>
+    BackendWeights Upload(QuantizedTensor weights);
+
+    /// <inheritdoc cref="MatmulBackend.Multiply(BackendWeights, BackendBuffer, int, BackendBuffer)"/>
+    void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y);
+
+    /// <inheritdoc cref="MatmulBackend.Synchronize"/>
+    void Synchronize();
+
     /// <summary><c>y += addend</c> for every row.</summary>
     /// <param name="y">[rows][width].</param>
     /// <param name="addend">[width].</param>

@@ -7,24 +7,24 @@ namespace KQuant.Matmul.Backends;
 /// <see cref="ActivationPrecision.Float32"/> it is what other backends are compared with, bit for bit.
 /// </summary>
 /// <param name="context">Threads, memory and options; stays the caller's.</param>
-public sealed partial class ManagedBackend(MatmulContext context) : IMatmulBackend
+public sealed partial class ManagedBackend(MatmulContext context) : MatmulBackend
 {
     private readonly MatmulContext _context = context ?? throw new ArgumentNullException(nameof(context));
 
     /// <inheritdoc/>
-    public string Name => $"cpu ({_context.GetTier(QuantCodec.Get(QuantFormat.Q4_K))})";
+    public override string Name => $"cpu ({_context.GetTier(QuantCodec.Get(QuantFormat.Q4_K))})";
 
     /// <inheritdoc/>
-    public bool Supports(QuantCodec codec, QuantShape shape) => true;
+    public override bool Supports(QuantCodec codec, QuantShape shape) => true;
 
     /// <inheritdoc/>
-    public BackendWeights Upload(QuantizedTensor weights) => new View(weights);
+    public override BackendWeights Upload(QuantizedTensor weights) => new View(weights);
 
     /// <inheritdoc/>
-    public BackendBuffer Allocate(int length) => new Floats(length);
+    public override BackendBuffer Allocate(int length) => new Floats(length);
 
     /// <inheritdoc/>
-    public void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y)
+    public override void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y)
     {
         QuantizedTensor tensor = BackendArguments.Weights<View>(weights).Tensor;
         BackendArguments.Check(tensor, BackendArguments.Buffer<Floats>(x, nameof(x)), rows, BackendArguments.Buffer<Floats>(y, nameof(y)));
@@ -32,7 +32,7 @@ public sealed partial class ManagedBackend(MatmulContext context) : IMatmulBacke
     }
 
     /// <inheritdoc/>
-    public void GatherMultiply(
+    public override void GatherMultiply(
         BackendWeights experts, BackendBuffer x, ReadOnlySpan<int> shape, IndexArray lhs, IndexArray rhs, BackendBuffer y, bool sorted = false)
     {
         QuantizedTensor tensor = BackendArguments.Weights<View>(experts).Tensor;
@@ -43,12 +43,12 @@ public sealed partial class ManagedBackend(MatmulContext context) : IMatmulBacke
     }
 
     /// <summary>Does nothing: every product is complete when its call returns.</summary>
-    public void Synchronize()
+    public override void Synchronize()
     {
     }
 
     /// <summary>Does nothing: the context is the caller's.</summary>
-    public void Dispose()
+    protected override void Dispose(bool disposing)
     {
     }
 

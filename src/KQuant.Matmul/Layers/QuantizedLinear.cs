@@ -57,11 +57,9 @@ public sealed class QuantizedLinear
         QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
 
     /// <inheritdoc cref="Forward(ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public void Forward(ReadOnlySpan<Half> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
-        QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
-
-    /// <inheritdoc cref="Forward(ReadOnlySpan{float}, Span{float}, MatmulContext, CancellationToken)"/>
-    public void Forward(ReadOnlySpan<BFloat16> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
+    /// <typeparam name="T"><see cref="float"/>, <see cref="Half"/> or <see cref="BFloat16"/>; others throw <see cref="NotSupportedException"/>.</typeparam>
+    public void Forward<T>(ReadOnlySpan<T> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default)
+        where T : unmanaged =>
         QuantizedMatmul.MultiplyRows(Weights, Packed, Bias.Span, x, y, context, cancellationToken);
 
     /// <summary>The gradient with respect to x: <c>dx = dy W</c>, in float32.</summary>

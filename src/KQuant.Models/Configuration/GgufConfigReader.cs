@@ -12,18 +12,18 @@ internal sealed class GgufConfigReader
     private readonly ModelFamily _family;
     private readonly bool _isLlamaCpp;
 
-    private GgufConfigReader(IModelSource model, ModelFamily family, bool isLlamaCpp)
+    private GgufConfigReader(ModelSource model, ModelFamily family, bool isLlamaCpp)
     {
         _path = model.Path;
-        _metadata = ((IGgufSource)model).Metadata;
+        _metadata = ((GgufSource)model).Metadata;
         _family = family;
         _isLlamaCpp = isLlamaCpp;
     }
 
     /// <summary>Reads everything.</summary>
-    /// <param name="model">A model that is an <see cref="IGgufSource"/> too.</param>
+    /// <param name="model">A model that is an <see cref="GgufSource"/> too.</param>
     /// <param name="conventions">Whose behaviour to follow; llama.cpp's if the file decides.</param>
-    public static ModelConfig Read(IModelSource model, ModelConventions conventions)
+    public static ModelConfig Read(ModelSource model, ModelConventions conventions)
     {
         string? architecture = model.Architecture
             ?? throw new ModelFormatException(model.Path, "the required key 'general.architecture' is missing");
@@ -35,7 +35,7 @@ internal sealed class GgufConfigReader
                 + string.Join(", ", ModelFamily.With(FamilySupport.Run).Select(known => known.Architecture).Distinct()));
     }
 
-    private ModelConfig Read(IModelSource model)
+    private ModelConfig Read(ModelSource model)
     {
         int hiddenSize = Require("embedding_length");
         int layers = ConfigLimits.CheckLayers(_path, Key("block_count"), Require("block_count"));
@@ -120,7 +120,7 @@ internal sealed class GgufConfigReader
         };
     }
 
-    private RopeConfig ReadRope(IModelSource model, int rotated)
+    private RopeConfig ReadRope(ModelSource model, int rotated)
     {
         int context = Require("context_length"), original = Count("rope.scaling.original_context_length") ?? context;
         float factor = Number("rope.scaling.factor") is float given and > 0 ? given : 1;
@@ -162,9 +162,9 @@ internal sealed class GgufConfigReader
         };
     }
 
-    private ImmutableArray<float> ReadDivisors(IModelSource model, string name, int rotated)
+    private ImmutableArray<float> ReadDivisors(ModelSource model, string name, int rotated)
     {
-        if (!model.TryGetTensor(name, out IModelTensorSource? tensor))
+        if (!model.TryGetTensor(name, out ModelTensor? tensor))
         {
             return [];
         }
@@ -200,12 +200,12 @@ internal sealed class GgufConfigReader
         return period == 1 ? [] : ModelFamily.SpreadWindow(window, layers, period);
     }
 
-    private int CountVocabulary(IModelSource model) => model.TryGetTensor("token_embd.weight", out IModelTensorSource? tensor)
+    private int CountVocabulary(ModelSource model) => model.TryGetTensor("token_embd.weight", out ModelTensor? tensor)
         && tensor.Shape.Length == 2 && tensor.Shape[0] is > 0 and <= int.MaxValue
             ? (int)tensor.Shape[0]
             : throw new ModelFormatException(_path, "there is no matrix 'token_embd.weight'");
 
-    private static bool HasTensor(IModelSource model, string name) => model.TryGetTensor(name, out _);
+    private static bool HasTensor(ModelSource model, string name) => model.TryGetTensor(name, out _);
 
     private string Key(string name) => $"{_family.Architecture}.{name}";
 

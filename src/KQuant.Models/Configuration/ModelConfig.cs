@@ -122,13 +122,13 @@ public sealed record ModelConfig
     /// <returns>The config.</returns>
     /// <exception cref="ModelFormatException">A value is missing, impossible or not supported; the message names it.</exception>
     /// <exception cref="NotSupportedException">The source is neither of these.</exception>
-    public static ModelConfig Read(IModelSource source, ModelConventions conventions = ModelConventions.FromFile)
+    public static ModelConfig Read(ModelSource source, ModelConventions conventions = ModelConventions.FromFile)
     {
         ArgumentNullException.ThrowIfNull(source);
         return source switch
         {
             ModelFolder folder => CheckpointConfigReader.Open(folder, FamilySupport.Run).Read(conventions),
-            IGgufSource => GgufConfigReader.Read(source, conventions),
+            GgufSource => GgufConfigReader.Read(source, conventions),
             _ => throw new NotSupportedException($"{source.Path} is neither a checkpoint folder with a config.json nor a GGUF file."),
         };
     }

@@ -1,9 +1,9 @@
 using System.Runtime.CompilerServices;
 using KQuant.Models.Generation;
 using Microsoft.Extensions.AI;
-using Message = KQuant.Models.Templates.ChatMessage;
+using KQuant.Models.Templates;
 
-namespace KQuant.Models.ExtensionsAI;
+namespace KQuant.Models;
 
 /// <summary>A <see cref="LanguageModel"/> behind the interface that .NET programs use for chat models.</summary>
 /// <remarks>
@@ -12,7 +12,7 @@ namespace KQuant.Models.ExtensionsAI;
 /// </remarks>
 /// <param name="model">The model, with a tokenizer and a chat template.</param>
 /// <param name="ownsModel">Whether disposing this object disposes the model.</param>
-public sealed class KQuantChatClient(LanguageModel model, bool ownsModel = false) : IChatClient
+internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = false) : IChatClient
 {
     private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
     private readonly ChatClientMetadata _metadata = new("kquant", defaultModelId: Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Path)));
@@ -35,13 +35,13 @@ public sealed class KQuantChatClient(LanguageModel model, bool ownsModel = false
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        var conversation = new List<Message>();
+        var conversation = new List<TemplateMessage>();
         if (!string.IsNullOrEmpty(options?.Instructions))
         {
-            conversation.Add(new Message("system", options.Instructions));
+            conversation.Add(new TemplateMessage("system", options.Instructions));
         }
 
-        conversation.AddRange(messages.Select(message => new Message(message.Role.Value, message.Text)));
+        conversation.AddRange(messages.Select(message => new TemplateMessage(message.Role.Value, message.Text)));
         int[] prompt = _model.EncodeChat(conversation, cancellationToken: cancellationToken);
         string id = Guid.NewGuid().ToString("N");
         int count = 0;

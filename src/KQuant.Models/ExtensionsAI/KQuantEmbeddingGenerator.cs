@@ -1,14 +1,14 @@
 using System.Numerics.Tensors;
 using Microsoft.Extensions.AI;
 
-namespace KQuant.Models.ExtensionsAI;
+namespace KQuant.Models;
 
 /// <summary>
 /// Embeddings from a <see cref="LanguageModel"/>: the mean of the hidden states after the last norm over all tokens of a text, at length 1.
 /// </summary>
 /// <param name="model">The model, with a tokenizer.</param>
 /// <param name="ownsModel">Whether disposing this object disposes the model.</param>
-public sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsModel = false) : IEmbeddingGenerator<string, Embedding<float>>
+internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsModel = false) : IEmbeddingGenerator<string, Embedding<float>>
 {
     private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
     private readonly EmbeddingGeneratorMetadata _metadata = new(

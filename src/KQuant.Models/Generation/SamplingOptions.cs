@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace KQuant.Models.Generation;
 
 /// <summary>
@@ -63,8 +65,8 @@ public sealed record SamplingOptions
         Require(RepetitionPenalty, float.Epsilon, float.MaxValue, nameof(RepetitionPenalty));
         Require(PresencePenalty, -1000, 1000, nameof(PresencePenalty));
         Require(FrequencyPenalty, -1000, 1000, nameof(FrequencyPenalty));
-        ArgumentOutOfRangeException.ThrowIfNegative(TopK);
-        ArgumentOutOfRangeException.ThrowIfNegative(PenaltyContext);
+        ArgumentOutOfRangeException.ThrowIfNegative(TopK, nameof(TopK));
+        ArgumentOutOfRangeException.ThrowIfNegative(PenaltyContext, nameof(PenaltyContext));
     }
 
     private static void Require(float value, float least, float most, string name)
@@ -72,7 +74,10 @@ public sealed record SamplingOptions
         if (!(value >= least && value <= most))
         {
             throw new ArgumentOutOfRangeException(
-                name, $"{name} is {value}; it lies between {least:g3} and {(most == float.MaxValue ? "infinity" : $"{most:g3}")}.");
+                name,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{name} is {value}; it lies between {least:g3} and {(most == float.MaxValue ? "infinity" : most.ToString("g3", CultureInfo.InvariantCulture))}."));
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using KQuant.Models.Tokenizers;
 
@@ -27,12 +28,6 @@ internal sealed class TextGenerator : IDisposable
     public TextGenerator(
         KeyValueCache cache, bool ownsCache, IReadOnlyList<int> prompt, GenerationOptions options, Tokenizer? tokenizer, IReadOnlyList<int> endTokens)
     {
-        if (prompt.Count == 0)
-        {
-            throw new ArgumentException("The text has no tokens to start from.", nameof(prompt));
-        }
-
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxTokens, 1);
         _options = options;
         _sampler = new Sampler(options.Sampling);
         _stops = new StopMatcher(options.StopSequences);
@@ -54,6 +49,26 @@ internal sealed class TextGenerator : IDisposable
 
     /// <summary>Whether nothing follows.</summary>
     public bool IsFinished { get; private set; }
+
+    /// <summary>Looks at what a caller asks for, before anything is done.</summary>
+    /// <param name="prompt">The tokens of a text.</param>
+    /// <param name="options">What to generate; null for the defaults.</param>
+    /// <returns>The options.</returns>
+    /// <exception cref="ArgumentException">An option is out of its range, or there are no tokens.</exception>
+    public static GenerationOptions Check([NotNull] IReadOnlyList<int>? prompt, GenerationOptions? options)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        options ??= new GenerationOptions();
+        if (prompt.Count == 0)
+        {
+            throw new ArgumentException("The text has no tokens to start from.", nameof(prompt));
+        }
+
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxTokens, 1, nameof(options.MaxTokens));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.TopLogProbabilities, nameof(options.TopLogProbabilities));
+        options.Sampling.Check();
+        return options;
+    }
 
     /// <summary>Chooses the next token, when there is nothing <see cref="Pending"/>.</summary>
     /// <param name="logits">The logits of what comes next; changed.</param>

@@ -10,7 +10,7 @@ namespace KQuant.Models.Products;
 /// Weights go to the backend when they are first multiplied. Products with the same x that follow one another, those of a layer's queries,
 /// keys and values, are one submission with one copy of x.
 /// </remarks>
-internal sealed unsafe class BackendProducts(MatmulContext context, IMatmulBackend backend) : ModelProducts(context)
+internal sealed unsafe class BackendProducts(MatmulContext context, MatmulBackend backend) : ModelProducts(context)
 {
     private readonly Dictionary<QuantizedTensor, BackendWeights?> _weights = [];
     private readonly List<Result> _queued = [];

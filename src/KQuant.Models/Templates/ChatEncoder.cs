@@ -10,7 +10,7 @@ internal static class ChatEncoder
     public static int[] Encode(
         Tokenizer tokenizer,
         ChatTemplate template,
-        IReadOnlyList<ChatMessage> messages,
+        IReadOnlyList<TemplateMessage> messages,
         JsonObject? variables = null,
         JsonArray? tools = null,
         bool parseSpecialTokens = false,

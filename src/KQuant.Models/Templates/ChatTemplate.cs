@@ -112,7 +112,7 @@ public sealed class ChatTemplate
     /// several templates and none of them is the one to take.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public string Render(
-        IReadOnlyList<ChatMessage> messages,
+        IReadOnlyList<TemplateMessage> messages,
         JsonArray? tools = null,
         bool addGenerationPrompt = true,
         JsonObject? variables = null,
@@ -132,7 +132,7 @@ public sealed class ChatTemplate
     /// <param name="cancellationToken">Stops rendering.</param>
     /// <returns>The text, with those characters replaced.</returns>
     internal string RenderMarked(
-        IReadOnlyList<ChatMessage> messages,
+        IReadOnlyList<TemplateMessage> messages,
         JsonArray? tools,
         JsonObject? variables,
         IReadOnlyCollection<string> controls,

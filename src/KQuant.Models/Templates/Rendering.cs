@@ -9,7 +9,7 @@ internal sealed class Rendering(
     ParsedTemplate template,
     JsonObject modelVariables,
     TimeProvider clock,
-    IReadOnlyList<ChatMessage> messages,
+    IReadOnlyList<TemplateMessage> messages,
     JsonArray? tools,
     bool addGenerationPrompt,
     JsonObject? variables)
@@ -22,7 +22,7 @@ internal sealed class Rendering(
         var scope = new Scope(JinjaGlobals.Create());
         Add(scope, modelVariables, null);
         var list = new List<object?>(messages.Count);
-        foreach (ChatMessage message in messages)
+        foreach (TemplateMessage message in messages)
         {
             list.Add(message.ToValue(marks));
         }
@@ -98,7 +98,7 @@ internal sealed class Rendering(
 
     private void Visit(Action<string?> visitor)
     {
-        foreach (ChatMessage message in messages)
+        foreach (TemplateMessage message in messages)
         {
             visitor(message.Role);
             visitor(message.Content);

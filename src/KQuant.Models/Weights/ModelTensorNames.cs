@@ -24,7 +24,7 @@ public static class ModelTensorNames
     /// <summary>The names of an architecture, if it is known.</summary>
     /// <param name="architecture">
     /// A GGUF architecture such as <c>qwen3moe</c>, or a checkpoint's <c>model_type</c> such as <c>qwen3_moe</c>; see
-    /// <see cref="IModelSource.Architecture"/>.
+    /// <see cref="ModelSource.Architecture"/>.
     /// </param>
     /// <param name="names">The names, or null.</param>
     /// <returns>Whether it is known.</returns>

@@ -12,12 +12,12 @@ internal sealed unsafe class ModelWeights : IDisposable
 {
     private const string Suffix = ".weight";
 
-    private readonly IModelSource _source;
+    private readonly ModelSource _source;
     private readonly TensorNames? _names;
     private readonly List<QuantizedTensor> _loaded = [];
     private readonly Dictionary<string, QuantizedTensor> _byName = [];
 
-    public ModelWeights(IModelSource source)
+    public ModelWeights(ModelSource source)
     {
         _source = source;
         _names = source is GgufModel ? ModelTensorNames.For(source.Architecture ?? "") : null;
@@ -81,7 +81,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     /// <summary>A vector in float32.</summary>
     public float[] Vector(string name, int length)
     {
-        IModelTensorSource tensor = Find(name) ?? throw Missing(name);
+        ModelTensor tensor = Find(name) ?? throw Missing(name);
         if (tensor.GetWeightCount() != length)
         {
             throw new ModelFormatException(
@@ -120,7 +120,7 @@ internal sealed unsafe class ModelWeights : IDisposable
             return known;
         }
 
-        IModelTensorSource source = Find(name) ?? throw Missing(name);
+        ModelTensor source = Find(name) ?? throw Missing(name);
         RequireCodec(source);
         if (source.Shape is [.., > int.MaxValue])
         {
@@ -134,16 +134,16 @@ internal sealed unsafe class ModelWeights : IDisposable
         return tensor;
     }
 
-    private void Count(IModelTensorSource tensor)
+    private void Count(ModelTensor tensor)
     {
         ByteCount += tensor.ByteCount;
         WeightCount += tensor.GetWeightCount();
         Codecs[tensor.Codec!] = Codecs.GetValueOrDefault(tensor.Codec!) + tensor.ByteCount;
     }
 
-    private IModelTensorSource? Find(string name)
+    private ModelTensor? Find(string name)
     {
-        IModelTensorSource? tensor;
+        ModelTensor? tensor;
         if (_names is null)
         {
             // Multimodal checkpoints keep the language model under a prefix.
@@ -167,7 +167,7 @@ internal sealed unsafe class ModelWeights : IDisposable
         return _names!.TryToGguf(name, out string? stored) ? stored : null;
     }
 
-    private void RequireCodec(IModelTensorSource tensor)
+    private void RequireCodec(ModelTensor tensor)
     {
         if (tensor.Codec is null)
         {

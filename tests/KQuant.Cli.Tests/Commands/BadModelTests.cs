@@ -291,7 +291,7 @@ public class BadModelTests
         string whole = _folder["whole.gguf"];
         using (var export = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create(Name).Write(_folder["source"]))))
         {
-            ModelConverter.Convert(export, QuantizationPlan.Dequantize(export.Tensors, QuantCodec.Get(QuantFormat.BF16)), whole, new ConversionOptions { Overwrite = true });
+            ModelConverter.Convert(QuantizationPlan.Dequantize(export, QuantCodec.Get(QuantFormat.BF16)), whole, new ConversionOptions { Overwrite = true });
         }
 
         using GgufFile file = GgufFile.Open(whole);

@@ -39,9 +39,9 @@ public class DequantizeCommandTests
 
         // Exactly the decoded weights: the same model, opened either way.
         using ModelFolder quantized = ModelFolder.Open(_folder["q"]), decoded = ModelFolder.Open(_folder["f"]);
-        foreach (IModelTensorSource tensor in quantized.Tensors)
+        foreach (ModelTensor tensor in quantized.Tensors)
         {
-            Assert.That(decoded.TryGetTensor(tensor.Name, out IModelTensorSource? other));
+            Assert.That(decoded.TryGetTensor(tensor.Name, out ModelTensor? other));
             float[] expected = new float[tensor.GetWeightCount()], actual = new float[tensor.GetWeightCount()];
             tensor.ReadRows(0, expected);
             other!.ReadRows(0, actual);
@@ -57,8 +57,8 @@ public class DequantizeCommandTests
         Cli.Dequantize(_folder["q"], _folder["f"], "--dtype", type).MustSucceed();
         using ModelFolder quantized = ModelFolder.Open(_folder["q"]), decoded = ModelFolder.Open(_folder["f"]);
         const string Name = "model.layers.2.mlp.up_proj.weight";
-        IModelTensorSource before = quantized.Tensors.Single(tensor => tensor.Name == Name);
-        IModelTensorSource after = decoded.Tensors.Single(tensor => tensor.Name == Name);
+        ModelTensor before = quantized.Tensors.Single(tensor => tensor.Name == Name);
+        ModelTensor after = decoded.Tensors.Single(tensor => tensor.Name == Name);
         var weights = new float[before.GetWeightCount()];
         before.ReadRows(0, weights);
         var bytes = new byte[after.ByteCount];

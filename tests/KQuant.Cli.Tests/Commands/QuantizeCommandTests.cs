@@ -28,7 +28,7 @@ public class QuantizeCommandTests
         var expected = new SortedDictionary<string, string>(StringComparer.Ordinal);
         var modules = new List<string>();
         using ModelFolder original = ModelFolder.Open(source);
-        foreach (IModelTensorSource tensor in original.Tensors)
+        foreach (ModelTensor tensor in original.Tensors)
         {
             bool quantized = tensor.Shape.Length > 1 && !tensor.Name.EndsWith("mlp.gate.weight", StringComparison.Ordinal);
             if (quantized)

@@ -64,8 +64,8 @@ public class RunCommandTests
         string file = folder["logits" + extension];
         int[] ids = [.. Reference.GetProperty("input_ids").EnumerateArray().Select(id => id.GetInt32())];
         Cli.Run("logits", "--model", TestModels.TinyDense, "--ids", string.Join(',', ids), "-o", file).MustSucceed();
-        using IModelSource model = ModelSource.Open(file);
-        IModelTensorSource tensor = model.Tensors.Single(candidate => candidate.Shape.Length == 2);
+        using ModelSource model = ModelSource.Open(file);
+        ModelTensor tensor = model.Tensors.Single(candidate => candidate.Shape.Length == 2);
         using SafetensorsFile reference = SafetensorsFile.Open(RepositoryFiles.Fixture("reference", "tiny-dense.safetensors"));
         Assert.That(reference.TryGet("prompt0.logits", out SafetensorsTensor? expected), Is.True);
         var actual = new float[ids.Length * 2048];

@@ -22,7 +22,7 @@ public class PublicApiTests
             Assert.That(listing, Does.Contain("\n    static bool TryParse(string? name, out QuantCodec? codec)\n"));
             Assert.That(listing, Does.Contain("\n  readonly ref struct EncodeOptions\n"));
             Assert.That(listing, Does.Contain("\n    int MaxDegreeOfParallelism { get; init; }\n"));
-            Assert.That(listing, Does.Contain("\n  interface IModelSource : IDisposable\n"));
+            Assert.That(listing, Does.Contain("\n  abstract class ModelSource : IDisposable\n"));
             Assert.That(listing, Does.Not.Contain("IQuantBlock"));
             Assert.That(listing, Does.Contain("\n  readonly record struct QuantShape\n"));
             Assert.That(listing, Does.Not.Contain("<Clone>"));

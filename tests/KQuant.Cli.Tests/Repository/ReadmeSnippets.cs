@@ -5,7 +5,6 @@ using KQuant.Codecs.Recipes;
 using KQuant.Matmul;
 using KQuant.Models;
 using KQuant.Models.Export;
-using KQuant.Models.ExtensionsAI;
 using KQuant.Models.Generation;
 using KQuant.TestKit;
 using Microsoft.Extensions.AI;
@@ -62,13 +61,13 @@ public class ReadmeSnippets
     {
         TestModels.WriteGguf("model.gguf");
         #region read
-        using IModelSource model = ModelSource.Open("model.gguf");         // or a checkpoint folder, or model.safetensors
-        foreach (IModelTensorSource tensor in model.Tensors)
+        using ModelSource model = ModelSource.Open("model.gguf");         // or a checkpoint folder, or model.safetensors
+        foreach (ModelTensor tensor in model.Tensors)
         {
             Console.WriteLine($"{tensor.Name} {tensor.FormatName} [{string.Join(", ", tensor.Shape)}]");
         }
 
-        if (model.TryGetTensor("blk.0.attn_q.weight", out IModelTensorSource? query))
+        if (model.TryGetTensor("blk.0.attn_q.weight", out ModelTensor? query))
         {
             float[] row = new float[query.Shape[^1]];
             query.ReadRows(firstRow: 7, row);                              // decodes one row; the rest stays on the disk
@@ -82,10 +81,9 @@ public class ReadmeSnippets
     {
         CopyModel("Qwen3-0.6B");
         #region quantize
-        using IModelSource source = ModelSource.Open("Qwen3-0.6B");
-        var plan = QuantizationPlan.Uniform(source.Tensors, QuantCodec.Get(QuantFormat.Q5_K));
+        using ModelSource source = ModelSource.Open("Qwen3-0.6B");
+        var plan = QuantizationPlan.Uniform(source, QuantCodec.Get(QuantFormat.Q5_K));
         ConversionReport report = ModelConverter.Convert(
-            source,
             plan,
             "Qwen3-0.6B-q5_k",
             new ConversionOptions { Mode = EncodeMode.Best },
@@ -104,8 +102,8 @@ public class ReadmeSnippets
         CopyModel("Qwen3-0.6B");
         #region export
         using var export = GgufExport.Create(ModelFolder.Open("Qwen3-0.6B"));      // names, metadata, tokenizer as llama.cpp has them
-        var gguf = QuantizationPlan.Uniform(export.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
-        ModelConverter.Convert(export, gguf, "Qwen3-0.6B-q4_k.gguf");
+        var gguf = QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q4_K));
+        ModelConverter.Convert(gguf, "Qwen3-0.6B-q4_k.gguf");
         #endregion
         using GgufFile file = GgufFile.Open("Qwen3-0.6B-q4_k.gguf");
         Assert.That(file.Metadata.ContainsKey("tokenizer.ggml.tokens"));
@@ -176,7 +174,7 @@ public class ReadmeSnippets
         CopyModel("Qwen3-0.6B");
 #pragma warning disable CA1859 // the interface is the point
         #region extensions
-        using IChatClient client = new KQuantChatClient(LanguageModel.Load("Qwen3-0.6B"), ownsModel: true);
+        using IChatClient client = LanguageModel.Load("Qwen3-0.6B").AsIChatClient(ownsModel: true);
         await foreach (ChatResponseUpdate update in client.GetStreamingResponseAsync("What do you think of Mr. Darcy?"))
         {
             Console.Write(update.Text);

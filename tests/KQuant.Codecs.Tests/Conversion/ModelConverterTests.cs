@@ -22,7 +22,7 @@ public class ModelConverterTests
     [Test]
     public void ReportsProgressOnTheCallingThread()
     {
-        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
+        using ModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
         int thread = Environment.CurrentManagedThreadId;
         var seen = new List<ModelProgress>();
         var progress = new Recorder(value =>
@@ -30,8 +30,7 @@ public class ModelConverterTests
             Assert.That(Environment.CurrentManagedThreadId, Is.EqualTo(thread));
             seen.Add(value);
         });
-        ConversionReport report = ModelConverter.Convert(
-            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MaxDegreeOfParallelism = 3 }, progress);
+        ConversionReport report = ModelConverter.Convert(QuantizationPlan.Uniform(model, Q4), _folder["out"], new ConversionOptions { MaxDegreeOfParallelism = 3 }, progress);
         Assert.Multiple(() =>
         {
             Assert.That(seen.Select(value => value.BytesDone), Is.Ordered);
@@ -46,21 +45,19 @@ public class ModelConverterTests
     [Test]
     public void MeasuresOnlyWhenAskedTo()
     {
-        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
-        ConversionReport report = ModelConverter.Convert(
-            model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"], new ConversionOptions { MeasureError = false });
+        using ModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
+        ConversionReport report = ModelConverter.Convert(QuantizationPlan.Uniform(model, Q4), _folder["out"], new ConversionOptions { MeasureError = false });
         Assert.That(report.Tensors.Select(tensor => tensor.Error), Is.All.Null);
     }
 
     [Test]
     public void ACancelledConversionLeavesNothing()
     {
-        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
+        using ModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
         using var source = new CancellationTokenSource();
         Assert.That(
             () => ModelConverter.Convert(
-                model,
-                QuantizationPlan.Uniform(model.Tensors, Q4),
+                QuantizationPlan.Uniform(model, Q4),
                 _folder["out"],
                 progress: new Recorder(_ => source.Cancel()),
                 cancellationToken: source.Token),
@@ -71,10 +68,10 @@ public class ModelConverterTests
     [Test]
     public void AnExistingOutputIsRefused()
     {
-        using IModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
+        using ModelSource model = ModelSource.Open(RepositoryFiles.Fixture("models", "tiny-moe"));
         _folder.Write("out/file", "text");
         Assert.That(
-            () => ModelConverter.Convert(model, QuantizationPlan.Uniform(model.Tensors, Q4), _folder["out"]),
+            () => ModelConverter.Convert(QuantizationPlan.Uniform(model, Q4), _folder["out"]),
             Throws.InstanceOf<IOException>().With.Message.Contains("exists and is not empty"));
         Assert.That(_folder.Files(), Is.EqualTo(["out/file"]));
     }
@@ -83,9 +80,9 @@ public class ModelConverterTests
     public void OnlyModelsAreConverted()
     {
         NpyFile.Write(_folder["a.npy"], [1, 32], new float[32]);
-        using IModelSource array = ModelSource.Open(_folder["a.npy"]);
+        using ModelSource array = ModelSource.Open(_folder["a.npy"]);
         Assert.That(
-            () => ModelConverter.Convert(array, QuantizationPlan.Uniform(array.Tensors, Q4), _folder["out"]),
+            () => ModelConverter.Convert(QuantizationPlan.Uniform(array, Q4), _folder["out"]),
             Throws.InstanceOf<NotSupportedException>().With.Message.Contains("only checkpoint folders and GGUF files"));
     }
 
@@ -99,8 +96,8 @@ public class ModelConverterTests
         writer.Add("scalar", [], GgmlType.Of(QuantFormat.F32), BitConverter.GetBytes(5f));
         writer.Add("empty", [32, 0], GgmlType.Of(QuantFormat.F32), ReadOnlyMemory<byte>.Empty);
         writer.Write(_folder["model.gguf"]);
-        using IModelSource model = ModelSource.Open(_folder["model.gguf"]);
-        Assert.That(model.TryGetTensor("stack", out IModelTensorSource? stack));
+        using ModelSource model = ModelSource.Open(_folder["model.gguf"]);
+        Assert.That(model.TryGetTensor("stack", out ModelTensor? stack));
         float[] rows = new float[2 * 32], scalar = new float[1];
         stack!.ReadRows(2, rows);
         model.Tensors[1].ReadRows(0, scalar);

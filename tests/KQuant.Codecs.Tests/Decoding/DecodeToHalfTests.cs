@@ -49,6 +49,7 @@ public unsafe class DecodeToHalfTests
         {
             Assert.That(() => codec.Decode(source, new float[weights + 1]), Throws.ArgumentException.With.Message.Contains(expected));
             Assert.That(() => codec.Decode(source, new Half[weights - 1]), Throws.ArgumentException.With.Message.Contains(expected));
+            Assert.That(() => codec.Decode(source, new int[weights]), Throws.TypeOf<NotSupportedException>().With.Message.Contains("Int32"));
             Assert.That(() => codec.Decode(source, Array.Empty<BFloat16>()), Throws.ArgumentException.With.Message.Contains(expected));
         });
     }

@@ -37,9 +37,9 @@ public class CheckpointKindsTests
         Write("{}", [.. tensors.Select(tensor => Zeros("model.layers.0.self_attn." + tensor))]);
         using ModelFolder folder = ModelFolder.Open(_folder["model"]);
         Assert.That(folder.QuantizationMode, Is.EqualTo(scheme));
-        QuantizationPlan plan = QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
+        QuantizationPlan plan = QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q4_K));
         Assert.That(
-            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            () => ModelConverter.Convert(plan, _folder["out"]),
             Throws.TypeOf<NotSupportedException>().With.Message.Contains($"'{scheme}'"));
         Assert.That(ModelVerifier.Verify(folder).Problems, Has.Some.Contains($"'{scheme}'"));
         Assert.That(Directory.Exists(_folder["out"]), Is.False);
@@ -71,7 +71,7 @@ public class CheckpointKindsTests
 
         using ModelFolder folder = ModelFolder.Open(_folder["model"]);
         Assert.That(folder.QuantizationMode, Is.Null);
-        IModelTensorSource tensor = folder.Tensors.Single();
+        ModelTensor tensor = folder.Tensors.Single();
         Assert.That((tensor.Name, tensor.FormatName, tensor.ByteCount), Is.EqualTo((Name, "f32", 4L * codes.Length)));
         var expected = new float[codes.Length];
         for (int i = 0; i < codes.Length; i++)
@@ -90,7 +90,7 @@ public class CheckpointKindsTests
         Assert.That(MemoryMarshal.Cast<byte, float>(bytes).SequenceEqual(expected));
         Assert.That(tensor.Load().Shape, Is.EqualTo(new QuantShape(Rows, Size)));
 
-        ModelConverter.Convert(folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q8_0)), _folder["out"]);
+        ModelConverter.Convert(QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q8_0)), _folder["out"]);
         using ModelFolder written = ModelFolder.Open(_folder["out"]);
         Assert.That((written.QuantizationMode, written.Tensors.Single().FormatName), Is.EqualTo(("kquant", "q8_0")));
     }
@@ -108,7 +108,7 @@ public class CheckpointKindsTests
 
         Write("""{"quantization_config": {"quant_method": "fp8"}, "num_experts": 3}""", [.. stored]);
         using ModelFolder folder = ModelFolder.Open(_folder["model"]);
-        IModelTensorSource stack = folder.Tensors.Single();
+        ModelTensor stack = folder.Tensors.Single();
         Assert.That(stack.Shape, Is.EqualTo([3L, 128L, 128L]));
         var rows = new float[2 * 128];
         stack.ReadRows(127, rows);
@@ -154,9 +154,9 @@ public class CheckpointKindsTests
         Write(config, Zeros("model.embed_tokens.weight:BF16:256,256"));
         using ModelFolder folder = ModelFolder.Open(_folder["model"]);
         Assert.That(ModelVerifier.Verify(folder).Problems.Any(problem => problem.Contains("lm_head.weight is missing", StringComparison.Ordinal)), Is.EqualTo(isMissing));
-        QuantizationPlan plan = QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K));
+        QuantizationPlan plan = QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q4_K));
         Assert.That(
-            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            () => ModelConverter.Convert(plan, _folder["out"]),
             isMissing ? Throws.TypeOf<ModelFormatException>().With.Message.Contains("lm_head.weight is missing") : Throws.Nothing);
     }
 
@@ -167,9 +167,9 @@ public class CheckpointKindsTests
             """{"quantization": {"mode": "kquant", "per_tensor": {"a": "q8_0"}}}""",
             Zeros("a.weight:U8:2,34"), Zeros("a.scales:U8:1"), Zeros("b.weight:U8:2,34"), Zeros("b.scales:U8:1"));
         using ModelFolder folder = ModelFolder.Open(_folder["model"]);
-        QuantizationPlan plan = QuantizationPlan.Dequantize(folder.Tensors, QuantCodec.Get(QuantFormat.F32));
+        QuantizationPlan plan = QuantizationPlan.Dequantize(folder, QuantCodec.Get(QuantFormat.F32));
         Assert.That(
-            () => ModelConverter.Convert(folder, plan, _folder["out"]),
+            () => ModelConverter.Convert(plan, _folder["out"]),
             Throws.TypeOf<NotSupportedException>().With.Message.Contains("'b.weight' is stored as bytes"));
     }
 
@@ -201,8 +201,7 @@ public class CheckpointKindsTests
         Assert.That(folder.Tensors.All(tensor => tensor.Name.Contains(".switch_mlp.", StringComparison.Ordinal)), Is.EqualTo(isSplit));
         if (!isSplit)
         {
-            ConversionReport report = ModelConverter.Convert(
-                folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+            ConversionReport report = ModelConverter.Convert(QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
             Assert.That(report.Notes, Has.Some.Contains("1 tensors, 100 % of the weights, stay bf16"));
         }
     }
@@ -230,15 +229,14 @@ public class CheckpointKindsTests
             if (alternates)
             {
                 float[] values = new float[Experts * Width];
-                Assert.That(folder.TryGetTensor($"{Layer}{expected}.{leaf}.bias", out IModelTensorSource? tensor));
+                Assert.That(folder.TryGetTensor($"{Layer}{expected}.{leaf}.bias", out ModelTensor? tensor));
                 tensor!.ReadRows(0, values);
                 Assert.That(values, Is.EqualTo(bias.Where((_, i) => i % 2 == half)).AsCollection);
             }
         }
 
         CheckTransposed(folder, $"{Layer}{expected}.down_proj.weight", (expert, row, column) => down[(((expert * Width) + column) * Width) + row]);
-        ConversionReport report = ModelConverter.Convert(
-            folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+        ConversionReport report = ModelConverter.Convert(QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
         Assert.That(report.Tensors.Count(tensor => tensor.Planned.Codec is not null), Is.EqualTo(3));
         Assert.That(report.Tensors.Where(tensor => tensor.Error is not null).Max(tensor => tensor.Error!.Value.Nmse), Is.LessThan(0.02));
     }
@@ -284,7 +282,7 @@ public class CheckpointKindsTests
     /// <summary>Rows, bytes from odd places and all of it in memory say the same.</summary>
     private static void CheckTransposed(ModelFolder folder, string name, Func<int, int, int, float> expected)
     {
-        Assert.That(folder.TryGetTensor(name, out IModelTensorSource? tensor), name);
+        Assert.That(folder.TryGetTensor(name, out ModelTensor? tensor), name);
         QuantShape shape = tensor!.GetQuantShape();
         float[] values = [
             .. from expert in Enumerable.Range(0, (int)shape.Experts)
@@ -317,8 +315,7 @@ public class CheckpointKindsTests
         _folder.Write("model/model.safetensors.index.json", """{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}""");
         using (ModelFolder folder = ModelFolder.Open(_folder["model"]))
         {
-            ConversionReport report = ModelConverter.Convert(
-                folder, QuantizationPlan.Uniform(folder.Tensors, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
+            ConversionReport report = ModelConverter.Convert(QuantizationPlan.Uniform(folder, QuantCodec.Get(QuantFormat.Q4_K)), _folder["out"]);
             Assert.That(report.Notes, Has.Some.Contains("model.safetensors.index.json is ignored"));
         }
 

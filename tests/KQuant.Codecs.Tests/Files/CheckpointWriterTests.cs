@@ -43,7 +43,7 @@ public class CheckpointWriterTests
 
         using SafetensorsFile file = SafetensorsFile.Open(_folder["out"]);
         var expected = new Dictionary<string, (ElementType, string)>();
-        foreach (IModelTensorSource tensor in source.Tensors)
+        foreach (ModelTensor tensor in source.Tensors)
         {
             bool quantized = wire.ContainsKey(tensor.Name);
             long[] shape = quantized ? [.. tensor.Shape[..^1], codec.GetByteCount(tensor.Shape[^1])] : [.. tensor.Shape];
@@ -88,14 +88,14 @@ public class CheckpointWriterTests
             Assert.That(view.Shape.TotalRows * view.RowByteCount, Is.EqualTo(bytes.Length));
             ReadOnlySpan<byte> lastRow = bytes.AsSpan(bytes.Length - (int)view.RowByteCount);
             Assert.That(view.UnsafeGetRowBytes(view.Shape.TotalRows - 1).SequenceEqual(lastRow), tensor);
-            Assert.That(model.TryGetTensor(tensor, out IModelTensorSource? listed));
+            Assert.That(model.TryGetTensor(tensor, out ModelTensor? listed));
             Assert.That(Bytes(listed!), Is.EqualTo(bytes), tensor);
             CheckDecoded(listed!, codec, bytes);
         }
 
-        foreach (IModelTensorSource kept in source.Tensors.Where(tensor => !wire.ContainsKey(tensor.Name)))
+        foreach (ModelTensor kept in source.Tensors.Where(tensor => !wire.ContainsKey(tensor.Name)))
         {
-            Assert.That(model.TryGetTensor(kept.Name, out IModelTensorSource? copy));
+            Assert.That(model.TryGetTensor(kept.Name, out ModelTensor? copy));
             Assert.That(Bytes(copy!), Is.EqualTo(Bytes(kept)), kept.Name);
         }
     }
@@ -108,9 +108,9 @@ public class CheckpointWriterTests
         using (ModelFolder first = ModelFolder.Open(_folder["first"]))
         {
             var writer = new CheckpointWriter(first.Config);
-            foreach (IModelTensorSource tensor in source.Tensors)
+            foreach (ModelTensor tensor in source.Tensors)
             {
-                Assert.That(first.TryGetTensor(tensor.Name, out IModelTensorSource? quantized));
+                Assert.That(first.TryGetTensor(tensor.Name, out ModelTensor? quantized));
                 writer.Add(quantized!);
             }
 
@@ -132,7 +132,7 @@ public class CheckpointWriterTests
         config["quantization"] = new JsonObject { ["mode"] = "kquant" };
         config["quantization_config"] = new JsonObject { ["mode"] = "kquant" };
         var writer = new CheckpointWriter(config, maxShardBytes: 3_000_000);
-        foreach (IModelTensorSource tensor in source.Tensors)
+        foreach (ModelTensor tensor in source.Tensors)
         {
             writer.Add(tensor);
         }
@@ -144,9 +144,9 @@ public class CheckpointWriterTests
         Assert.That(_folder.Files("out").Count(file => file.EndsWith(".safetensors", StringComparison.Ordinal)), Is.GreaterThan(2));
         using ModelFolder model = ModelFolder.Open(_folder["out"]);
         Assert.That(model.QuantizationMode, Is.Null);
-        foreach (IModelTensorSource tensor in source.Tensors)
+        foreach (ModelTensor tensor in source.Tensors)
         {
-            Assert.That(model.TryGetTensor(tensor.Name, out IModelTensorSource? copy));
+            Assert.That(model.TryGetTensor(tensor.Name, out ModelTensor? copy));
             Assert.That(Bytes(copy!), Is.EqualTo(Bytes(tensor)), tensor.Name);
         }
     }
@@ -232,7 +232,7 @@ public class CheckpointWriterTests
     private static QuantCodec Codec(string name) =>
         QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
 
-    private static byte[] Bytes(IModelTensorSource tensor)
+    private static byte[] Bytes(ModelTensor tensor)
     {
         var bytes = new byte[tensor.ByteCount];
         tensor.ReadBytes(0, bytes);
@@ -240,7 +240,7 @@ public class CheckpointWriterTests
     }
 
     /// <summary>Rows come out as the codec decodes the bytes; random bytes give any float, NaN included.</summary>
-    private static void CheckDecoded(IModelTensorSource tensor, QuantCodec codec, byte[] wire)
+    private static void CheckDecoded(ModelTensor tensor, QuantCodec codec, byte[] wire)
     {
         var expected = new float[tensor.GetWeightCount()];
         codec.Decode(wire, expected);
@@ -257,7 +257,7 @@ public class CheckpointWriterTests
         var random = new Random(7);
         var wire = new Dictionary<string, byte[]>();
         var writer = new CheckpointWriter(source.Config);
-        foreach (PlannedTensor planned in QuantizationPlan.Uniform(source.Tensors, codec).Tensors)
+        foreach (PlannedTensor planned in QuantizationPlan.Uniform(source, codec).Tensors)
         {
             if (planned.Codec is null)
             {

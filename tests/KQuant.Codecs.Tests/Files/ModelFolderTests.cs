@@ -33,7 +33,7 @@ public class ModelFolderTests
         ggufWriter.Add("empty.weight", [.. shape.Reverse()], GgmlType.Of(QuantFormat.F32), _ => { });
         ggufWriter.Write(folder["empty.gguf"]);
         using GgufModel gguf = GgufModel.Open(folder["empty.gguf"]);
-        foreach (IModelTensorSource tensor in (IModelTensorSource[])[model.Tensors[0], gguf.Tensors[0]])
+        foreach (ModelTensor tensor in (ModelTensor[])[model.Tensors[0], gguf.Tensors[0]])
         {
             QuantShape quantShape = tensor.GetQuantShape();
             Assert.That((quantShape.TotalRows, quantShape.Columns, tensor.GetWeightCount()), Is.EqualTo((0L, (int)shape[^1], 0L)));
@@ -57,7 +57,7 @@ public class ModelFolderTests
             Assert.That(model.Tensors.Select(tensor => tensor.Name), Is.EqualTo(model.Weights.Tensors.Select(tensor => tensor.Name)));
         }
 
-        foreach (IModelTensorSource tensor in model.Tensors)
+        foreach (ModelTensor tensor in model.Tensors)
         {
             QuantizedTensor stored = model.Weights.GetTensor(tensor.Name);
             Assert.That(tensor.FormatName, Is.EqualTo("bf16"));
@@ -81,7 +81,7 @@ public class ModelFolderTests
 
         foreach (string leaf in (string[])["gate_proj", "up_proj", "down_proj"])
         {
-            Assert.That(model.TryGetTensor($"model.layers.1.mlp.switch_mlp.{leaf}.weight", out IModelTensorSource? stack));
+            Assert.That(model.TryGetTensor($"model.layers.1.mlp.switch_mlp.{leaf}.weight", out ModelTensor? stack));
             Assert.That(stack!.Shape, Is.EqualTo([8L, 256, 256]));
             CheckRows(stack, row => model.Weights.GetTensor($"model.layers.1.mlp.experts.{row / 256}.{leaf}.weight"), 256);
         }
@@ -290,7 +290,7 @@ public class ModelFolderTests
             try
             {
                 using ModelFolder model = ModelFolder.Open(_folder.Path);
-                foreach (IModelTensorSource tensor in model.Tensors)
+                foreach (ModelTensor tensor in model.Tensors)
                 {
                     tensor.ReadBytes(0, new byte[tensor.ByteCount]);
                     tensor.Load().Dispose();
@@ -316,7 +316,7 @@ public class ModelFolderTests
         Config("{}");
         Weights(F32("w", [2, 3], 1), ("ids", "I64", [1], new byte[8]));
         using ModelFolder model = ModelFolder.Open(_folder.Path);
-        IModelTensorSource tensor = model.Tensors[0];
+        ModelTensor tensor = model.Tensors[0];
         using (Assert.EnterMultipleScope())
         {
             Assert.Throws<ArgumentException>(() => tensor.ReadRows(0, new float[4]));
@@ -335,7 +335,7 @@ public class ModelFolderTests
     private static byte[] Bytes(float[] values) => MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
 
     /// <summary>All values, read in bytes of odd lengths and in runs of rows that do not end with a part.</summary>
-    private static float[] Values(IModelTensorSource tensor)
+    private static float[] Values(ModelTensor tensor)
     {
         var bytes = new byte[tensor.ByteCount];
         for (int at = 0; at < bytes.Length; at += 5)
@@ -354,7 +354,7 @@ public class ModelFolderTests
         return values;
     }
 
-    private static void CheckRows(IModelTensorSource tensor, Func<long, QuantizedTensor> source, int rowsPerSource = int.MaxValue)
+    private static void CheckRows(ModelTensor tensor, Func<long, QuantizedTensor> source, int rowsPerSource = int.MaxValue)
     {
         QuantShape shape = tensor.GetQuantShape();
         var all = new float[shape.TotalWeights];

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 using KQuant.TestKit;
@@ -12,7 +13,7 @@ public class QuantizationPlanTests
     public void EveryMatrixOfAModelIsQuantized(string name)
     {
         using ModelFolder model = ModelFolder.Open(RepositoryFiles.Fixture("models", name));
-        QuantizationPlan plan = QuantizationPlan.Uniform(model.Tensors, Codec("q4_k"));
+        QuantizationPlan plan = QuantizationPlan.Uniform(model, Codec("q4_k"));
 
         string[] stays = [.. plan.Tensors.Where(tensor => tensor.Codec is null).Select(tensor => tensor.Source.Name)];
         Assert.That(stays, Is.EquivalentTo(model.Tensors.Select(tensor => tensor.Name).Where(
@@ -80,15 +81,15 @@ public class QuantizationPlanTests
         Assert.That(Reason(tensor, requantize: true), Is.EqualTo(PlanReason.Requested));
         Assert.That(Reason(integers, requantize: true), Is.EqualTo(PlanReason.NotFloat));
 
-        static PlanReason Reason(IModelTensorSource tensor, bool requantize) =>
-            QuantizationPlan.Uniform([tensor], Codec("q4_k"), requantize).Tensors[0].Reason;
+        static PlanReason Reason(ModelTensor tensor, bool requantize) =>
+            QuantizationPlan.Uniform(new StubModel(tensor), Codec("q4_k"), requantize).Tensors[0].Reason;
     }
 
     [Test]
     public void AFloatFormatChangesTheWeightsThatACodecWould()
     {
         PlannedTensor Planned(string name, string from, string to) =>
-            QuantizationPlan.Uniform([new StubTensor(name, [64, 256], Codec(from))], Codec(to)).Tensors[0];
+            QuantizationPlan.Uniform(new StubModel(new StubTensor(name, [64, 256], Codec(from))), Codec(to)).Tensors[0];
         Assert.That(Planned("m.weight", "f32", "bf16").Codec, Is.EqualTo(Codec("bf16")));
         Assert.That(Planned("m.weight", "bf16", "bf16").Reason, Is.EqualTo(PlanReason.AlreadyFloat));
         Assert.That(Planned("model.norm.weight", "f32", "bf16").Reason, Is.EqualTo(PlanReason.Role));
@@ -97,8 +98,8 @@ public class QuantizationPlanTests
     [Test]
     public void KeepingChangesNothingAndKnowsTheMostFrequentFormat()
     {
-        var plan = QuantizationPlan.Keep(
-            [new StubTensor("a.weight", [64, 256], Codec("q4_k")), new StubTensor("b.weight", [4, 256], Codec("f16")), new StubTensor("ids", [9], null)]);
+        var plan = QuantizationPlan.Keep(new StubModel(
+            new StubTensor("a.weight", [64, 256], Codec("q4_k")), new StubTensor("b.weight", [4, 256], Codec("f16")), new StubTensor("ids", [9], null)));
         Assert.That(plan.Codec, Is.EqualTo(Codec("q4_k")));
         Assert.That(plan.Tensors.Select(tensor => tensor.Codec), Is.All.Null);
         Assert.That(
@@ -109,7 +110,7 @@ public class QuantizationPlanTests
     [Test]
     public void ARuleDecidesByTensorAndRole()
     {
-        IModelTensorSource[] tensors =
+        ModelTensor[] tensors =
         [
             new StubTensor("model.embed_tokens.weight", [64, 256], Codec("bf16")),
             new StubTensor("model.layers.0.self_attn.v_proj.weight", [64, 256], Codec("bf16")),
@@ -122,7 +123,7 @@ public class QuantizationPlanTests
             new StubTensor("ids", [9], null),
         ];
         var asked = new List<string>();
-        var plan = QuantizationPlan.Create(tensors, (tensor, role) =>
+        var plan = QuantizationPlan.Create(new StubModel(tensors), (tensor, role) =>
         {
             asked.Add(tensor.Name);
             return role switch
@@ -153,25 +154,41 @@ public class QuantizationPlanTests
         QuantCodec.TryParse(name, out QuantCodec? codec) ? codec : throw new ArgumentException(name);
 
     private static PlannedTensor Plan(string name, ImmutableArray<long> shape, string codec) =>
-        QuantizationPlan.Uniform([new StubTensor(name, shape, QuantCodec.Get(QuantFormat.BF16))], Codec(codec)).Tensors[0];
+        QuantizationPlan.Uniform(new StubModel(new StubTensor(name, shape, QuantCodec.Get(QuantFormat.BF16))), Codec(codec)).Tensors[0];
+
+    private sealed class StubModel(params ModelTensor[] tensors) : ModelSource
+    {
+        public override string Path => "stub";
+
+        public override string? Architecture => null;
+
+        public override IReadOnlyList<ModelTensor> Tensors => tensors;
+
+        public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) =>
+            (tensor = Array.Find(tensors, candidate => candidate.Name == name)) is not null;
+
+        protected override void Dispose(bool disposing)
+        {
+        }
+    }
 
     /// <summary>A description without data: a plan must not read any.</summary>
-    private sealed class StubTensor(string name, ImmutableArray<long> shape, QuantCodec? codec) : IModelTensorSource
+    private sealed class StubTensor(string name, ImmutableArray<long> shape, QuantCodec? codec) : ModelTensor
     {
-        public string Name => name;
+        public override string Name => name;
 
-        public ImmutableArray<long> Shape => shape;
+        public override ImmutableArray<long> Shape => shape;
 
-        public QuantCodec? Codec => codec;
+        public override QuantCodec? Codec => codec;
 
-        public string FormatName => codec?.Name ?? "i32";
+        public override string FormatName => codec?.Name ?? "i32";
 
-        public long ByteCount => (codec ?? QuantCodec.Get(QuantFormat.F32)).GetByteCount(shape.Aggregate(1L, (a, b) => a * b));
+        public override long ByteCount => (codec ?? QuantCodec.Get(QuantFormat.F32)).GetByteCount(shape.Aggregate(1L, (a, b) => a * b));
 
-        public void ReadBytes(long offset, Span<byte> destination) => throw new InvalidOperationException();
+        public override void ReadBytes(long offset, Span<byte> destination) => throw new InvalidOperationException();
 
-        public void ReadRows(long firstRow, Span<float> destination) => throw new InvalidOperationException();
+        public override void ReadRows(long firstRow, Span<float> destination) => throw new InvalidOperationException();
 
-        public QuantizedTensor Load() => throw new InvalidOperationException();
+        public override QuantizedTensor Load() => throw new InvalidOperationException();
     }
 }

@@ -23,8 +23,8 @@ internal static class ModelKinds
         string source = RepositoryFiles.Fixture("models", name);
         return kind == ModelKind.HuggingFace
             ? source
-            : Convert(source, kind, folder[kind.ToString()], tensors => QuantizationPlan.Dequantize(
-                tensors, QuantCodec.Get(kind == ModelKind.Mlx ? QuantFormat.F32 : QuantFormat.BF16), allFloats: kind == ModelKind.Mlx));
+            : Convert(source, kind, folder[kind.ToString()], model => QuantizationPlan.Dequantize(
+                model, QuantCodec.Get(kind == ModelKind.Mlx ? QuantFormat.F32 : QuantFormat.BF16), allFloats: kind == ModelKind.Mlx));
     }
 
     /// <summary>A fixture model quantized, as KQuant checkpoint or GGUF.</summary>
@@ -32,14 +32,14 @@ internal static class ModelKinds
         RepositoryFiles.Fixture("models", name),
         kind,
         folder[$"{name}-{kind}-{format}"],
-        tensors => QuantizationPlan.Uniform(tensors, QuantCodec.Get(format)));
+        model => QuantizationPlan.Uniform(model, QuantCodec.Get(format)));
 
-    public static string Convert(string source, ModelKind kind, string output, Func<IEnumerable<IModelTensorSource>, QuantizationPlan> plan)
+    public static string Convert(string source, ModelKind kind, string output, Func<ModelSource, QuantizationPlan> plan)
     {
         output += kind == ModelKind.Gguf ? ".gguf" : "";
         var folder = ModelFolder.Open(source);
-        using IModelSource model = kind == ModelKind.Gguf ? GgufExport.Create(folder) : folder;
-        ModelConverter.Convert(model, plan(model.Tensors), output);
+        using ModelSource model = kind == ModelKind.Gguf ? GgufExport.Create(folder) : folder;
+        ModelConverter.Convert(plan(model), output);
         return output;
     }
 }

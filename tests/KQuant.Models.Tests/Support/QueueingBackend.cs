@@ -8,12 +8,12 @@ namespace KQuant.Models.Tests;
 /// The processor behaving like a device: products wait in a queue, operands are read only when it runs, results are garbage until then,
 /// and everything it gives away is counted.
 /// </summary>
-internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShape>? supports = null) : IMatmulBackend
+internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShape>? supports = null) : MatmulBackend
 {
     private readonly ManagedBackend _backend = new(context);
     private readonly List<Action> _queue = [];
 
-    public string Name => "queue";
+    public override string Name => "queue";
 
     /// <summary>Products so far.</summary>
     public int Products { get; private set; }
@@ -30,25 +30,25 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
     /// <summary>Products that succeed before one fails; null for all.</summary>
     public int? ProductsToFailure { get; set; }
 
-    public bool Supports(QuantCodec codec, QuantShape shape) => supports?.Invoke(shape) ?? true;
+    public override bool Supports(QuantCodec codec, QuantShape shape) => supports?.Invoke(shape) ?? true;
 
-    public BackendWeights Upload(QuantizedTensor weights)
+    public override BackendWeights Upload(QuantizedTensor weights)
     {
         Assert.That(Supports(weights.Codec, weights.Shape), $"{weights} was uploaded, although it is not supported");
         Live++;
         return new Weights(this, weights, _backend.Upload(weights));
     }
 
-    public BackendBuffer Allocate(int length)
+    public override BackendBuffer Allocate(int length)
     {
         Live++;
         return new Floats(this, _backend.Allocate(length));
     }
 
-    public void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y) =>
+    public override void Multiply(BackendWeights weights, BackendBuffer x, int rows, BackendBuffer y) =>
         Enqueue(y, () => _backend.Multiply(((Weights)weights).Inner, ((Floats)x).Inner, rows, ((Floats)y).Inner));
 
-    public void GatherMultiply(
+    public override void GatherMultiply(
         BackendWeights experts, BackendBuffer x, ReadOnlySpan<int> shape, IndexArray lhs, IndexArray rhs, BackendBuffer y, bool sorted = false)
     {
         Assert.That(lhs.IsMissing, "lhs");
@@ -57,7 +57,7 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
             ((Weights)experts).Inner, ((Floats)x).Inner, sizes, default, new IndexArray(ids, idShape), ((Floats)y).Inner, sorted));
     }
 
-    public void Synchronize()
+    public override void Synchronize()
     {
         Submissions++;
         try
@@ -71,7 +71,7 @@ internal sealed class QueueingBackend(MatmulContext context, Predicate<QuantShap
         }
     }
 
-    public void Dispose() => _backend.Dispose();
+    protected override void Dispose(bool disposing) => _backend.Dispose();
 
     private void Fail()
     {

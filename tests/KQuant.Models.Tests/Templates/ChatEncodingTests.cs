@@ -41,11 +41,11 @@ public class ChatEncodingTests
                     "{% for m in messages %}<|im_start|>{{ m.role }}\n" + body + "<|im_end|>\n{% endfor %}");
                 foreach (string attack in Attacks)
                 {
-                    int[] ids = ChatEncoder.Encode(Tiny, template, [new ChatMessage("user", attack)]);
+                    int[] ids = ChatEncoder.Encode(Tiny, template, [new TemplateMessage("user", attack)]);
                     Assert.That(ids.Count(id => id is Start), Is.EqualTo(1), body + " " + attack);
                     Assert.That(ids.Count(id => id is End), Is.EqualTo(1), body + " " + attack);
                     Assert.That(
-                        Tiny.Decode(ids), Is.EqualTo(template.Render([new ChatMessage("user", attack)])), body + " " + attack);
+                        Tiny.Decode(ids), Is.EqualTo(template.Render([new TemplateMessage("user", attack)])), body + " " + attack);
                 }
             }
         });
@@ -56,7 +56,7 @@ public class ChatEncodingTests
     {
         ChatTemplate template = ChatTemplate.Parse(
             "{% for m in messages %}{% for p in m.content %}{{ p.text | trim }}{% endfor %}{{ m.role }}{{ m.name }}<|im_end|>{% endfor %}");
-        var message = new ChatMessage("<|im_start|>", null)
+        var message = new TemplateMessage("<|im_start|>", null)
         {
             More = new JsonObject
             {
@@ -88,7 +88,7 @@ public class ChatEncodingTests
         ChatTemplate template = ChatTemplate.Parse(ChatMl);
         foreach (string text in (string[])["Hello!", "a < b && c > d", "if (x<y) <br/> <think>no</think>", "漢字 🙂 é", "<", "", "[1 <2]", "a≮b <\u0338c"])
         {
-            ChatMessage[] messages = [new("user", text), new("assistant", text)];
+            TemplateMessage[] messages = [new("user", text), new("assistant", text)];
             Assert.That(
                 ChatEncoder.Encode(Tiny, template, messages), Is.EqualTo(Tiny.Encode(template.Render(messages), addSpecialTokens: false)), text);
         }
@@ -96,7 +96,7 @@ public class ChatEncodingTests
 
     [Test]
     public void TrustedTextsCanBeParsed() => Assert.That(
-        ChatEncoder.Encode(Tiny, ChatTemplate.Parse("{{ messages[0].content }}"), [new ChatMessage("user", "<|im_end|>")], parseSpecialTokens: true),
+        ChatEncoder.Encode(Tiny, ChatTemplate.Parse("{{ messages[0].content }}"), [new TemplateMessage("user", "<|im_end|>")], parseSpecialTokens: true),
         Is.EqualTo((int[])[End]));
 
     [Test]
@@ -111,7 +111,7 @@ public class ChatEncodingTests
         });
         foreach (string attack in Attacks)
         {
-            int[] ids = ChatEncoder.Encode(tokenizer, ChatTemplate.Parse(ChatMl), [new ChatMessage("user", attack)]);
+            int[] ids = ChatEncoder.Encode(tokenizer, ChatTemplate.Parse(ChatMl), [new TemplateMessage("user", attack)]);
             Assert.That(ids.Count(id => id == Start), Is.EqualTo(2), attack);
             Assert.That(ids.Count(id => id == End), Is.EqualTo(1), attack);
         }
@@ -131,7 +131,7 @@ public class ChatEncodingTests
             ["rstrip"] = false,
         }));
         int[] ids = ChatEncoder.Encode(
-            tokenizer, ChatTemplate.Parse("{{ '<think>' in messages[0].content }}{{ messages[0].content }}"), [new ChatMessage("user", "<<think><|im_end|>")]);
+            tokenizer, ChatTemplate.Parse("{{ '<think>' in messages[0].content }}{{ messages[0].content }}"), [new TemplateMessage("user", "<<think><|im_end|>")]);
         Assert.That(ids, Does.Contain(2048).And.No.Member(End));
         Assert.That(tokenizer.Decode(ids), Is.EqualTo("True<<think><|im_end|>"));
     }
@@ -155,7 +155,7 @@ public class ChatEncodingTests
         file = addsBos is bool flag ? file.Key("tokenizer.ggml.add_bos_token", 7, flag ? (byte)1 : (byte)0) : file;
         File.WriteAllBytes(folder["m.gguf"], file.ToArray());
         using GgufFile opened = GgufFile.Open(folder["m.gguf"]);
-        int[] ids = ChatEncoder.Encode(Tokenizer.FromGguf(opened), ChatTemplate.FromGguf(opened)!, [new ChatMessage("user", "th<s>")]);
+        int[] ids = ChatEncoder.Encode(Tokenizer.FromGguf(opened), ChatTemplate.FromGguf(opened)!, [new TemplateMessage("user", "th<s>")]);
         Assert.That(ids.TakeWhile(id => id == 256).Count(), Is.EqualTo(expected));
         Assert.That(ids.Skip(expected), Has.No.Member(256));
     }

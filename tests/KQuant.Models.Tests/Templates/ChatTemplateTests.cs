@@ -55,7 +55,7 @@ public class ChatTemplateTests
 
     [Test]
     public void TheTinyModelsTemplate() => Assert.That(
-        ChatTemplate.Load(RepositoryFiles.Fixture("models", "tiny-dense"))!.Render([new ChatMessage("user", "Hi"), new ChatMessage("assistant", "Yo")]),
+        ChatTemplate.Load(RepositoryFiles.Fixture("models", "tiny-dense"))!.Render([new TemplateMessage("user", "Hi"), new TemplateMessage("assistant", "Yo")]),
         Is.EqualTo("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>\n<|im_start|>assistant\n"));
 
     [Test]
@@ -125,7 +125,7 @@ public class ChatTemplateTests
     {
         try
         {
-            Assert.That(ChatTemplate.Parse(source).Render([new ChatMessage("user", "x")]), Is.EqualTo(message));
+            Assert.That(ChatTemplate.Parse(source).Render([new TemplateMessage("user", "x")]), Is.EqualTo(message));
         }
         catch (TemplateException exception)
         {

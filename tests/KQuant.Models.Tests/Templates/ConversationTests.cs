@@ -26,12 +26,12 @@ public class ConversationTests
     {
         ChatTemplate template = ChatTemplate.Parse(
             "{% for m in messages %}{{ 'content' in m }} {{ m.content is defined }} {{ m.content | default('-') }} {{ m['content'] }}{% endfor %}");
-        Assert.That(template.Render([ChatMessage.FromJson(JsonNode.Parse(message)!.AsObject())]), Is.EqualTo(expected));
+        Assert.That(template.Render([TemplateMessage.FromJson(JsonNode.Parse(message)!.AsObject())]), Is.EqualTo(expected));
     }
 
     [Test]
     public void AMessageOfAProgramWithoutContentHasNone() => Assert.That(
-        ChatTemplate.Parse("{{ messages[0].content is defined }}").Render([new ChatMessage("assistant", null)]), Is.EqualTo("False"));
+        ChatTemplate.Parse("{{ messages[0].content is defined }}").Render([new TemplateMessage("assistant", null)]), Is.EqualTo("False"));
 
     [Test]
     public void FilesHideTheConfig()

@@ -175,7 +175,7 @@ public class HostileTemplateTests
     {
         ChatTemplate template = ChatTemplate.Parse(
             "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + (m.content | trim) + '<|im_end|>\\n' }}{% if m.content.startswith('x') %}{% endif %}{% endfor %}");
-        ChatMessage[] messages = [.. Enumerable.Range(0, 2000).Select(i => new ChatMessage("user", new string('w', 4000)))];
+        TemplateMessage[] messages = [.. Enumerable.Range(0, 2000).Select(i => new TemplateMessage("user", new string('w', 4000)))];
         Assert.That(template.Render(messages), Has.Length.GreaterThan(8_000_000));
     }
 

@@ -28,7 +28,7 @@ internal sealed class ChatSession(
         """;
 
     private readonly KeyValueCache _cache = model.CreateCache(maxKvSize);
-    private readonly List<ChatMessage> _messages = [];
+    private readonly List<TemplateMessage> _messages = [];
     private readonly Lock _interrupting = new();
     private string _loaded = "";
     private CancellationTokenSource? _reply;
@@ -207,13 +207,13 @@ internal sealed class ChatSession(
         _cache.Clear();
         if (!string.IsNullOrEmpty(systemPrompt))
         {
-            _messages.Add(new ChatMessage("system", systemPrompt));
+            _messages.Add(new TemplateMessage("system", systemPrompt));
         }
     }
 
     private void Answer(string line, CancellationToken cancellation)
     {
-        _messages.Add(new ChatMessage("user", line));
+        _messages.Add(new TemplateMessage("user", line));
         string reply = "";
         try
         {
@@ -230,13 +230,13 @@ internal sealed class ChatSession(
             }
 
             output.WriteLine();
-            _messages.Add(new ChatMessage("assistant", reply));
+            _messages.Add(new TemplateMessage("assistant", reply));
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             output.WriteLine();
             Say("response canceled");
-            _messages.Add(new ChatMessage("assistant", reply));
+            _messages.Add(new TemplateMessage("assistant", reply));
         }
         catch (Exception exception) when (exception is ContextLengthException or TemplateException)
         {

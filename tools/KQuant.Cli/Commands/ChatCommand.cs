@@ -28,7 +28,7 @@ internal static class ChatCommand
         {
             CommandStreams streams = parsed.GetStreams();
             TextWriter output = streams.Output;
-            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             var history = new ChatHistory(ChatHistory.DefaultPath, isKept: !parsed.GetValue(noHistory) && !streams.IsInputPiped);
             IChatInput input = streams.IsInputPiped ? new PipedInput(streams.Input) : new ConsoleInput(output, history, ChatSession.Complete);

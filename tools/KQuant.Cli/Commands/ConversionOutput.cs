@@ -15,7 +15,7 @@ internal static class ConversionOutput
 {
     public static void Run(
         ParseResult parsed,
-        IModelSource source,
+        ModelSource source,
         QuantizationPlan plan,
         string target,
         ConversionOptions options,
@@ -36,10 +36,10 @@ internal static class ConversionOutput
             {
                 Output = target,
                 Tensors = [.. plan.Tensors.Select(tensor => new ConvertedTensor { Planned = tensor, Error = null })],
-                Notes = (source as IGgufSource)?.Notes ?? [],
+                Notes = (source as GgufSource)?.Notes ?? [],
             }
             : ProgressBar.Show(
-                error, json, progress => ModelConverter.Convert(source, plan, target, options, progress, cancellationToken));
+                error, json, progress => ModelConverter.Convert(plan, target, options, progress, cancellationToken));
         if (json)
         {
             var result = ConversionResult.Of(source, report, plan.Codec.Name, options.Importance, dryRun);

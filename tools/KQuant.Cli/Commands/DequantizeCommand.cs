@@ -35,9 +35,9 @@ internal static class DequantizeCommand
         {
             string target = parsed.GetValue(output)!;
             QuantCodec codec = parsed.GetValue(type) ?? QuantCodec.Get(QuantFormat.F32);
-            using IModelSource source = ModelFormats.Open(parsed.GetModel(model), target, ModelFormats.FormatOf(target));
+            using ModelSource source = ModelFormats.Open(parsed.GetModel(model), target, ModelFormats.FormatOf(target));
             CheckQuantized(source);
-            QuantizationPlan plan = QuantizationPlan.Dequantize(source.Tensors, codec, allFloats: source is ModelFolder);
+            QuantizationPlan plan = QuantizationPlan.Dequantize(source, codec, allFloats: source is ModelFolder);
             var options = new ConversionOptions
             {
                 MaxDegreeOfParallelism = parsed.GetThreads(threads),
@@ -50,14 +50,14 @@ internal static class DequantizeCommand
         return command;
     }
 
-    private static void CheckQuantized(IModelSource source)
+    private static void CheckQuantized(ModelSource source)
     {
         if (ModelFormats.FolderOf(source) is { QuantizationMode: not (null or "kquant") } folder)
         {
             throw new CommandException($"{source.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
         }
 
-        if (source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is IModelTensorSource tensor)
+        if (source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is ModelTensor tensor)
         {
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }

@@ -16,7 +16,7 @@ internal static class InspectCommand
         var command = new Command("inspect", "Show architecture, formats, metadata and tensors of a model.") { model, json };
         command.SetWork((parsed, _) =>
         {
-            using IModelSource source = ModelSource.Open(parsed.GetModel(model));
+            using ModelSource source = ModelSource.Open(parsed.GetModel(model));
             InspectReport report = ModelInspection.Inspect(source);
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
@@ -31,7 +31,7 @@ internal static class InspectCommand
         return command;
     }
 
-    private static void Write(InspectReport report, IModelSource source, TextWriter output)
+    private static void Write(InspectReport report, ModelSource source, TextWriter output)
     {
         string quantization = report.Quantization is null ? "" : $", quantized with mode '{report.Quantization}'";
         output.WriteLine(PlainText.OneLine(

@@ -57,7 +57,7 @@ internal static class LogitsCommand
             }
 
             int[]? given = parsed.GetResult(ids) is null ? null : parsed.GetValue(ids);
-            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken, needsTokenizer: given is null);
             int[] tokens = given ?? model.Tokenizer.Encode(parsed.GetValue(prompt)!, addSpecialTokens: !parsed.GetValue(plain));
             if (tokens.Length == 0)

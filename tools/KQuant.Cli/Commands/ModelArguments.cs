@@ -44,7 +44,7 @@ internal sealed class ModelArguments
     public string GetPath(ParseResult parsed) => parsed.GetModel(_model);
 
     /// <summary>Opens the GPU that was asked for; null for the processor.</summary>
-    public IMatmulBackend? OpenDevice(ParseResult parsed) => Open(parsed.GetValue(_device));
+    public MatmulBackend? OpenDevice(ParseResult parsed) => Open(parsed.GetValue(_device));
 
     /// <summary>Where to compute.</summary>
     internal static Option<ComputeDevice> DeviceOption() => CommonOptions.Choice(
@@ -73,7 +73,7 @@ internal sealed class ModelArguments
     /// <param name="device">What <see cref="OpenDevice"/> gave.</param>
     /// <param name="cancellation">Ends it early.</param>
     /// <param name="needsTokenizer">Whether text goes in or out.</param>
-    public LanguageModel Load(ParseResult parsed, IMatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true)
+    public LanguageModel Load(ParseResult parsed, MatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true)
     {
         if (HardwareTiers.Unused is KernelTier unused)
         {
@@ -89,7 +89,7 @@ internal sealed class ModelArguments
         Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation);
 
     private LanguageModel Load(
-        ParseResult parsed, string path, IMatmulBackend? device, MatmulContext? context, bool needsTokenizer, CancellationToken cancellation)
+        ParseResult parsed, string path, MatmulBackend? device, MatmulContext? context, bool needsTokenizer, CancellationToken cancellation)
     {
         int threads = parsed.GetThreads(_threads);
         var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations) };

@@ -22,9 +22,9 @@ internal static class ModelFormats
     /// <param name="output">What is to be written.</param>
     /// <param name="format">The kind of it.</param>
     /// <param name="export">How a checkpoint becomes a GGUF; null for the default.</param>
-    public static IModelSource Open(string path, string output, ModelFormat format, GgufExportOptions? export = null)
+    public static ModelSource Open(string path, string output, ModelFormat format, GgufExportOptions? export = null)
     {
-        IModelSource source = ModelSource.Open(path);
+        ModelSource source = ModelSource.Open(path);
         try
         {
             return source switch
@@ -45,9 +45,9 @@ internal static class ModelFormats
     }
 
     /// <summary>The checkpoint behind a model; null for a GGUF file.</summary>
-    public static ModelFolder? FolderOf(IModelSource source) => source as ModelFolder ?? (source as GgufExport)?.Folder;
+    public static ModelFolder? FolderOf(ModelSource source) => source as ModelFolder ?? (source as GgufExport)?.Folder;
 
     /// <summary>Whether a tensor holds weights in a format that nobody here decodes, rather than integers.</summary>
-    public static bool IsUndecodable(IModelTensorSource tensor) =>
+    public static bool IsUndecodable(ModelTensor tensor) =>
         tensor.Codec is null && !ElementTypes.TryParse(tensor.FormatName, out _);
 }

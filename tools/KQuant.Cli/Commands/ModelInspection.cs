@@ -20,10 +20,10 @@ internal static partial class ModelInspection
     private static partial Regex Layer { get; }
 
     /// <summary>The report on a model.</summary>
-    public static InspectReport Inspect(IModelSource source)
+    public static InspectReport Inspect(ModelSource source)
     {
-        IReadOnlyList<IModelTensorSource> tensors = source.Tensors;
-        IModelTensorSource[] quantized = [.. tensors.Where(IsQuantized)];
+        IReadOnlyList<ModelTensor> tensors = source.Tensors;
+        ModelTensor[] quantized = [.. tensors.Where(IsQuantized)];
         long bytes = tensors.Sum(tensor => tensor.ByteCount), weights = tensors.Sum(tensor => tensor.GetWeightCount());
         return new InspectReport(
             source.Path,
@@ -49,13 +49,13 @@ internal static partial class ModelInspection
     }
 
     /// <summary>Keys and values in words, on one line each.</summary>
-    public static IEnumerable<(string Key, string Value)> DescribeMetadata(IModelSource source) => source is GgufModel gguf
+    public static IEnumerable<(string Key, string Value)> DescribeMetadata(ModelSource source) => source is GgufModel gguf
         ? gguf.File.Metadata.Select(pair => (pair.Key, Shorten($"{pair.Value.TypeName} {pair.Value}")))
         : Metadata(source).Select(pair => (pair.Key, Shorten(pair.Value?.ToJsonString() ?? "null")));
 
-    private static bool IsQuantized(IModelTensorSource tensor) => tensor.Codec is { IsQuantized: true } || ModelFormats.IsUndecodable(tensor);
+    private static bool IsQuantized(ModelTensor tensor) => tensor.Codec is { IsQuantized: true } || ModelFormats.IsUndecodable(tensor);
 
-    private static IEnumerable<string> Files(IModelSource source) => source switch
+    private static IEnumerable<string> Files(ModelSource source) => source switch
     {
         ModelFolder folder => folder.Weights.Files,
         SafetensorsModel model => model.File.Files,
@@ -63,13 +63,13 @@ internal static partial class ModelInspection
         _ => [source.Path],
     };
 
-    private static FormatReport Summarize(string format, IModelTensorSource[] tensors)
+    private static FormatReport Summarize(string format, ModelTensor[] tensors)
     {
         long bytes = tensors.Sum(tensor => tensor.ByteCount), weights = tensors.Sum(tensor => tensor.GetWeightCount());
         return new FormatReport(format, tensors.Length, weights, bytes, bytes, weights == 0 ? 0 : 8.0 * bytes / weights, null);
     }
 
-    private static InspectedTensor Describe(IModelTensorSource tensor, IModelSource source)
+    private static InspectedTensor Describe(ModelTensor tensor, ModelSource source)
     {
         TensorRole role = TensorRoles.Classify(tensor.Name);
         (int WeightsPerBlock, int BytesPerBlock)? block = FindBlock(tensor, source);
@@ -89,7 +89,7 @@ internal static partial class ModelInspection
                 : [.. tensor.Shape[..^1], tensor.Shape[^1] / block.Value.WeightsPerBlock * block.Value.BytesPerBlock]);
     }
 
-    private static (int WeightsPerBlock, int BytesPerBlock)? FindBlock(IModelTensorSource tensor, IModelSource source)
+    private static (int WeightsPerBlock, int BytesPerBlock)? FindBlock(ModelTensor tensor, ModelSource source)
     {
         if (tensor.Codec is QuantCodec codec)
         {
@@ -109,7 +109,7 @@ internal static partial class ModelInspection
     /// <summary>ggml's names begin with the bits of a code.</summary>
     private static int CodeBits(QuantCodec codec) => codec.IsQuantized ? codec.Name[1] - '0' : 8 * codec.BytesPerBlock;
 
-    private static string Kind(IModelTensorSource tensor, TensorRole role) => (tensor.Shape.Length, role) switch
+    private static string Kind(ModelTensor tensor, TensorRole role) => (tensor.Shape.Length, role) switch
     {
         (_, TensorRole.Norm) => "other",
         (2, TensorRole.Embedding or TensorRole.PerLayerEmbedding or TensorRole.PositionEmbedding) => "embedding",
@@ -118,7 +118,7 @@ internal static partial class ModelInspection
         _ => "other",
     };
 
-    private static JsonObject Metadata(IModelSource source)
+    private static JsonObject Metadata(ModelSource source)
     {
         var result = new JsonObject();
         switch (source)

@@ -30,7 +30,7 @@ internal static class PerplexityCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             string text = Utf8Reader.ReadFile(parsed.GetValue(file)!);
-            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             using LanguageModel? reference = parsed.GetValue(against) is string other
                 ? arguments.LoadBeside(model, parsed, ModelPath.Resolve(other), cancellationToken)

@@ -60,7 +60,7 @@ internal static class QuantizeCommand
             using ImportanceMatrix? matrix = OpenImportance(parsed.GetValue(imatrix));
             ModelFormat kind = parsed.GetResult(format) is null ? ModelFormats.FormatOf(target) : parsed.GetValue(format);
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
-            using IModelSource source = ModelFormats.Open(parsed.GetModel(model), target, kind, export);
+            using ModelSource source = ModelFormats.Open(parsed.GetModel(model), target, kind, export);
             QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
             var options = new ConversionOptions
@@ -97,19 +97,19 @@ internal static class QuantizeCommand
         return File.Exists(path) ? ImportanceMatrix.Open(path) : throw new CommandException($"{path}: there is no such importance matrix.");
     }
 
-    private static TensorNames? NamesOf(IModelSource source) =>
+    private static TensorNames? NamesOf(ModelSource source) =>
         ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null;
 
-    private static QuantizationPlan MakePlan(IModelSource source, QuantCodec? codec, bool allowRequantize)
+    private static QuantizationPlan MakePlan(ModelSource source, QuantCodec? codec, bool allowRequantize)
     {
         if (codec is null)
         {
             return source is GgufExport
-                ? QuantizationPlan.Keep(source.Tensors)
+                ? QuantizationPlan.Keep(source)
                 : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
         }
 
-        QuantizationPlan plan = QuantizationPlan.Uniform(source.Tensors, codec, allowRequantize);
+        QuantizationPlan plan = QuantizationPlan.Uniform(source, codec, allowRequantize);
         if (ModelFormats.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
         {
             throw new CommandException(
@@ -124,7 +124,7 @@ internal static class QuantizeCommand
                 $"{source.Path} is already quantized{Formats(source)}; --allow-requantize decodes it and encodes it again.");
         }
 
-        if (allowRequantize && source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is IModelTensorSource tensor)
+        if (allowRequantize && source.Tensors.FirstOrDefault(ModelFormats.IsUndecodable) is ModelTensor tensor)
         {
             throw new CommandException($"{source.Path}: {tensor.Name} is {tensor.FormatName}, which cannot be decoded here.");
         }
@@ -134,7 +134,7 @@ internal static class QuantizeCommand
             : throw new CommandException($"{source.Path} has no weight to quantize among its {source.Tensors.Count} tensors.");
     }
 
-    private static string Formats(IModelSource source)
+    private static string Formats(ModelSource source)
     {
         var counts = source.Tensors
             .Where(tensor => tensor.Codec is { IsQuantized: true } || ModelFormats.IsUndecodable(tensor))

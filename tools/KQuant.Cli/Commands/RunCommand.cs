@@ -51,7 +51,7 @@ internal static class RunCommand
             string text = parsed.GetValue(prompt)!;
             text = text == "-" ? parsed.GetStreams().Input.ReadToEnd() : text;
             bool isRaw = parsed.GetValue(raw);
-            using IMatmulBackend? device = arguments.OpenDevice(parsed);
+            using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             bool isPlain = isRaw || parsed.GetValue(noTemplate) || model.ChatTemplate is null;
             if (isPlain && !string.IsNullOrEmpty(parsed.GetValue(system)))
@@ -128,13 +128,13 @@ internal static class RunCommand
 
     private static int[] EncodeChat(LanguageModel model, string prompt, string? system, JsonObject? variables, CancellationToken cancellation)
     {
-        var messages = new List<ChatMessage>();
+        var messages = new List<TemplateMessage>();
         if (!string.IsNullOrEmpty(system))
         {
-            messages.Add(new ChatMessage("system", system));
+            messages.Add(new TemplateMessage("system", system));
         }
 
-        messages.Add(new ChatMessage("user", prompt));
+        messages.Add(new TemplateMessage("user", prompt));
         return model.EncodeChat(messages, variables, cancellationToken: cancellation);
     }
 }

@@ -32,7 +32,7 @@ internal static class TemplateCommand
             }
 
             JsonObject variables = ReadConversation(parsed.GetValue(messages)!);
-            ChatMessage[] conversation = [.. Messages(variables, parsed.GetValue(messages)!)];
+            TemplateMessage[] conversation = [.. Messages(variables, parsed.GetValue(messages)!)];
             JsonArray? tools = Take(variables, "tools") is { } given
                 ? given as JsonArray ?? throw new CommandException($"{parsed.GetValue(messages)} has 'tools' that are no list.")
                 : null;
@@ -64,16 +64,16 @@ internal static class TemplateCommand
         }
     }
 
-    private static IEnumerable<ChatMessage> Messages(JsonObject variables, string path)
+    private static IEnumerable<TemplateMessage> Messages(JsonObject variables, string path)
     {
         int number = 0;
         foreach (JsonNode? message in (JsonArray)Take(variables, "messages")!)
         {
             number++;
-            ChatMessage read;
+            TemplateMessage read;
             try
             {
-                read = ChatMessage.FromJson(message as JsonObject ?? throw new FormatException("A message is an object."));
+                read = TemplateMessage.FromJson(message as JsonObject ?? throw new FormatException("A message is an object."));
             }
             catch (FormatException exception)
             {

@@ -32,7 +32,7 @@ internal static class TensorDecodeCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             using TensorFile file = TensorFile.Open(parsed.GetValue(input)!);
-            IModelTensorSource tensor = file.Tensor;
+            ModelTensor tensor = file.Tensor;
             if (tensor.Codec is null)
             {
                 throw new CommandException($"{parsed.GetValue(input)} is {tensor.FormatName}, which cannot be decoded here.");
@@ -49,7 +49,7 @@ internal static class TensorDecodeCommand
 
     private static string ExtensionOf(string path) => Path.GetExtension(path).ToLowerInvariant();
 
-    private static void Write(IModelTensorSource tensor, string path, Action<Stream> write, CancellationToken cancellationToken)
+    private static void Write(ModelTensor tensor, string path, Action<Stream> write, CancellationToken cancellationToken)
     {
         switch (ExtensionOf(path))
         {

@@ -36,7 +36,7 @@ internal static class TensorEncodeCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             using TensorFile file = TensorFile.Open(parsed.GetValue(input)!);
-            IModelTensorSource tensor = file.Tensor;
+            ModelTensor tensor = file.Tensor;
             QuantCodec chosen = parsed.GetValue(codec)!;
             QuantShape shape = tensor.GetQuantShape();
             if (tensor.Codec is null)
@@ -75,7 +75,7 @@ internal static class TensorEncodeCommand
         return command;
     }
 
-    private static float[] ReadImportance(string reference, IModelTensorSource tensor)
+    private static float[] ReadImportance(string reference, ModelTensor tensor)
     {
         (string path, string? name) = TensorFile.Split(reference);
         if (IsMatrix(path))

@@ -6,11 +6,11 @@ namespace KQuant.Cli.Commands;
 /// <summary>A tensor named on the command line as <c>FILE</c> or <c>FILE:NAME</c>, open for reading.</summary>
 internal sealed class TensorFile : IDisposable
 {
-    private readonly IModelSource _source;
+    private readonly ModelSource _source;
 
-    private TensorFile(IModelSource source, IModelTensorSource tensor) => (_source, Tensor) = (source, tensor);
+    private TensorFile(ModelSource source, ModelTensor tensor) => (_source, Tensor) = (source, tensor);
 
-    public IModelTensorSource Tensor { get; }
+    public ModelTensor Tensor { get; }
 
     /// <summary>An argument that names a tensor.</summary>
     public static Argument<string> Argument(string name, string description) => new(name)
@@ -24,7 +24,7 @@ internal sealed class TensorFile : IDisposable
     public static TensorFile Open(string reference)
     {
         (string path, string? name) = Split(reference);
-        IModelSource source = ModelSource.Open(path);
+        ModelSource source = ModelSource.Open(path);
         try
         {
             return new TensorFile(source, Find(source, name));
@@ -78,7 +78,7 @@ internal sealed class TensorFile : IDisposable
 
     public void Dispose() => _source.Dispose();
 
-    private static IModelTensorSource Find(IModelSource source, string? name)
+    private static ModelTensor Find(ModelSource source, string? name)
     {
         const int ShownNames = 8;
         if (name is null && source.Tensors.Count == 1)
@@ -86,7 +86,7 @@ internal sealed class TensorFile : IDisposable
             return source.Tensors[0];
         }
 
-        if (name is not null && source.TryGetTensor(name, out IModelTensorSource? tensor))
+        if (name is not null && source.TryGetTensor(name, out ModelTensor? tensor))
         {
             return tensor;
         }

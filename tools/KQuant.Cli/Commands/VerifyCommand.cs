@@ -35,8 +35,8 @@ internal static class VerifyCommand
         });
         command.SetWork((parsed, cancellationToken) =>
         {
-            using IModelSource source = ModelSource.Open(parsed.GetModel(model));
-            using IModelSource? reference = parsed.GetValue(against) is string path ? OpenReference(ModelPath.Resolve(path), source) : null;
+            using ModelSource source = ModelSource.Open(parsed.GetModel(model));
+            using ModelSource? reference = parsed.GetValue(against) is string path ? OpenReference(ModelPath.Resolve(path), source) : null;
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),
@@ -68,7 +68,7 @@ internal static class VerifyCommand
     }
 
     /// <summary>A checkpoint that a GGUF file was made from is looked at as what it is there; its tokenizer does not matter.</summary>
-    private static IModelSource OpenReference(string path, IModelSource source) => source is GgufModel && Directory.Exists(path)
+    private static ModelSource OpenReference(string path, ModelSource source) => source is GgufModel && Directory.Exists(path)
         ? ModelFormats.Open(path, source.Path, ModelFormat.Gguf, new GgufExportOptions { IncludeTokenizer = false })
         : ModelSource.Open(path);
 
@@ -113,7 +113,7 @@ internal static class VerifyCommand
     }
 
     private static VerifyReport MakeReport(
-        IModelSource source, IModelSource? reference, VerificationOptions options, VerificationReport report) => new(
+        ModelSource source, ModelSource? reference, VerificationOptions options, VerificationReport report) => new(
         source.Path,
         reference?.Path,
         report.Passed,
@@ -135,7 +135,7 @@ internal static class VerifyCommand
         select new FormatErrorReport(format.Key, format.Count(), double.IsFinite(limit) ? limit : null, ErrorReport.Of(error));
 
     private static void Write(
-        IModelSource source, IModelSource? reference, VerificationOptions options, VerificationReport report, TextWriter output)
+        ModelSource source, ModelSource? reference, VerificationOptions options, VerificationReport report, TextWriter output)
     {
         int unchecked_ = report.Tensors.Count(tensor => !tensor.IsChecked);
         output.WriteLine(

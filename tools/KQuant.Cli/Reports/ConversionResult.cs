@@ -20,10 +20,10 @@ internal sealed record ConversionResult(
     IReadOnlyList<ConvertedTensorReport> Tensors,
     IReadOnlyList<string> Notes)
 {
-    public static ConversionResult Of(IModelSource source, ConversionReport report, string codec, ImportanceMap? importance, bool dryRun) => new(
+    public static ConversionResult Of(ModelSource source, ConversionReport report, string codec, ImportanceMap? importance, bool dryRun) => new(
         source.Path,
         report.Output,
-        source is IGgufSource ? "gguf" : "mlx",
+        source is GgufSource ? "gguf" : "mlx",
         codec,
         dryRun,
         report.WeightCount,

@@ -8,7 +8,7 @@ namespace KQuant.Codecs.Files;
 /// A tensor of a checkpoint under its mlx-lm name. It is a list of equally long parts of stored tensors: one for a plain tensor, one per
 /// expert for a stack that the checkpoint keeps apart or fused. Stacking costs nothing until rows are read.
 /// </summary>
-internal sealed class CheckpointTensor : IModelTensorSource
+internal sealed class CheckpointTensor : ModelTensor
 {
     private const int GatheredBytes = 1 << 20;
 
@@ -35,15 +35,15 @@ internal sealed class CheckpointTensor : IModelTensorSource
         _rows = TensorShapes.CountRows(shape.AsSpan());
     }
 
-    public string Name { get; }
+    public override string Name { get; }
 
-    public ImmutableArray<long> Shape { get; }
+    public override ImmutableArray<long> Shape { get; }
 
-    public QuantCodec? Codec { get; }
+    public override QuantCodec? Codec { get; }
 
-    public string FormatName { get; }
+    public override string FormatName { get; }
 
-    public long ByteCount { get; }
+    public override long ByteCount { get; }
 
     private string FilePath => _parts[0].Tensor.FilePath;
 
@@ -65,7 +65,7 @@ internal sealed class CheckpointTensor : IModelTensorSource
         return new CheckpointTensor(name, shape, codec, format, parts, bytesPerPart);
     }
 
-    public void ReadBytes(long offset, Span<byte> destination)
+    public override void ReadBytes(long offset, Span<byte> destination)
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
@@ -94,10 +94,10 @@ internal sealed class CheckpointTensor : IModelTensorSource
         }
     }
 
-    public void ReadRows(long firstRow, Span<float> destination)
+    public override void ReadRows(long firstRow, Span<float> destination)
     {
         QuantCodec codec = RequireCodec();
-        int columns = this.GetQuantShape().Columns;
+        int columns = GetQuantShape().Columns;
         long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, _rows);
         long rowBytes = codec.GetByteCount(columns);
         long rowsPerPart = _rows / _parts.Length;
@@ -127,20 +127,18 @@ internal sealed class CheckpointTensor : IModelTensorSource
         }
     }
 
-    public QuantizedTensor Load()
+    public override QuantizedTensor Load()
     {
         QuantCodec codec = RequireCodec();
         return _parts is [{ Scale: null, Strides: null }]
-            ? _parts[0].Tensor.AsWeights(codec, this.GetQuantShape(), _parts[0].Offset)
+            ? _parts[0].Tensor.AsWeights(codec, GetQuantShape(), _parts[0].Offset)
             : TensorCopy.Load(this);
     }
-
-    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
 
     /// <summary>Bytes of float32 rows that are stored otherwise, up to the end of a row.</summary>
     private int ReadDecoded(Fp8Scale scale, long offset, Span<byte> destination)
     {
-        int columns = this.GetQuantShape().Columns;
+        int columns = GetQuantShape().Columns;
         using SpanOwner<float> row = SpanOwner<float>.Allocate(columns);
         (long number, long inRow) = Math.DivRem(offset, (long)columns * sizeof(float));
         scale.ReadRows(number, row.Span);
@@ -154,7 +152,7 @@ internal sealed class CheckpointTensor : IModelTensorSource
     private int ReadGathered(TensorPart part, Strides strides, long offset, Span<byte> destination)
     {
         QuantCodec codec = Codec!;
-        int columns = this.GetQuantShape().Columns;
+        int columns = GetQuantShape().Columns;
         long rowBytes = codec.GetByteCount(columns);
         (long row, long inRow) = Math.DivRem(offset, rowBytes);
         int rows = (int)Math.Min((inRow + destination.Length + rowBytes - 1) / rowBytes, RowsAtOnce(rowBytes));

@@ -78,7 +78,7 @@ public sealed class CheckpointWriter
     /// <param name="tensor">The tensor; it must stay readable until the checkpoint is written.</param>
     /// <exception cref="NotSupportedException">It is stored in a format that a checkpoint cannot hold.</exception>
     /// <exception cref="ArgumentException">The name is taken or impossible.</exception>
-    public void Add(IModelTensorSource tensor)
+    public void Add(ModelTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
         if (tensor.Codec is QuantCodec codec)

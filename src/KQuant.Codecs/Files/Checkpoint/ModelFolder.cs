@@ -12,11 +12,11 @@ namespace KQuant.Codecs.Files;
 /// Experts that a checkpoint stores one by one or fused appear stacked under <c>switch_mlp</c>; tensors that a loader computes itself or
 /// that belong to a vision tower are in <see cref="Dropped"/>. The weights are memory-mapped and nothing is copied before rows are read.
 /// </remarks>
-public sealed class ModelFolder : IModelSource
+public sealed class ModelFolder : ModelSource
 {
     private readonly SafetensorsFile _weights;
-    private readonly List<IModelTensorSource> _tensors = [];
-    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly List<ModelTensor> _tensors = [];
+    private readonly Dictionary<string, ModelTensor> _byName = [];
     private readonly List<DroppedTensor> _dropped = [];
 
     private ModelFolder(string path, JsonObject config, SafetensorsFile weights)
@@ -29,7 +29,7 @@ public sealed class ModelFolder : IModelSource
     }
 
     /// <summary>The folder as given to <see cref="Open"/>.</summary>
-    public string Path { get; }
+    public override string Path { get; }
 
     /// <summary>The parsed <c>config.json</c>. Treat it as read-only.</summary>
     public JsonObject Config { get; }
@@ -37,7 +37,8 @@ public sealed class ModelFolder : IModelSource
     /// <summary>The config's <c>model_type</c>, or null.</summary>
     public string? ModelType { get; }
 
-    string? IModelSource.Architecture => ModelType;
+    /// <summary>The <see cref="ModelType"/>.</summary>
+    public override string? Architecture => ModelType;
 
     /// <summary>
     /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
@@ -47,7 +48,7 @@ public sealed class ModelFolder : IModelSource
     public string? QuantizationMode { get; private set; }
 
     /// <summary>All tensors under their mlx-lm names, in an order that reads the files from front to back.</summary>
-    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+    public override IReadOnlyList<ModelTensor> Tensors => _tensors;
 
     /// <summary>Stored tensors that are not part of the model.</summary>
     public IReadOnlyList<DroppedTensor> Dropped => _dropped;
@@ -63,7 +64,7 @@ public sealed class ModelFolder : IModelSource
     /// <c>config.json</c> or weights are missing or broken, experts are incomplete, or a quantized module does not fit its codec.
     /// </exception>
     /// <exception cref="IOException">A file cannot be opened.</exception>
-    public static ModelFolder Open(string path)
+    public static new ModelFolder Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (!Directory.Exists(path))
@@ -94,16 +95,16 @@ public sealed class ModelFolder : IModelSource
     }
 
     /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+    public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) => _byName.TryGetValue(name, out tensor);
 
-    /// <summary>A tensor as one block of wire bytes; see <see cref="IModelTensorSource.Load"/>.</summary>
+    /// <summary>A tensor as one block of wire bytes; see <see cref="ModelTensor.Load"/>.</summary>
     /// <param name="name">Name of a tensor, or of a module, which stands for its <c>.weight</c>.</param>
     /// <returns>The weights, not valid beyond the life of this object.</returns>
     /// <exception cref="KeyNotFoundException">There is no such tensor.</exception>
     /// <exception cref="NotSupportedException">It is stored in a format without a codec.</exception>
     public QuantizedTensor GetTensor(string name)
     {
-        if (!TryGetTensor(name, out IModelTensorSource? tensor) && !TryGetTensor(name + ".weight", out tensor))
+        if (!TryGetTensor(name, out ModelTensor? tensor) && !TryGetTensor(name + ".weight", out tensor))
         {
             Throw.NoSuchTensor(Path, name);
         }
@@ -111,8 +112,14 @@ public sealed class ModelFolder : IModelSource
         return tensor.Load();
     }
 
-    /// <summary>Releases the mappings. Tensors must not be used any more.</summary>
-    public void Dispose() => _weights.Dispose();
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _weights.Dispose();
+        }
+    }
 
     private void ListSanitized()
     {

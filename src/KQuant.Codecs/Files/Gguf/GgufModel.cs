@@ -7,10 +7,10 @@ namespace KQuant.Codecs.Files;
 /// A GGUF file as a model: its tensors under their GGUF names, with dimensions outermost first as everywhere else. Use <see cref="File"/>
 /// for metadata and raw types.
 /// </summary>
-public sealed class GgufModel : IModelSource, IGgufSource
+public sealed class GgufModel : GgufSource
 {
-    private readonly IModelTensorSource[] _tensors;
-    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly ModelTensor[] _tensors;
+    private readonly Dictionary<string, ModelTensor> _byName = [];
 
     /// <summary>Wraps an open file.</summary>
     /// <param name="file">The file; it is disposed with the model.</param>
@@ -19,7 +19,7 @@ public sealed class GgufModel : IModelSource, IGgufSource
         ArgumentNullException.ThrowIfNull(file);
         File = file;
         _tensors = [.. file.Tensors.Select(tensor => new Source(tensor))];
-        foreach (IModelTensorSource tensor in _tensors)
+        foreach (ModelTensor tensor in _tensors)
         {
             _byName.Add(tensor.Name, tensor);
         }
@@ -29,34 +29,39 @@ public sealed class GgufModel : IModelSource, IGgufSource
     public GgufFile File { get; }
 
     /// <inheritdoc/>
-    public string Path => File.Path;
+    public override string Path => File.Path;
 
     /// <inheritdoc/>
-    public string? Architecture =>
+    public override string? Architecture =>
         File.Metadata.TryGetValue("general.architecture", out GgufValue? value) && value.TryGet(out string name) ? name : null;
 
     /// <inheritdoc/>
-    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+    public override IReadOnlyList<ModelTensor> Tensors => _tensors;
 
-    GgufMetadata IGgufSource.Metadata => File.Metadata;
-
-    IReadOnlyList<string> IGgufSource.Notes => [];
+    /// <inheritdoc/>
+    public override GgufMetadata Metadata => File.Metadata;
 
     /// <summary>Opens a GGUF file; with the first part of a split model, all of its parts.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The model; dispose it to close the file.</returns>
     /// <exception cref="ModelFormatException">The file is not well-formed; see <see cref="GgufFile.Open"/>.</exception>
     /// <exception cref="IOException">A file cannot be opened.</exception>
-    public static GgufModel Open(string path) => new(GgufFile.Open(path));
+    public static new GgufModel Open(string path) => new(GgufFile.Open(path));
 
     /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+    public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) => _byName.TryGetValue(name, out tensor);
 
     /// <inheritdoc/>
-    public void Dispose() => File.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            File.Dispose();
+        }
+    }
 
     /// <summary>A tensor of the file; <see cref="Stored"/> is what it is made of.</summary>
-    internal sealed class Source : IModelTensorSource
+    internal sealed class Source : ModelTensor
     {
         private readonly GgufTensor _tensor;
         private readonly long _rows;
@@ -70,20 +75,20 @@ public sealed class GgufModel : IModelSource, IGgufSource
 
         public GgufTensor Stored => _tensor;
 
-        public string Name => _tensor.Name;
+        public override string Name => _tensor.Name;
 
-        public ImmutableArray<long> Shape { get; }
+        public override ImmutableArray<long> Shape { get; }
 
-        public QuantCodec? Codec => _tensor.Codec;
+        public override QuantCodec? Codec => _tensor.Codec;
 
-        public string FormatName => _tensor.TypeName;
+        public override string FormatName => _tensor.TypeName;
 
         // Of a type that nobody knows, only the dimensions are known.
-        public long ByteCount => _tensor.ByteCount ?? 0;
+        public override long ByteCount => _tensor.ByteCount ?? 0;
 
-        public void ReadBytes(long offset, Span<byte> destination) => _tensor.ReadBytes(offset, destination);
+        public override void ReadBytes(long offset, Span<byte> destination) => _tensor.ReadBytes(offset, destination);
 
-        public void ReadRows(long firstRow, Span<float> destination)
+        public override void ReadRows(long firstRow, Span<float> destination)
         {
             QuantCodec? codec = Codec;
             if (codec is null)
@@ -91,15 +96,13 @@ public sealed class GgufModel : IModelSource, IGgufSource
                 Throw.NotWeights(_tensor.FilePath, Name, $"{FormatName} (GGML type {_tensor.TypeId})");
             }
 
-            int columns = this.GetQuantShape().Columns;
+            int columns = GetQuantShape().Columns;
             if (TensorRows.CountRows(Name, firstRow, destination.Length, columns, _rows) > 0)
             {
                 _tensor.File.Decode(_tensor.Offset + (firstRow * codec.GetByteCount(columns)), codec, destination);
             }
         }
 
-        public QuantizedTensor Load() => _tensor.AsWeights();
-
-        public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+        public override QuantizedTensor Load() => _tensor.AsWeights();
     }
 }

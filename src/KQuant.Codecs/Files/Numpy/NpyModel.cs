@@ -4,9 +4,9 @@ using System.Diagnostics.CodeAnalysis;
 namespace KQuant.Codecs.Files;
 
 /// <summary>A NumPy array as a model of one tensor, which has the name of the file without <c>.npy</c>.</summary>
-public sealed class NpyModel : IModelSource
+public sealed class NpyModel : ModelSource
 {
-    private readonly IModelTensorSource[] _tensors;
+    private readonly ModelTensor[] _tensors;
 
     /// <summary>Wraps an open array.</summary>
     /// <param name="file">The array; it is disposed with the model.</param>
@@ -21,46 +21,52 @@ public sealed class NpyModel : IModelSource
     public NpyFile File { get; }
 
     /// <inheritdoc/>
-    public string Path => File.Path;
+    public override string Path => File.Path;
 
     /// <summary>Null: an array says nothing about a model.</summary>
-    public string? Architecture => null;
+    public override string? Architecture => null;
 
     /// <inheritdoc/>
-    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+    public override IReadOnlyList<ModelTensor> Tensors => _tensors;
 
     /// <summary>Opens an array.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The model; dispose it to close the file.</returns>
     /// <exception cref="ModelFormatException">The file is not well-formed; see <see cref="NpyFile.Open"/>.</exception>
     /// <exception cref="IOException">The file cannot be opened.</exception>
-    public static NpyModel Open(string path) => new(NpyFile.Open(path));
+    public static new NpyModel Open(string path) => new(NpyFile.Open(path));
 
     /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor)
+    public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor)
     {
         tensor = name == _tensors[0].Name ? _tensors[0] : null;
         return tensor is not null;
     }
 
     /// <inheritdoc/>
-    public void Dispose() => File.Dispose();
-
-    private sealed class Source(NpyFile file) : IModelTensorSource
+    protected override void Dispose(bool disposing)
     {
-        public string Name { get; } = System.IO.Path.GetFileNameWithoutExtension(file.Path);
+        if (disposing)
+        {
+            File.Dispose();
+        }
+    }
 
-        public ImmutableArray<long> Shape => file.Shape;
+    private sealed class Source(NpyFile file) : ModelTensor
+    {
+        public override string Name { get; } = System.IO.Path.GetFileNameWithoutExtension(file.Path);
 
-        public QuantCodec? Codec => file.ElementType.TryGetCodec(out QuantCodec? codec) ? codec : null;
+        public override ImmutableArray<long> Shape => file.Shape;
 
-        public string FormatName => file.ElementType.ToString().ToLowerInvariant();
+        public override QuantCodec? Codec => file.ElementType.TryGetCodec(out QuantCodec? codec) ? codec : null;
 
-        public long ByteCount => file.ByteCount;
+        public override string FormatName => file.ElementType.ToString().ToLowerInvariant();
 
-        public void ReadBytes(long offset, Span<byte> destination) => file.ReadBytes(offset, destination);
+        public override long ByteCount => file.ByteCount;
 
-        public void ReadRows(long firstRow, Span<float> destination)
+        public override void ReadBytes(long offset, Span<byte> destination) => file.ReadBytes(offset, destination);
+
+        public override void ReadRows(long firstRow, Span<float> destination)
         {
             QuantCodec? codec = Codec;
             if (codec is null)
@@ -68,15 +74,13 @@ public sealed class NpyModel : IModelSource
                 Throw.NotWeights(file.Path, Name, FormatName);
             }
 
-            QuantShape shape = this.GetQuantShape();
+            QuantShape shape = GetQuantShape();
             if (TensorRows.CountRows(Name, firstRow, destination.Length, shape.Columns, shape.TotalRows) > 0)
             {
                 file.Decode(firstRow * codec.GetByteCount(shape.Columns), codec, destination);
             }
         }
 
-        public QuantizedTensor Load() => file.AsWeights();
-
-        public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
+        public override QuantizedTensor Load() => file.AsWeights();
     }
 }

@@ -6,10 +6,10 @@ namespace KQuant.Codecs.Files;
 /// Safetensors files as a model: the tensors as they are stored, without a config that tells what they mean. For a checkpoint folder use
 /// <see cref="ModelFolder"/>, which knows quantized modules and stacks experts.
 /// </summary>
-public sealed class SafetensorsModel : IModelSource
+public sealed class SafetensorsModel : ModelSource
 {
-    private readonly IModelTensorSource[] _tensors;
-    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly ModelTensor[] _tensors;
+    private readonly Dictionary<string, ModelTensor> _byName = [];
 
     /// <summary>Wraps an open file.</summary>
     /// <param name="file">The file; it is disposed with the model.</param>
@@ -18,7 +18,7 @@ public sealed class SafetensorsModel : IModelSource
         ArgumentNullException.ThrowIfNull(file);
         File = file;
         _tensors = [.. file.Tensors.Select(tensor => CheckpointTensor.Plain(tensor.Name, tensor))];
-        foreach (IModelTensorSource tensor in _tensors)
+        foreach (ModelTensor tensor in _tensors)
         {
             _byName.Add(tensor.Name, tensor);
         }
@@ -28,24 +28,30 @@ public sealed class SafetensorsModel : IModelSource
     public SafetensorsFile File { get; }
 
     /// <inheritdoc/>
-    public string Path => File.Path;
+    public override string Path => File.Path;
 
     /// <summary>Null: nothing in the file tells.</summary>
-    public string? Architecture => null;
+    public override string? Architecture => null;
 
     /// <inheritdoc/>
-    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+    public override IReadOnlyList<ModelTensor> Tensors => _tensors;
 
     /// <summary>Opens a file, an index, or the shards in a folder.</summary>
     /// <param name="path">See <see cref="SafetensorsFile.Open"/>.</param>
     /// <returns>The model; dispose it to close the files.</returns>
     /// <exception cref="ModelFormatException">A file is not well-formed; see <see cref="SafetensorsFile.Open"/>.</exception>
     /// <exception cref="IOException">A file cannot be opened.</exception>
-    public static SafetensorsModel Open(string path) => new(SafetensorsFile.Open(path));
+    public static new SafetensorsModel Open(string path) => new(SafetensorsFile.Open(path));
 
     /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+    public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) => _byName.TryGetValue(name, out tensor);
 
     /// <inheritdoc/>
-    public void Dispose() => File.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            File.Dispose();
+        }
+    }
 }

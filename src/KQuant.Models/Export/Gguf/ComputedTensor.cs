@@ -12,19 +12,19 @@ namespace KQuant.Models.Export;
 /// <param name="name">The GGUF name.</param>
 /// <param name="shape">Dimensions, outermost first.</param>
 /// <param name="compute">Gives all values.</param>
-internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Func<float[]> compute) : IModelTensorSource
+internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Func<float[]> compute) : ModelTensor
 {
-    public string Name => name;
+    public override string Name => name;
 
-    public ImmutableArray<long> Shape => shape;
+    public override ImmutableArray<long> Shape => shape;
 
-    public QuantCodec Codec { get; } = QuantCodec.Get(QuantFormat.F32);
+    public override QuantCodec Codec { get; } = QuantCodec.Get(QuantFormat.F32);
 
-    public string FormatName => Codec.Name;
+    public override string FormatName => Codec.Name;
 
-    public long ByteCount { get; } = sizeof(float) * TensorShapes.Product(shape.AsSpan());
+    public override long ByteCount { get; } = sizeof(float) * TensorShapes.Product(shape.AsSpan());
 
-    public void ReadBytes(long offset, Span<byte> destination)
+    public override void ReadBytes(long offset, Span<byte> destination)
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
@@ -34,15 +34,11 @@ internal sealed class ComputedTensor(string name, ImmutableArray<long> shape, Fu
         MemoryMarshal.AsBytes<float>(compute()).Slice((int)offset, destination.Length).CopyTo(destination);
     }
 
-    public void ReadRows(long firstRow, Span<float> destination)
+    public override void ReadRows(long firstRow, Span<float> destination)
     {
-        int columns = this.GetQuantShape().Columns;
+        int columns = GetQuantShape().Columns;
         long rows = TensorShapes.CountRows(Shape.AsSpan());
         TensorRows.CountRows(Name, firstRow, destination.Length, columns, rows);
         compute().AsSpan((int)(firstRow * columns), destination.Length).CopyTo(destination);
     }
-
-    public QuantizedTensor Load() => TensorCopy.Load(this);
-
-    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
 }

@@ -21,10 +21,10 @@ namespace KQuant.Models.Export;
 /// Norms, biases and routers are float32 in a GGUF; Gemma's norms have one added; the rows of q and k are permuted for <c>llama</c>.
 /// </para>
 /// </remarks>
-public sealed class GgufExport : IModelSource, IGgufSource
+public sealed class GgufExport : GgufSource
 {
-    private readonly List<IModelTensorSource> _tensors = [];
-    private readonly Dictionary<string, IModelTensorSource> _byName = [];
+    private readonly List<ModelTensor> _tensors = [];
+    private readonly Dictionary<string, ModelTensor> _byName = [];
     private readonly List<string> _notes = [];
 
     private GgufExport(ModelFolder folder, string architecture)
@@ -37,21 +37,19 @@ public sealed class GgufExport : IModelSource, IGgufSource
     public ModelFolder Folder { get; }
 
     /// <inheritdoc/>
-    public string Path => Folder.Path;
+    public override string Path => Folder.Path;
 
     /// <summary>The GGUF architecture.</summary>
-    public string Architecture { get; }
+    public override string Architecture { get; }
 
     /// <inheritdoc/>
-    public IReadOnlyList<IModelTensorSource> Tensors => _tensors;
+    public override IReadOnlyList<ModelTensor> Tensors => _tensors;
 
     /// <summary>The metadata of the file, without <c>general.file_type</c>, which the conversion knows. It may be changed.</summary>
-    public GgufMetadata Metadata { get; } = new();
+    public override GgufMetadata Metadata { get; } = new();
 
     /// <summary>What a GGUF has no place for, or llama.cpp does not do; one sentence each.</summary>
-    public IReadOnlyList<string> Notes => _notes;
-
-    string? IModelSource.Architecture => Architecture;
+    public override IReadOnlyList<string> Notes => _notes;
 
     /// <summary>Makes the GGUF of a checkpoint.</summary>
     /// <param name="folder">The checkpoint. It is disposed with the result, and at once if there is none.</param>
@@ -80,10 +78,16 @@ public sealed class GgufExport : IModelSource, IGgufSource
     }
 
     /// <inheritdoc/>
-    public bool TryGetTensor(string name, [NotNullWhen(true)] out IModelTensorSource? tensor) => _byName.TryGetValue(name, out tensor);
+    public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) => _byName.TryGetValue(name, out tensor);
 
-    /// <summary>Closes the checkpoint.</summary>
-    public void Dispose() => Folder.Dispose();
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            Folder.Dispose();
+        }
+    }
 
     private static GgufExport Make(ModelFolder folder, GgufExportOptions options)
     {
@@ -108,7 +112,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
         return export;
     }
 
-    private static float[] ReadAll(IModelTensorSource source)
+    private static float[] ReadAll(ModelTensor source)
     {
         var values = new float[source.GetWeightCount()];
         source.ReadRows(0, values);
@@ -140,7 +144,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
     {
         TensorNames names = ModelTensorNames.For(Architecture);
         var layout = GgufLayout.Create(family, config);
-        foreach (IModelTensorSource source in Folder.Tensors)
+        foreach (ModelTensor source in Folder.Tensors)
         {
             if (!names.TryToGguf(source.Name, out string? name) || layout.Find(name) is not long[] shape)
             {
@@ -179,7 +183,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
     }
 
     /// <summary>What becomes of a tensor on its way into a GGUF.</summary>
-    private static IModelTensorSource Derive(ModelFamily family, int headSize, string name, IModelTensorSource source)
+    private static ModelTensor Derive(ModelFamily family, int headSize, string name, ModelTensor source)
     {
         bool rotates = family.InterleavedInGguf && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
         if (source.Shape.Length == 1)
@@ -214,7 +218,7 @@ public sealed class GgufExport : IModelSource, IGgufSource
         void Add(string name, ImmutableArray<float> values) => this.Add(new ComputedTensor(name, [values.Length], () => [.. values]));
     }
 
-    private void Add(IModelTensorSource tensor)
+    private void Add(ModelTensor tensor)
     {
         if (!_byName.TryAdd(tensor.Name, tensor))
         {

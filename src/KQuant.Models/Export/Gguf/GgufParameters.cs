@@ -213,7 +213,7 @@ internal sealed class GgufParameters
     private string SizeLabel()
     {
         long shared = 0, expert = 0, stacks = 0, experts = 0;
-        foreach (IModelTensorSource tensor in _export.Tensors)
+        foreach (ModelTensor tensor in _export.Tensors)
         {
             if (tensor.Shape.Length == 3)
             {

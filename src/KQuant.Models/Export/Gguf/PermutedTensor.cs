@@ -5,19 +5,19 @@ using KQuant.Codecs.Files;
 namespace KQuant.Models.Export;
 
 /// <summary>The matrix of q or k of a checkpoint with its rows in the order of GGUF files of architecture <c>llama</c>.</summary>
-internal sealed class PermutedTensor(string name, IModelTensorSource source, int headDimension) : IModelTensorSource
+internal sealed class PermutedTensor(string name, ModelTensor source, int headDimension) : ModelTensor
 {
-    public string Name => name;
+    public override string Name => name;
 
-    public ImmutableArray<long> Shape => source.Shape;
+    public override ImmutableArray<long> Shape => source.Shape;
 
-    public QuantCodec? Codec => source.Codec;
+    public override QuantCodec? Codec => source.Codec;
 
-    public string FormatName => source.FormatName;
+    public override string FormatName => source.FormatName;
 
-    public long ByteCount => source.ByteCount;
+    public override long ByteCount => source.ByteCount;
 
-    public void ReadBytes(long offset, Span<byte> destination)
+    public override void ReadBytes(long offset, Span<byte> destination)
     {
         if (offset < 0 || offset > ByteCount - destination.Length)
         {
@@ -35,17 +35,13 @@ internal sealed class PermutedTensor(string name, IModelTensorSource source, int
         }
     }
 
-    public void ReadRows(long firstRow, Span<float> destination)
+    public override void ReadRows(long firstRow, Span<float> destination)
     {
-        int columns = this.GetQuantShape().Columns;
+        int columns = GetQuantShape().Columns;
         long rows = TensorRows.CountRows(Name, firstRow, destination.Length, columns, TensorShapes.CountRows(Shape.AsSpan()));
         for (int i = 0; i < rows; i++)
         {
             source.ReadRows(RotaryRows.ToCheckpoint(firstRow + i, headDimension), destination.Slice(i * columns, columns));
         }
     }
-
-    public QuantizedTensor Load() => TensorCopy.Load(this);
-
-    public override string ToString() => $"{Name} {FormatName} [{string.Join(", ", Shape)}]";
 }

@@ -1,9 +1,11 @@
+using KQuant.Codecs;
+
 namespace KQuant.Models.Templates;
 
 /// <summary>
 /// A chat template that is not well-formed, refuses a conversation (<c>raise_exception</c>), fails on it, or goes beyond its bounds.
 /// </summary>
-public sealed class TemplateException : FormatException
+public sealed class TemplateException : KQuantException
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="message">What is wrong, in one sentence.</param>

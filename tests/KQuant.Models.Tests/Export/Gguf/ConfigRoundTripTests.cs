@@ -60,10 +60,10 @@ public class ConfigRoundTripTests
         string path = RandomCheckpoint.Create(name).Write(_folder["model"]), gguf = _folder["model.gguf"];
         using (var export = GgufExport.Create(ModelFolder.Open(path)))
         {
-            ModelConverter.Convert(export, QuantizationPlan.Keep(export.Tensors), gguf);
+            ModelConverter.Convert(QuantizationPlan.Keep(export), gguf);
         }
 
-        using IModelSource folder = ModelSource.Open(path), file = ModelSource.Open(gguf);
+        using ModelSource folder = ModelSource.Open(path), file = ModelSource.Open(gguf);
         ModelConfig expected = ModelConfig.Read(folder, conventions), actual = ModelConfig.Read(file, conventions);
 
         // How weights are stored differs: the order of rows that are rotated, norms with one added, Llama 3's scaling as its divisors.
@@ -228,7 +228,7 @@ public class ConfigRoundTripTests
         string path = checkpoint.Write(_folder["model"]), gguf = _folder["model.gguf"];
         using (var export = GgufExport.Create(ModelFolder.Open(path)))
         {
-            ModelConverter.Convert(export, QuantizationPlan.Dequantize(export.Tensors, QuantCodec.Get(QuantFormat.F32), allFloats: true), gguf);
+            ModelConverter.Convert(QuantizationPlan.Dequantize(export, QuantCodec.Get(QuantFormat.F32), allFloats: true), gguf);
             Assert.That(export.Metadata["llama.attention.head_count_kv"].ToString(), Is.EqualTo("4"));
         }
 
@@ -278,7 +278,7 @@ public class ConfigRoundTripTests
 
     private static ModelConfig Read(string path, ModelConventions conventions)
     {
-        using IModelSource source = ModelSource.Open(path);
+        using ModelSource source = ModelSource.Open(path);
         return ModelConfig.Read(source, conventions);
     }
 }

@@ -86,7 +86,7 @@ public class GgufExportTests
     public void BytesOfPermutedRowsAreThoseOfTheRows()
     {
         using GgufExport export = Open(RandomCheckpoint.Create("llama"));
-        Assert.That(export.TryGetTensor("blk.0.attn_q.weight", out IModelTensorSource? tensor));
+        Assert.That(export.TryGetTensor("blk.0.attn_q.weight", out ModelTensor? tensor));
         var all = new byte[tensor!.ByteCount];
         tensor.ReadBytes(0, all);
         var random = new Random(1);
@@ -131,8 +131,8 @@ public class GgufExportTests
     public void NormsBiasesAndRoutersAreFloat32WhateverIsAskedFor([ValueSource(typeof(RandomCheckpoint), nameof(RandomCheckpoint.Names))] string name)
     {
         using GgufExport export = Open(RandomCheckpoint.Create(name));
-        var plan = QuantizationPlan.Uniform(export.Tensors, QuantCodec.Get(QuantFormat.F16));
-        ModelConverter.Convert(export, plan, _folder["x.gguf"], new ConversionOptions { MaxDegreeOfParallelism = 1 });
+        var plan = QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.F16));
+        ModelConverter.Convert(plan, _folder["x.gguf"], new ConversionOptions { MaxDegreeOfParallelism = 1 });
         using GgufFile file = GgufFile.Open(_folder["x.gguf"]);
         foreach (GgufTensor tensor in file.Tensors)
         {
@@ -268,7 +268,7 @@ public class GgufExportTests
 
     private static float[] Read(GgufExport export, string name)
     {
-        Assert.That(export.TryGetTensor(name, out IModelTensorSource? tensor), name);
+        Assert.That(export.TryGetTensor(name, out ModelTensor? tensor), name);
         var values = new float[tensor!.GetWeightCount()];
         tensor!.ReadRows(0, values);
         return values;

@@ -22,8 +22,8 @@ public class GgufRecording
         {
             string folder = recording ?? temporary.Path, output = Path.Combine(folder, name + ".gguf");
             using var model = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create(name).Write(Path.Combine(folder, name))));
-            var plan = QuantizationPlan.Uniform(model.Tensors, QuantCodec.Get(QuantFormat.F32));
-            ModelConverter.Convert(model, plan, output, new ConversionOptions { Overwrite = true });
+            var plan = QuantizationPlan.Uniform(model, QuantCodec.Get(QuantFormat.F32));
+            ModelConverter.Convert(plan, output, new ConversionOptions { Overwrite = true });
             using GgufFile file = GgufFile.Open(output);
             Assert.That(file.Tensors.Select(tensor => tensor.Name), Is.EqualTo(model.Tensors.Select(tensor => tensor.Name)));
         }

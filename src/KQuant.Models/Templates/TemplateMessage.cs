@@ -8,7 +8,7 @@ namespace KQuant.Models.Templates;
 /// <param name="Content">
 /// The text; null for an assistant that only calls tools: templates then see no <c>content</c> at all, unless <see cref="More"/> has one.
 /// </param>
-public sealed record ChatMessage(string Role, string? Content)
+public sealed record TemplateMessage(string Role, string? Content)
 {
     /// <summary>
     /// What templates see besides role and content, such as <c>tool_calls</c>, <c>name</c> or <c>reasoning_content</c>; a <c>content</c>
@@ -20,7 +20,7 @@ public sealed record ChatMessage(string Role, string? Content)
     /// <param name="message">An object with a <c>role</c>.</param>
     /// <returns>The message.</returns>
     /// <exception cref="FormatException">There is no <c>role</c>, or it is no text.</exception>
-    public static ChatMessage FromJson(JsonObject message)
+    public static TemplateMessage FromJson(JsonObject message)
     {
         ArgumentNullException.ThrowIfNull(message);
         if (message["role"] is not JsonValue role || !role.TryGetValue(out string? name))
@@ -36,7 +36,7 @@ public sealed record ChatMessage(string Role, string? Content)
             more.Remove("content");
         }
 
-        return new ChatMessage(name, content) { More = more.Count > 0 ? more : null };
+        return new TemplateMessage(name, content) { More = more.Count > 0 ? more : null };
     }
 
     internal JinjaDict ToValue(ContentMarks? marks)

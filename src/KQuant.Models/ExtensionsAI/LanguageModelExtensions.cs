@@ -1,0 +1,25 @@
+using Microsoft.Extensions.AI;
+
+namespace KQuant.Models;
+
+/// <summary>Language models behind the interfaces of Microsoft.Extensions.AI.</summary>
+public static class LanguageModelExtensions
+{
+    /// <summary>The model as a chat client.</summary>
+    /// <remarks>
+    /// Messages go through the model's chat template. A <c>Temperature</c> that is not given means 0: the most likely token.
+    /// </remarks>
+    /// <param name="model">The model, with a tokenizer and a chat template.</param>
+    /// <param name="ownsModel">Whether disposing the client disposes the model.</param>
+    /// <returns>The client; several conversations at once may use it.</returns>
+    public static IChatClient AsIChatClient(this LanguageModel model, bool ownsModel = false) => new KQuantChatClient(model, ownsModel);
+
+    /// <summary>
+    /// The model as a generator of embeddings: the mean of the hidden states after the last norm over all tokens of a text, at length 1.
+    /// </summary>
+    /// <param name="model">The model, with a tokenizer.</param>
+    /// <param name="ownsModel">Whether disposing the generator disposes the model.</param>
+    /// <returns>The generator.</returns>
+    public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this LanguageModel model, bool ownsModel = false) =>
+        new KQuantEmbeddingGenerator(model, ownsModel);
+}
