@@ -21,29 +21,33 @@ internal static class TemplateFiles
 
     private const int MaxFileBytes = 4 << 20;
     private const int MaxTemplates = 100;
-    private const string MoreFolder = "additional_chat_templates";
-    private const string GgufKey = "tokenizer.chat_template";
+    /// <summary>The key of a GGUF; others are behind it, with a point between.</summary>
+    public const string GgufKey = "tokenizer.chat_template";
 
-    /// <summary>
-    /// The templates of a folder as transformers finds them: those in files of their own hide those of <c>tokenizer_config.json</c>; the
-    /// <c>chat_template.json</c> of older processors counts when there are no others.
-    /// </summary>
+    private const string MoreFolder = "additional_chat_templates/";
+    private const string Jinja = ".jinja";
+
+    /// <summary>The templates of a folder, and the special tokens that they write, as transformers finds them.</summary>
     public static TemplateSet OfFolder(string folder)
     {
         JsonObject variables = SpecialTokenNames.Read(folder, out JsonObject config);
-        var templates = new Dictionary<string, string>(StringComparer.Ordinal);
-        string own = Path.Combine(folder, "chat_template.jinja"), more = Path.Combine(folder, MoreFolder);
-        if (File.Exists(own))
-        {
-            templates[Default] = ReadText(own);
-        }
+        return new TemplateSet(OfFolder(folder, config, TemplateOrder.Transformers, only: null), variables);
+    }
 
-        if (Directory.Exists(more))
+    /// <summary>
+    /// The templates of a folder by name: in <c>tokenizer_config.json</c>, in files of their own, or, when there are no others, in the
+    /// <c>chat_template.json</c> of older processors.
+    /// </summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="config">What <c>tokenizer_config.json</c> holds.</param>
+    /// <param name="order">Which of the former two hides the other.</param>
+    /// <param name="only">The files that belong to the folder; null if all do that lie in it.</param>
+    public static Dictionary<string, string> OfFolder(string folder, JsonObject config, TemplateOrder order, AuxiliaryFiles? only)
+    {
+        var templates = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (order == TemplateOrder.Transformers)
         {
-            foreach (string path in Directory.EnumerateFiles(more, "*.jinja").Order(StringComparer.Ordinal).Take(MaxTemplates))
-            {
-                templates[Path.GetFileNameWithoutExtension(path)] = ReadText(path);
-            }
+            AddFiles(templates, folder, only);
         }
 
         if (templates.Count == 0)
@@ -51,13 +55,17 @@ internal static class TemplateFiles
             Add(templates, Path.Combine(folder, "tokenizer_config.json"), config["chat_template"]);
         }
 
-        string old = Path.Combine(folder, "chat_template.json");
-        if (templates.Count == 0 && File.Exists(old))
+        if (templates.Count == 0 && order == TemplateOrder.LlamaCpp)
+        {
+            AddFiles(templates, folder, only);
+        }
+
+        if (templates.Count == 0 && Find(folder, "chat_template.json", only) is string old)
         {
             Add(templates, old, ConfigFile.Read(old)["chat_template"]);
         }
 
-        return new TemplateSet(templates, variables);
+        return templates;
     }
 
     public static TemplateSet OfGguf(string path)
@@ -70,13 +78,12 @@ internal static class TemplateFiles
     {
         var variables = new JsonObject();
         GgufStrings? tokens = metadata.ContainsKey("tokenizer.ggml.tokens") ? metadata.GetStrings("tokenizer.ggml.tokens") : null;
-        foreach ((string key, string name) in ((string, string)[])[("bos_token_id", "bos_token"), ("eos_token_id", "eos_token"),
-            ("unknown_token_id", "unk_token"), ("padding_token_id", "pad_token")])
+        foreach ((string name, string key) in SpecialTokenKinds.All)
         {
-            string full = "tokenizer.ggml." + key;
+            string full = SpecialTokenKinds.GgufPrefix + key;
             if (tokens is not null && metadata.ContainsKey(full) && metadata.GetInteger(full) is >= 0 and long id && id < tokens.Count)
             {
-                variables[name] = tokens[(int)id];
+                variables[name + "_token"] = tokens[(int)id];
             }
         }
 
@@ -92,6 +99,28 @@ internal static class TemplateFiles
         }
 
         return new TemplateSet(templates, variables);
+    }
+
+    private static void AddFiles(Dictionary<string, string> templates, string folder, AuxiliaryFiles? only)
+    {
+        if (Find(folder, "chat_template" + Jinja, only) is string own)
+        {
+            templates[Default] = ReadText(own);
+        }
+
+        string more = Path.Combine(folder, MoreFolder);
+        IEnumerable<string> files = only is not null ? only.Files.Where(file => file.RelativePath.StartsWith(MoreFolder, StringComparison.Ordinal)).Select(file => file.FullPath)
+            : Directory.Exists(more) ? Directory.EnumerateFiles(more).Order(StringComparer.Ordinal) : [];
+        foreach (string path in files.Where(path => path.EndsWith(Jinja, StringComparison.Ordinal)).Take(MaxTemplates))
+        {
+            templates[Path.GetFileNameWithoutExtension(path)] = ReadText(path);
+        }
+    }
+
+    private static string? Find(string folder, string name, AuxiliaryFiles? only)
+    {
+        string path = Path.Combine(folder, name);
+        return only is not null ? only.TryFind(name, out string? found) ? found : null : File.Exists(path) ? path : null;
     }
 
     /// <summary>Takes a template, a list of objects with <c>name</c> and <c>template</c>, or an object of templates by name.</summary>

@@ -100,6 +100,35 @@ public class GgufTokenizerTests
         Assert.That(stored.AddsBos && stored.BosId == 1 && stored.EosIds.Contains(2));
     }
 
+    /// <summary>Most writers store int32; the kinds of tokens fit any integer.</summary>
+    [Test]
+    public void KindsOfTokensOfAnyInteger()
+    {
+        using GgufExport export = GgufExport.Create(ModelFolder.Open(RandomCheckpoint.Create("mistral").Write(_folder["mistral"])));
+        const string Key = "tokenizer.ggml.token_type";
+        GgufMetadata metadata = export.Metadata;
+        int[] types = metadata.GetArray<int>(Key);
+        var expected = new Tokenizer(GgufTokenizer.Load("x.gguf", metadata));
+        void Check<T>(Func<int, T> convert)
+            where T : unmanaged
+        {
+            metadata.SetArray<T>(Key, Array.ConvertAll(types, type => convert(type)));
+            var actual = new Tokenizer(GgufTokenizer.Load("x.gguf", metadata));
+            AreEqual(expected, actual, Texts);
+            Assert.That(Enumerable.Range(0, types.Length).Where(actual.IsSpecial), Is.EqualTo(Enumerable.Range(0, types.Length).Where(expected.IsSpecial)), typeof(T).Name);
+        }
+
+        Check(type => (byte)type);
+        Check(type => (sbyte)type);
+        Check(type => (short)type);
+        Check(type => (ushort)type);
+        Check(type => (uint)type);
+        Check(type => (long)type);
+        Check(type => (ulong)type);
+        metadata.SetArray<float>(Key, Array.ConvertAll(types, type => (float)type));
+        Assert.That(() => GgufTokenizer.Load("x.gguf", metadata), Throws.TypeOf<KQuant.Codecs.ModelFormatException>().With.Message.Contains(Key));
+    }
+
     private static void AreEqual(Tokenizer expected, Tokenizer actual, IEnumerable<string> texts, bool decodes = true) => Assert.Multiple(() =>
     {
         foreach (string text in texts)

@@ -79,7 +79,7 @@ public class OtherTokenizersTests
 
     [TestCase("""[["a", -1]]""", "unk_id")]
     [TestCase("""[["a", "x"]]""", "score")]
-    [TestCase("""[["a", -1], 3]""", "empty or no list")]
+    [TestCase("""[["a", -1], 3]""", "no list of pairs")]
     [TestCase("[]", "empty")]
     [TestCase("""{"a": 0}""", "no array")]
     public void ABadUnigramVocabularyIsRefused(string vocabulary, string message) => Assert.That(

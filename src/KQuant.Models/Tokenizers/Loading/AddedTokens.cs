@@ -6,11 +6,40 @@ namespace KQuant.Models.Tokenizers;
 /// <summary>Reads the <c>added_tokens</c> section of a <c>tokenizer.json</c>.</summary>
 internal static class AddedTokens
 {
+    /// <summary>The tokens with the ids that the file gives them, each with its place.</summary>
+    /// <exception cref="Codecs.ModelFormatException">A token has no id or no text, or a text that is far too long.</exception>
+    public static IEnumerable<(JsonPlace Place, AddedToken Token)> Read(JsonPlace section)
+    {
+        foreach (JsonPlace place in section.IsNull ? [] : section.Elements())
+        {
+            byte[] content = Encoding.UTF8.GetBytes(place["content"].AsText());
+            if (content.Length == 0)
+            {
+                continue;
+            }
+
+            if (content.Length > AddedTokenCutter.MaxTokenBytes)
+            {
+                throw place["content"].Error($"has {content.Length} bytes; at most {AddedTokenCutter.MaxTokenBytes} are taken");
+            }
+
+            bool special = place["special"].AsFlag(false);
+            yield return (place, new AddedToken(place["id"].AsNumber(0, TokenizerFile.MaxTokens - 1), content)
+            {
+                SingleWord = place["single_word"].AsFlag(false),
+                StripsLeft = place["lstrip"].AsFlag(false),
+                StripsRight = place["rstrip"].AsFlag(false),
+                Normalized = place["normalized"].AsFlag(!special),
+                Special = special,
+            });
+        }
+    }
+
     /// <summary>Reads the tokens and gives ids to those that the vocabulary lacks.</summary>
     /// <param name="section">The section.</param>
     /// <param name="tokens">The vocabulary of the model; takes the new ones.</param>
-    /// <exception cref="Codecs.ModelFormatException">A token has another id than Hugging Face would give it, or is far too long.</exception>
-    public static AddedToken[] Read(JsonPlace section, TokenTable.Builder tokens)
+    /// <exception cref="Codecs.ModelFormatException">A token has another id than Hugging Face would give it.</exception>
+    public static AddedToken[] Place(JsonPlace section, TokenTable.Builder tokens)
     {
         var added = new List<AddedToken>();
         if (section.IsNull)
@@ -21,48 +50,27 @@ internal static class AddedTokens
         TokenTable model = tokens.Build();
         var known = new Dictionary<string, int>(StringComparer.Ordinal);
         int next = model.Count;
-        foreach (JsonPlace place in section.Elements())
+        foreach ((JsonPlace place, AddedToken token) in Read(section))
         {
-            string content = place["content"].AsText();
-            byte[] bytes = Encoding.UTF8.GetBytes(content);
-            if (bytes.Length == 0)
-            {
-                continue;
-            }
-
-            if (bytes.Length > AddedTokenCutter.MaxTokenBytes)
-            {
-                throw place["content"].Error($"has {bytes.Length} bytes; at most {AddedTokenCutter.MaxTokenBytes} are taken");
-            }
-
-            int declared = place["id"].AsNumber(0, BpeReader.MaxTokens - 1);
             bool isNew = false;
-            if (!model.TryGet(bytes, out int id) && !known.TryGetValue(content, out id))
+            if (!model.TryGet(token.Content, out int id) && !known.TryGetValue(token.Text, out id))
             {
                 isNew = true;
                 id = next++;
             }
 
-            if (id != declared)
+            if (id != token.Id)
             {
-                throw place["id"].Error($"is {declared}, but '{Printable.Shorten(content)}' is token {id} by its place");
+                throw place["id"].Error($"is {token.Id}, but '{Printable.Shorten(token.Text)}' is token {id} by its place");
             }
 
             if (isNew)
             {
-                known.Add(content, id);
-                tokens.TryAdd(id, bytes);
+                known.Add(token.Text, id);
+                tokens.TryAdd(id, token.Content);
             }
 
-            bool special = place["special"].AsFlag(false);
-            added.Add(new AddedToken(id, bytes)
-            {
-                SingleWord = place["single_word"].AsFlag(false),
-                StripsLeft = place["lstrip"].AsFlag(false),
-                StripsRight = place["rstrip"].AsFlag(false),
-                Normalized = place["normalized"].AsFlag(!special),
-                Special = special,
-            });
+            added.Add(token);
         }
 
         return [.. added];

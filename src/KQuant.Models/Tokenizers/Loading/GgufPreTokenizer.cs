@@ -16,10 +16,11 @@ internal sealed record GgufPreTokenizer(params string[] Patterns)
         + @"\u2145-\u2149\u214E\u2183\u2184\u2C00-\u2C7B\u2C7E-\u2CE4\u2CEB-\u2CEE\u2CF2\u2CF3\uA640-\uA66D\uA680-\uA69B\uA722-\uA76F\uA771-\uA787"
         + @"\uA78B-\uA78E\uAB70-\uABBF\uFB00-\uFB06\uFB13-\uFB17\uFF21-\uFF3A\uFF41-\uFF5A𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
 
-    private const string Newline = @"[\r\n]", CjkBlocks = "[一-龥ࠀ-一가-\uD7FF]+";
     private const string Lines = @"[^\n]+|[\n]+";
 
-    private static readonly FrozenDictionary<string, GgufPreTokenizer> Known = Make().ToFrozenDictionary();
+    private static readonly (string Name, GgufPreTokenizer Value)[] All = [.. Make()];
+
+    private static readonly FrozenDictionary<string, GgufPreTokenizer> Known = All.ToFrozenDictionary(pair => pair.Name, pair => pair.Value);
 
     /// <summary>Whether a piece that is a token is that token, whatever the merges make of it.</summary>
     public bool IgnoresMerges { get; init; }
@@ -36,8 +37,12 @@ internal sealed record GgufPreTokenizer(params string[] Patterns)
     /// <summary>Whether a piece of line breaks that is a token is that token.</summary>
     public bool KeepsNewlines { get; init; }
 
-    /// <summary>All names, for a message.</summary>
-    public static string Names => string.Join(", ", Known.Keys.Order(StringComparer.Ordinal));
+    /// <summary>All names.</summary>
+    public static IEnumerable<string> Names => Known.Keys.Order(StringComparer.Ordinal);
+
+    /// <summary>The names of those that cut bytes with certain expressions, the usual one first.</summary>
+    public static IEnumerable<string> Find(IReadOnlyList<string> patterns) =>
+        All.Where(pair => !pair.Value.IsPlain && pair.Value.Patterns.SequenceEqual(patterns)).Select(pair => pair.Name);
 
     public static bool TryGet(string name, [NotNullWhen(true)] out GgufPreTokenizer? result) => Known.TryGetValue(name, out result);
 
@@ -49,19 +54,14 @@ internal sealed record GgufPreTokenizer(params string[] Patterns)
             : new RegexSplitter(new RegexMatcher(pattern), SplitBehavior.Isolated, invert: false)),
     ];
 
-    private static Dictionary<string, GgufPreTokenizer> Make()
+    // In each line, the name that llama.cpp's converter gives to the model that brought the pattern up comes first.
+    private static List<(string Name, GgufPreTokenizer Value)> Make()
     {
-        var known = new Dictionary<string, GgufPreTokenizer>();
-        void Add(string names, GgufPreTokenizer value)
-        {
-            foreach (string name in names.Split(' '))
-            {
-                known.Add(name, value);
-            }
-        }
+        var known = new List<(string, GgufPreTokenizer)>();
+        void Add(string names, GgufPreTokenizer value) => known.AddRange(names.Split(' ').Select(name => (name, value)));
 
         Add(
-            "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+            "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
             new GgufPreTokenizer(WordPatterns.Llama3) { IgnoresMerges = true, AddsBos = true });
         Add("dbrx smaug-bpe", new GgufPreTokenizer(WordPatterns.Llama3));
         Add("glm4 chatglm-bpe", new GgufPreTokenizer(WordPatterns.Llama3) { HasNoBos = true });
@@ -72,15 +72,15 @@ internal sealed record GgufPreTokenizer(params string[] Patterns)
             "gpt-2 phi-2 exaone4 gigachat a.x-4.0 mellum modern-bert jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe mpt olmo "
             + "jais trillion granite-docling",
             new GgufPreTokenizer(WordPatterns.Gpt2));
-        Add("starcoder refact codeshell exaone minerva-7b mellum2 command-r smollm", new GgufPreTokenizer(@"\p{N}", WordPatterns.Gpt2));
+        Add("smollm starcoder refact codeshell exaone minerva-7b mellum2 command-r", new GgufPreTokenizer(WordPatterns.Digit, WordPatterns.Gpt2));
         Add("falcon", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|`]+", WordPatterns.Gpt2, "[0-9][0-9][0-9]"));
-        Add("default", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|]+", WordPatterns.Gpt2, @"\p{N}+", "[0-9][0-9][0-9]"));
-        Add("deepseek-llm", new GgufPreTokenizer(Newline, DeepSeekLetters, @"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", @"\s+\z", CjkBlocks, @"\p{N}+"));
-        Add("deepseek-coder", new GgufPreTokenizer(Newline, @"\s?\p{L}+", @"\s?\p{P}+", CjkBlocks, @"\p{N}"));
+        Add("default", new GgufPreTokenizer(@"[\p{P}\$\+<=>\^~\|]+", WordPatterns.Gpt2, WordPatterns.Digits, "[0-9][0-9][0-9]"));
+        Add("deepseek-llm", new GgufPreTokenizer(WordPatterns.Newline, DeepSeekLetters, @"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", @"\s+\z", WordPatterns.CjkBlocks, WordPatterns.Digits));
+        Add("deepseek-coder", new GgufPreTokenizer(WordPatterns.Newline, @"\s?\p{L}+", @"\s?\p{P}+", WordPatterns.CjkBlocks, WordPatterns.Digit));
         Add("deepseek-v3 hunyuan-dense joyai-llm hy_v4", new GgufPreTokenizer(WordPatterns.Digits3, WordPatterns.Chinese, WordPatterns.DeepSeekWords));
         Add("gpt-4o llama4 kanana2 talkie minimax-m2", new GgufPreTokenizer(WordPatterns.O200k));
         Add("tekken", new GgufPreTokenizer(WordPatterns.Tekken) { IgnoresMerges = true, AddsBos = true });
-        Add("minicpm5", new GgufPreTokenizer(@"\p{N}{1,3}", $@"{Any}|{Q}\p{{L}}+|\p{{N}}+|{Signs}|{Space}") { IgnoresMerges = true });
+        Add("minicpm5", new GgufPreTokenizer(WordPatterns.Digits3, $@"{Any}|{Q}\p{{L}}+|\p{{N}}+|{Signs}|{Space}") { IgnoresMerges = true });
         Add("seed-coder", new GgufPreTokenizer($@"{Any}|{Q}\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{Space}"));
         Add("ufakzeka", new GgufPreTokenizer($@"{Q}\p{{L}}+|\p{{N}}|{Signs}|{Space}"));
         Add("laguna", new GgufPreTokenizer(Lines, WordPatterns.Qwen2));

@@ -8,7 +8,7 @@ namespace KQuant.Models.Tokenizers;
 /// <summary>Reads the tokenizer in the metadata of a GGUF file, with the meaning that llama.cpp gives it.</summary>
 internal sealed class GgufTokenizer
 {
-    private const string Keys = "tokenizer.ggml.";
+    private const string Keys = SpecialTokenKinds.GgufPrefix;
 
     /// <summary>Texts of tokens that end generation in some family of models.</summary>
     private static readonly string[] EndTexts =
@@ -27,9 +27,9 @@ internal sealed class GgufTokenizer
     {
         (_path, _metadata) = (path, metadata);
         GgufStrings spellings = metadata.GetStrings(Keys + "tokens");
-        if (spellings.Count is 0 or > BpeReader.MaxTokens)
+        if (spellings.Count is 0 or > TokenizerFile.MaxTokens)
         {
-            throw new ModelFormatException(path, $"{Keys}tokens has {spellings.Count} tokens; 1 to {BpeReader.MaxTokens} are taken");
+            throw new ModelFormatException(path, $"{Keys}tokens has {spellings.Count} tokens; 1 to {TokenizerFile.MaxTokens} are taken");
         }
 
         _types = metadata.ContainsKey(Keys + "token_type") ? ReadTypes(metadata) : [];
@@ -99,7 +99,7 @@ internal sealed class GgufTokenizer
     {
         float[] scores = ReadScores();
         bool prefixSpace = _metadata.Get(Keys + "add_space_prefix", true);
-        int unknown = Id("unknown_token_id", 0) ?? -1;
+        int unknown = Id(SpecialTokenKinds.Unknown, 0) ?? -1;
         int[] byteIds = ByteIds();
         var cuts = Array.TrueForAll(byteIds, id => id >= 0) ? new SafeCuts(_tokens, "\u2581") : null;
         Normalizer[] normalizers = [new ReplaceNormalizer(" "u8.ToArray(), "\u2581"u8.ToArray())];
@@ -108,8 +108,8 @@ internal sealed class GgufTokenizer
             prefixSpace ? [new SurroundNormalizer(" "u8.ToArray(), []), .. normalizers] : normalizers,
             steps: [],
             byteLevel: false,
-            Id("bos_token_id", 1),
-            Id("eos_token_id", 2),
+            Id(SpecialTokenKinds.Bos, 1),
+            Id(SpecialTokenKinds.Eos, 2),
             addsBos: true) with
         {
             UnknownId = unknown < 0 ? null : unknown,
@@ -122,7 +122,7 @@ internal sealed class GgufTokenizer
         string name = model == "gemma4" ? "gemma4" : _metadata.Get(key, "default");
         if (!GgufPreTokenizer.TryGet(name, out GgufPreTokenizer? kind))
         {
-            throw new ModelFormatException(_path, $"{key} is '{Printable.Shorten(name)}', which is not supported; the kinds are {GgufPreTokenizer.Names}");
+            throw new ModelFormatException(_path, $"{key} is '{Printable.Shorten(name)}', which is not supported; the kinds are {string.Join(", ", GgufPreTokenizer.Names)}");
         }
 
         bool plain = kind.IsPlain;
@@ -151,8 +151,8 @@ internal sealed class GgufTokenizer
             plain ? [new ReplaceNormalizer(" "u8.ToArray(), "\u2581"u8.ToArray())] : [],
             steps,
             byteLevel: !plain,
-            kind.HasNoBos ? null : Id("bos_token_id", standard),
-            Id("eos_token_id", standard),
+            kind.HasNoBos ? null : Id(SpecialTokenKinds.Bos, standard),
+            Id(SpecialTokenKinds.Eos, standard),
             kind.AddsBos);
     }
 
@@ -192,8 +192,8 @@ internal sealed class GgufTokenizer
             BeginsChats = begins,
             BosId = bos,
             EosIds = [.. ends],
-            PadId = Id("padding_token_id", null),
-            UnknownId = Id("unknown_token_id", null),
+            PadId = Id(SpecialTokenKinds.Padding, null),
+            UnknownId = Id(SpecialTokenKinds.Unknown, null),
         };
     }
 
@@ -240,8 +240,7 @@ internal sealed class GgufTokenizer
     private SortedSet<int> Ends(int? eos)
     {
         var ends = new SortedSet<int>();
-        foreach (int? id in (int?[])[eos, Id("eot_token_id", null), Id("eom_token_id", null), Id("fim_pad_token_id", null),
-            Id("fim_rep_token_id", null), Id("fim_sep_token_id", null)])
+        foreach (int? id in SpecialTokenKinds.Ends.Skip(1).Concat(SpecialTokenKinds.FillEnds).Select(key => Id(key, null)).Prepend(eos))
         {
             if (id is int known)
             {

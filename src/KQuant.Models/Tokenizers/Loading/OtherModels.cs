@@ -1,7 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Text.Json;
-using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
 namespace KQuant.Models.Tokenizers;
@@ -34,48 +32,5 @@ internal static class OtherModels
         }
 
         return new UnigramModel(tokens, scores, unknown, byteIds);
-    }
-
-    /// <summary>The vocabulary of a Unigram model: a list of pieces with their scores, whose places are the ids.</summary>
-    public static double[] ReadScores(string path, ReadOnlySpan<byte> text, int start, TokenTable.Builder tokens)
-    {
-        if (start < 0)
-        {
-            throw new ModelFormatException(path, "model.vocab is missing");
-        }
-
-        var json = new Utf8JsonReader(text[start..]);
-        json.Read();
-        if (json.TokenType != JsonTokenType.StartArray)
-        {
-            throw new ModelFormatException(path, "model.vocab is no array", offset: start);
-        }
-
-        var scores = new List<double>();
-        while (json.Read() && json.TokenType == JsonTokenType.StartArray)
-        {
-            long place = start + json.TokenStartIndex;
-            json.Read();
-            string? piece = json.TokenType == JsonTokenType.String ? json.GetString() : null;
-            json.Read();
-            bool isWell = json.TokenType == JsonTokenType.Number && json.TryGetDouble(out double score) && double.IsFinite(score) && piece is not null;
-            score = isWell ? json.GetDouble() : 0;
-            json.Read();
-            byte[] bytes = Encoding.UTF8.GetBytes(piece ?? "");
-            if (!isWell || json.TokenType != JsonTokenType.EndArray || bytes.Length > AddedTokenCutter.MaxTokenBytes || scores.Count >= BpeReader.MaxTokens)
-            {
-                throw new ModelFormatException(
-                    path,
-                    $"model.vocab[{scores.Count}] is no text of at most {AddedTokenCutter.MaxTokenBytes} bytes with a score, or one of more than {BpeReader.MaxTokens}",
-                    offset: place);
-            }
-
-            tokens.TryAdd(scores.Count, bytes);
-            scores.Add(score);
-        }
-
-        return scores.Count > 0 && json.TokenType == JsonTokenType.EndArray
-            ? [.. scores]
-            : throw new ModelFormatException(path, "model.vocab is empty or no list of pairs", offset: start);
     }
 }

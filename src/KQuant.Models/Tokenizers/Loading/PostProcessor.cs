@@ -9,28 +9,27 @@ internal static class PostProcessor
     public static (int[] Prefix, int[] Suffix) Read(JsonPlace section, TokenTable tokens)
     {
         List<int> prefix = [], suffix = [];
-        Add(section, tokens, prefix, suffix);
+        foreach (JsonPlace part in Parts(section))
+        {
+            Add(part, tokens, prefix, suffix);
+        }
+
         return ([.. prefix], [.. suffix]);
     }
 
+    /// <summary>The processors, one behind the other.</summary>
+    public static IEnumerable<JsonPlace> Parts(JsonPlace section) => section.IsNull ? []
+        : section.Type == "Sequence" ? section["processors"].Elements().SelectMany(Parts) : [section];
+
+    /// <summary>The special token at a place of a template; null where the text stands.</summary>
+    public static string? TokenOf(JsonPlace part) => part["SpecialToken"].IsNull ? null : part["SpecialToken"]["id"].AsText();
+
     private static void Add(JsonPlace section, TokenTable tokens, List<int> prefix, List<int> suffix)
     {
-        if (section.IsNull)
-        {
-            return;
-        }
-
         switch (section.Type)
         {
             case "ByteLevel":
                 // Corrects offsets, which nobody asks for here.
-                break;
-            case "Sequence":
-                foreach (JsonPlace part in section["processors"].Elements())
-                {
-                    Add(part, tokens, prefix, suffix);
-                }
-
                 break;
             case "TemplateProcessing":
                 AddTemplate(section, tokens, prefix, suffix);
@@ -61,7 +60,7 @@ internal static class PostProcessor
                 continue;
             }
 
-            string name = part["SpecialToken"]["id"].AsText();
+            string name = TokenOf(part) ?? throw part.Error("is neither a text nor a special token");
             foreach (JsonPlace id in section["special_tokens"][name]["ids"].Elements())
             {
                 (behind ? suffix : before).Add(Known(id, tokens));

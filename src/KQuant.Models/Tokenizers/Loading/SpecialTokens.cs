@@ -52,9 +52,9 @@ internal sealed class SpecialTokens
 
     public int[] Eos { get; }
 
-    private static JsonObject ReadIfThere(string path) => File.Exists(path) ? ConfigFile.Read(path) : [];
-
-    private static IEnumerable<int> ByIds(string path, JsonObject config, string key)
+    /// <summary>The ids of a key that has one or a list.</summary>
+    /// <exception cref="ModelFormatException">Something there is no id.</exception>
+    public static IEnumerable<int> ByIds(string path, JsonObject config, string key)
     {
         foreach (JsonNode? node in config[key] is JsonArray array ? array : [config[key]?.DeepClone()])
         {
@@ -68,6 +68,8 @@ internal sealed class SpecialTokens
                 : throw new ModelFormatException(path, $"{key} is {Printable.Shorten(node.ToJsonString())}, which is no token id");
         }
     }
+
+    private static JsonObject ReadIfThere(string path) => File.Exists(path) ? ConfigFile.Read(path) : [];
 
     /// <summary>A token by its text.</summary>
     private int? ByName(JsonNode? node)

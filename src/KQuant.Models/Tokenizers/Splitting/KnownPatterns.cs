@@ -8,11 +8,7 @@ namespace KQuant.Models.Tokenizers;
 /// </summary>
 internal static class KnownPatterns
 {
-    private const string SpaceBeforeWord = @"\s+(?!\S)";
-    private const string Upper = @"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", Lower = @"[\p{Ll}\p{Lm}\p{Lo}\p{M}]";
-    private const string AnyCase = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-    private const string DeepSeekWords =
-        @"[!""#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    private const string Upper = WordPatterns.Upper, Lower = WordPatterns.Lower, AnyCase = WordPatterns.Contractions, Q = WordPatterns.Lead;
 
     /// <summary>The scanner for an expression.</summary>
     /// <param name="pattern">The expression.</param>
@@ -22,13 +18,13 @@ internal static class KnownPatterns
     {
         scanner = pattern switch
         {
-            DeepSeekWords => new DeepSeekScanner(),
-            @"\p{N}" => new NumberScanner(1),
-            @"\p{N}+" => new NumberScanner(int.MaxValue),
-            @"\p{N}{1,3}" => new NumberScanner(3),
-            @"[\r\n]" => new RangeScanner([('\n', '\n'), ('\r', '\r')], 1),
-            "[一-龥\u3040-ゟ゠-ヿ]+" => new RangeScanner([('一', '龥'), ('\u3040', 'ゟ'), ('゠', 'ヿ')], int.MaxValue),
-            "[一-龥ࠀ-一가-\uD7FF]+" => new RangeScanner([('一', '龥'), ('ࠀ', '一'), ('가', '\uD7FF')], int.MaxValue),
+            WordPatterns.DeepSeekWords => new DeepSeekScanner(),
+            WordPatterns.Digit => new NumberScanner(1),
+            WordPatterns.Digits => new NumberScanner(int.MaxValue),
+            WordPatterns.Digits3 => new NumberScanner(3),
+            WordPatterns.Newline => new RangeScanner([('\n', '\n'), ('\r', '\r')], 1),
+            WordPatterns.Chinese => new RangeScanner([('一', '龥'), ('\u3040', 'ゟ'), ('゠', 'ヿ')], int.MaxValue),
+            WordPatterns.CjkBlocks => new RangeScanner([('一', '龥'), ('ࠀ', '一'), ('가', '\uD7FF')], int.MaxValue),
             _ => WordRulesOf(pattern) is { } rules ? new WordSplitter(rules) : null,
         };
         return scanner is not null;
@@ -60,7 +56,6 @@ internal static class KnownPatterns
             rules = rules with { Contractions = Contractions.AnyCase };
         }
 
-        const string Q = @"[^\r\n\p{L}\p{N}]?";
         if (Take(@" ?\p{L}+", @" ?\p{L}++"))
         {
         }
@@ -86,9 +81,9 @@ internal static class KnownPatterns
         }
 
         int? numbers = Take(@" ?\p{N}+", @" ?\p{N}++") ? 0
-            : Take(@"\p{N}{1,3}") ? 3
-            : Take(@"\p{N}") ? 1
-            : Take(@"\p{N}+") ? int.MaxValue
+            : Take(WordPatterns.Digits3) ? 3
+            : Take(WordPatterns.Digit) ? 1
+            : Take(WordPatterns.Digits) ? int.MaxValue
             : null;
         bool marks = rules.Shape == WordShape.LettersAndMarks;
         string symbols = marks ? @" ?[^\s\p{L}\p{M}\p{N}]+" : @" ?[^\s\p{L}\p{N}]+";
@@ -102,7 +97,7 @@ internal static class KnownPatterns
         }
 
         rules = rules with { MaxNumbers = numbers.Value, Tail = tail.Value, NewlinesEndSpace = Take(@"\s*[\r\n]+", @"\s*[\r\n]") };
-        return Take(SpaceBeforeWord) && Take(@"\s+") && at == parts.Count ? rules : null;
+        return Take(WordPatterns.SpaceBeforeWord) && Take(@"\s+") && at == parts.Count ? rules : null;
     }
 
     /// <summary>The parts of an expression between the bars that are in no group and no set.</summary>

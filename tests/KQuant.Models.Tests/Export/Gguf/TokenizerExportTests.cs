@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Models.Export;
+using KQuant.Models.Tokenizers;
 using KQuant.TestKit;
 
 namespace KQuant.Models.Tests.Export;
@@ -212,16 +213,38 @@ public class TokenizerExportTests
         });
     }
 
+    [TestCase("310", new[] { 310 }, ExpectedResult = new[] { 311, 310 })]
+    [TestCase("[310, 311, 312, 305, 5000]", new[] { 310, 312 }, ExpectedResult = new[] { 311, 310, 312 })]
+    [TestCase("311", new int[0], ExpectedResult = new[] { 311 })]
+    public int[] ATokenThatOnlyTheGenerationEndsWithIsStored(string ids, int[] ends)
+    {
+        GgufMetadata metadata = Export("qwen3", path =>
+        {
+            File.WriteAllText(Path.Combine(path, "generation_config.json"), $$"""{"eos_token_id":{{ids}}}""");
+        });
+        Assert.That(new Tokenizer(GgufTokenizer.Load("x.gguf", metadata)).EosIds, Is.SupersetOf(ends));
+        string[] keys = ["eos_token_id", "eot_token_id", "eom_token_id"];
+        return [.. keys.Select(key => "tokenizer.ggml." + key).Where(metadata.ContainsKey).Select(key => (int)metadata.Get<uint>(key))];
+    }
+
+    [Test]
+    public void AnEndOfTheGenerationThatIsNoIdIsRefused() => Assert.That(
+        () => Export("qwen3", path => File.WriteAllText(Path.Combine(path, "generation_config.json"), """{"eos_token_id":"no"}""")),
+        Throws.TypeOf<ModelFormatException>().With.Message.Contains("eos_token_id is \"no\", which is no token id"));
+
     [TestCase("""{"model":{"type":"Unigram","vocab":[["a",-1]],"byte_fallback":true}}""", "its tokenizer is of type 'Unigram'")]
     [TestCase("""{"model":{"type":"WordPiece","vocab":{"a":0}}}""", "there is neither tokenizer.json nor tokenizer.model")]
     [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"WordLevel","vocab":{"a":0}}}""", "its tokenizer is of type 'WordLevel'")]
     [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","end_of_word_suffix":"</w>"}}""", "has end_of_word_suffix '</w>'")]
     [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":320}}}""", "token 'a' has id 320, but the token embedding has 320 rows")]
-    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":-1}}}""", "token 'a' has no id from 0")]
-    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0,"[PAD1]":2}}}""", "tokens 1 and 2 are both '[PAD1]'")]
-    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","merges":[["a"]]}}""", "the right part of a merge is EndArray, not String")]
-    [TestCase("""{"added_tokens":[{"content":"a"}]}""", "an added token has no content or no id")]
-    [TestCase("""[]""", "the file is StartArray, not StartObject")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":-1}}}""", "the id of 'a' in model.vocab is no whole number from 0")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0,"[PAD1]":2},"merges":[]}}""", "tokens 1 and 2 are both '[PAD1]'")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0},"merges":[["a"]]}}""", "model.merges[0] is no pair of tokens")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0,"b":0},"merges":[]}}""", "'b' in model.vocab has the id 0 of another token")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","merges":[]}}""", "model.vocab is missing")]
+    [TestCase("""{"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"added_tokens":[{"content":"a"}]}""", "added_tokens[0].id is missing")]
+    [TestCase("""{"added_tokens":[]}""", "model is missing")]
+    [TestCase("""[]""", "the file holds no JSON object")]
     [TestCase("""{"model":""", "the file is not valid JSON")]
     public void WhatCannotBeWrittenIsRefused(string tokenizer, string message) => Assert.That(
         () => Export("qwen3", path => File.WriteAllText(Path.Combine(path, "tokenizer.json"), tokenizer)),

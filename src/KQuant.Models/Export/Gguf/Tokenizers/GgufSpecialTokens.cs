@@ -11,15 +11,6 @@ namespace KQuant.Models.Export;
 /// </summary>
 internal sealed class GgufSpecialTokens
 {
-    /// <summary>Names in a checkpoint and the keys of a GGUF, of which one is spelled as it is.</summary>
-    private static readonly (string Name, string Key)[] Kinds =
-    [
-        ("bos", "bos_token_id"), ("eos", "eos_token_id"), ("unk", "unknown_token_id"), ("sep", "seperator_token_id"),
-        ("pad", "padding_token_id"), ("cls", "cls_token_id"), ("mask", "mask_token_id"),
-    ];
-
-    private static readonly string[] EndKeys = ["eos_token_id", "eot_token_id", "eom_token_id"];
-
     private readonly Dictionary<string, string> _texts = [];
     private readonly OrderedDictionary<string, int> _ids = [];
     private readonly OrderedDictionary<string, bool> _additions = [];
@@ -27,14 +18,13 @@ internal sealed class GgufSpecialTokens
     /// <param name="tokenizer">The tokenizer, if there is one.</param>
     /// <param name="tokenizerConfig">Its configuration, if there is one.</param>
     /// <param name="config">The configuration of the model.</param>
-    /// <param name="generation">How texts are generated, if that is configured.</param>
+    /// <param name="ends">Ids of tokens that end what is generated.</param>
     /// <param name="size">Ids from here on do not exist.</param>
-    public GgufSpecialTokens(ExportedTokenizer? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, JsonObject? generation, int size)
+    public GgufSpecialTokens(TokenizerFile? tokenizer, JsonObject? tokenizerConfig, ConfigValues config, IEnumerable<int> ends, int size)
     {
-        foreach ((string name, _) in Kinds)
+        foreach ((string name, _) in SpecialTokenKinds.All)
         {
-            JsonNode? token = tokenizerConfig?[name + "_token"];
-            if ((token.AsString() ?? (token as JsonObject)?["content"].AsString()) is string text)
+            if (SpecialTokenNames.TextOf(tokenizerConfig?[name + "_token"]) is string text)
             {
                 _texts.Add(name, text);
             }
@@ -42,10 +32,18 @@ internal sealed class GgufSpecialTokens
 
         UseInstead("bos", "cls");
         UseInstead("eos", "sep");
-        ReadTemplate(tokenizer?.PostProcessor, tokenizerConfig is not null);
-        foreach ((string name, string key) in (IEnumerable<(string, string)>)[.. Kinds, ("eot", "eot_token_id")])
+        AddedToken[] added = tokenizer is null ? [] : [.. AddedTokens.Read(tokenizer.Section("added_tokens")).Select(pair => pair.Token)];
+        foreach (JsonPlace part in tokenizer is null ? [] : PostProcessor.Parts(tokenizer.Section("post_processor")))
         {
-            int id = _texts.TryGetValue(name, out string? text) && tokenizer is not null ? FindId(tokenizer, text) : -1;
+            if (part.Type == "TemplateProcessing" && part["single"].Elements().ToArray() is { Length: > 1 } template)
+            {
+                ReadTemplate(template, tokenizerConfig is not null);
+            }
+        }
+
+        foreach ((string name, string key) in SpecialTokenKinds.All.Append(("eot", SpecialTokenKinds.EndOfTurn)))
+        {
+            int id = _texts.TryGetValue(name, out string? text) ? Array.Find(added, token => token.Text == text)?.Id ?? -1 : -1;
             int found = id >= 0 ? id : IdIn(config, name + "_token_id");
             if (found >= 0 && found < size && (name != "eot" || id >= 0))
             {
@@ -53,7 +51,7 @@ internal sealed class GgufSpecialTokens
             }
         }
 
-        AddEnds(generation, size);
+        AddEnds(ends, size);
         foreach (string name in (string[])["bos", "eos", "sep"])
         {
             if (tokenizerConfig?[$"add_{name}_token"].AsBoolean() is bool adds)
@@ -70,30 +68,16 @@ internal sealed class GgufSpecialTokens
     public IEnumerable<KeyValuePair<string, bool>> Additions => _additions;
 
     /// <summary>Tokens that end a text and that only the configuration of the generation names, in the places that a GGUF has for them.</summary>
-    private void AddEnds(JsonObject? generation, int size)
+    private void AddEnds(IEnumerable<int> ends, int size)
     {
-        const string End = "eos_token_id";
-        foreach (JsonNode? node in generation?[End] is JsonArray several ? several : [generation?[End]?.DeepClone()])
+        foreach (int id in ends)
         {
-            if (node.AsInteger() is long id && id >= 0 && id < size && !EndKeys.Any(key => _ids.TryGetValue(key, out int known) && known == id)
-                && Array.Find(EndKeys, key => !_ids.ContainsKey(key)) is string free)
+            if (id < size && !SpecialTokenKinds.Ends.Any(key => _ids.TryGetValue(key, out int known) && known == id)
+                && Array.Find(SpecialTokenKinds.Ends, key => !_ids.ContainsKey(key)) is string free)
             {
-                _ids[free] = (int)id;
+                _ids[free] = id;
             }
         }
-    }
-
-    private static int FindId(ExportedTokenizer tokenizer, string text)
-    {
-        foreach (AddedToken added in tokenizer.Added)
-        {
-            if (added.Text == text)
-            {
-                return added.Id;
-            }
-        }
-
-        return -1;
     }
 
     /// <summary>The id in a configuration; llama.cpp's converter takes none of a list, and a negative one stands for none.</summary>
@@ -108,25 +92,9 @@ internal sealed class GgufSpecialTokens
         }
     }
 
-    private void ReadTemplate(JsonNode? processor, bool hasConfig)
+    private void ReadTemplate(JsonPlace[] template, bool hasConfig)
     {
-        if (processor is not JsonObject)
-        {
-            return;
-        }
-
-        foreach (JsonObject part in (processor["processors"] as JsonArray)?.OfType<JsonObject>() ?? [(JsonObject)processor])
-        {
-            if (part["type"].AsString() == "TemplateProcessing" && part["single"] is JsonArray { Count: > 1 } template)
-            {
-                ReadTemplate(template, hasConfig);
-            }
-        }
-    }
-
-    private void ReadTemplate(JsonArray template, bool hasConfig)
-    {
-        if (TokenOf(template[0]) is string first)
+        if (PostProcessor.TokenOf(template[0]) is string first)
         {
             bool isKnown = !hasConfig || Is("bos", first) || Is("cls", first);
             if (!isKnown && !_texts.ContainsKey("bos"))
@@ -138,7 +106,7 @@ internal sealed class GgufSpecialTokens
             _additions["add_bos_token"] = isKnown;
         }
 
-        if (TokenOf(template[^1]) is string last)
+        if (PostProcessor.TokenOf(template[^1]) is string last)
         {
             if (hasConfig && !Is("eos", last))
             {
@@ -156,6 +124,4 @@ internal sealed class GgufSpecialTokens
     }
 
     private bool Is(string name, string text) => _texts.TryGetValue(name, out string? known) && known == text;
-
-    private static string? TokenOf(JsonNode? part) => ((part as JsonObject)?["SpecialToken"] as JsonObject)?["id"].AsString();
 }

@@ -16,7 +16,7 @@ internal static class SentencePieceModel
     public const string FileName = "tokenizer.model";
 
     private const long MaxLength = 64 << 20;
-    private const int MaxPieces = BpeReader.MaxTokens;
+    private const int MaxPieces = TokenizerFile.MaxTokens;
     private const int Varint = 0;
     private const int Fixed64 = 1;
     private const int Bytes = 2;

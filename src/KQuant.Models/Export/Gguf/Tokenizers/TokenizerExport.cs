@@ -1,8 +1,10 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
+using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
 
 namespace KQuant.Models.Export;
@@ -12,7 +14,7 @@ namespace KQuant.Models.Export;
 /// </summary>
 internal sealed class TokenizerExport
 {
-    private const string Prefix = "tokenizer.ggml.";
+    private const string Prefix = SpecialTokenKinds.GgufPrefix;
     private const float AddedScore = -1000;
     private const float UnusedScore = -10000;
     private const int CodeLlamaVocabulary = 32016;
@@ -26,7 +28,7 @@ internal sealed class TokenizerExport
     private readonly int _size;
     private readonly string? _preTokenizer;
     private readonly AuxiliaryFiles _files;
-    private readonly ExportedTokenizer? _tokenizer;
+    private readonly TokenizerFile? _tokenizer;
     private readonly JsonObject? _config;
 
     /// <param name="folder">The checkpoint.</param>
@@ -37,14 +39,20 @@ internal sealed class TokenizerExport
     {
         (_folder, _family, _values, _size, _preTokenizer) = (folder, reader.Family, reader.Values, size, preTokenizer);
         _files = AuxiliaryFiles.Find(folder.Path);
-        _tokenizer = _files.TryFind(ExportedTokenizer.FileName, out string? path) ? ExportedTokenizer.Read(path) : null;
+        _tokenizer = _files.TryFind(TokenizerFile.Name, out string? path) ? TokenizerFile.Read(path) : null;
         _config = _files.TryFind("tokenizer_config.json", out path) ? ConfigFile.Read(path) : null;
     }
 
     /// <summary>Writes all keys.</summary>
     /// <exception cref="NotSupportedException">llama.cpp has no tokenizer of this kind.</exception>
     /// <exception cref="ModelFormatException">A file is broken, or the vocabulary does not fit the embedding.</exception>
-    public void Write(GgufMetadata metadata)
+    public void Write(GgufMetadata metadata) => TokenizerFile.WhileJson(_tokenizer?.Path ?? _folder.Path, metadata, (_, metadata) =>
+    {
+        WriteAll(metadata);
+        return true;
+    });
+
+    private void WriteAll(GgufMetadata metadata)
     {
         if (_family.IsLlama && _config?["add_prefix_space"].AsBoolean() is bool addsSpace)
         {
@@ -52,17 +60,17 @@ internal sealed class TokenizerExport
         }
 
         bool isBytes = _tokenizer is not null && GgufPreTokenizerNames.WorksOnBytes(_tokenizer);
-        bool isSentencePiece = !isBytes && (_files.TryFind(SentencePieceModel.FileName, out _) || _tokenizer is { HasByteFallback: true });
+        bool isSentencePiece = !isBytes && (_files.TryFind(SentencePieceModel.FileName, out _) || _tokenizer?.Model["byte_fallback"].AsFlag(false) == true);
         if (_tokenizer is null && !isSentencePiece)
         {
             throw new ModelFormatException(
-                _folder.Path, $"there is neither {ExportedTokenizer.FileName} nor {SentencePieceModel.FileName}, and llama.cpp loads no model without tokenizer");
+                _folder.Path, $"there is neither {TokenizerFile.Name} nor {SentencePieceModel.FileName}, and llama.cpp loads no model without tokenizer");
         }
 
         Vocabulary vocabulary = isSentencePiece ? WriteSentencePieces(metadata) : WriteByteLevel(metadata);
         AvoidNameOfPhi3(metadata, vocabulary);
         WriteSpecialTokens(metadata);
-        ChatTemplates.Write(metadata, _config, _files);
+        ChatTemplates.Write(metadata, TemplateFiles.OfFolder(_folder.Path, _config ?? [], TemplateOrder.LlamaCpp, _files));
         WriteNormalizer(metadata);
     }
 
@@ -70,7 +78,7 @@ internal sealed class TokenizerExport
 
     private Vocabulary WriteByteLevel(GgufMetadata metadata)
     {
-        ExportedTokenizer tokenizer = _tokenizer!;
+        TokenizerFile tokenizer = _tokenizer!;
         if (tokenizer.ModelType != "BPE")
         {
             throw Refuse($"its tokenizer is of type '{Printable.Shorten(tokenizer.ModelType)}', and only BPE is written here");
@@ -78,22 +86,19 @@ internal sealed class TokenizerExport
 
         foreach (string setting in (string[])["continuing_subword_prefix", "end_of_word_suffix"])
         {
-            if (tokenizer.GetSetting(setting) is { Length: > 0 } value)
+            JsonPlace affix = tokenizer.Model[setting];
+            if (!affix.IsNull && affix.AsText().Length > 0)
             {
-                throw Refuse($"its tokenizer has {setting} '{Printable.Shorten(value)}', which llama.cpp does not know");
+                throw Refuse($"its tokenizer has {setting} '{Printable.Shorten(affix.AsText())}', which llama.cpp does not know");
             }
         }
 
         string name = _preTokenizer ?? GgufPreTokenizerNames.Find(tokenizer) ?? throw Refuse(
-            $"llama.cpp has no pre-tokenizer that is known here by the pattern '{Printable.Shorten(GgufPreTokenizerNames.Describe(tokenizer.PreTokenizer))}'; "
+            $"llama.cpp has no pre-tokenizer that is known here by the pattern '{Printable.Shorten(GgufPreTokenizerNames.Describe(tokenizer))}'; "
             + "name one if it has");
         var vocabulary = new Vocabulary(_folder.Path, _size, 0);
-        foreach ((string token, int id) in tokenizer.Vocabulary)
-        {
-            vocabulary.Set(id, token, GgufTokenType.Normal, 0);
-        }
-
-        foreach (AddedToken added in tokenizer.Added)
+        tokenizer.ReadVocabulary((id, text, _) => vocabulary.TryAdd(id, Encoding.UTF8.GetString(text), GgufTokenType.Normal, 0));
+        foreach ((_, AddedToken added) in AddedTokens.Read(tokenizer.Section("added_tokens")))
         {
             vocabulary.Set(added.Id, added.GgufText(), added.GgufType(), 0);
         }
@@ -101,7 +106,7 @@ internal sealed class TokenizerExport
         metadata.Set(Prefix + "model", "gpt2");
         metadata.Set(Prefix + "pre", name);
         vocabulary.Write(metadata, withScores: false);
-        metadata.SetStrings(Prefix + "merges", tokenizer.Merges);
+        metadata.SetStrings(Prefix + "merges", ReadMerges(tokenizer));
         return vocabulary;
     }
 
@@ -142,31 +147,39 @@ internal sealed class TokenizerExport
     /// Pieces without SentencePiece's scores. llama.cpp merges the pair whose piece has the highest score, so the rank of the first merge
     /// that makes a piece, negated, gives the order that the merges have.
     /// </summary>
-    private void SetMergedPieces(Vocabulary vocabulary, ExportedTokenizer tokenizer)
+    private void SetMergedPieces(Vocabulary vocabulary, TokenizerFile tokenizer)
     {
         if (tokenizer.ModelType != "BPE")
         {
             throw Refuse($"its tokenizer is of type '{Printable.Shorten(tokenizer.ModelType)}', and only BPE is written here");
         }
 
-        var ranks = new Dictionary<string, int>(tokenizer.Merges.Count);
-        for (int rank = 0; rank < tokenizer.Merges.Count; rank++)
+        var ranks = new Dictionary<string, int>();
+        int merges = 0;
+        tokenizer.ReadMerges((left, right) =>
         {
-            string merge = tokenizer.Merges[rank];
-            int space = merge.IndexOf(' ', Math.Min(1, merge.Length));
-            if (space > 0)
-            {
-                ranks.TryAdd(string.Concat(merge.AsSpan(0, space), merge.AsSpan(space + 1)), rank);
-            }
-        }
+            ranks.TryAdd(Encoding.UTF8.GetString(left) + Encoding.UTF8.GetString(right), merges++);
+            return null;
+        });
+        tokenizer.ReadVocabulary((id, text, _) =>
+        {
+            bool isByte = DecoderSteps.TryGetByte(text, out byte _);
+            string token = Encoding.UTF8.GetString(text);
+            float score = isByte ? 0 : -(ranks.TryGetValue(token, out int rank) ? rank : merges);
+            return vocabulary.TryAdd(id, token, isByte ? GgufTokenType.Byte : GgufTokenType.Normal, score);
+        });
+    }
 
-        foreach ((string token, int id) in tokenizer.Vocabulary)
+    /// <summary>The merges as a GGUF has them: both parts with a space between, spaces inside of them as U+0120.</summary>
+    private static List<string> ReadMerges(TokenizerFile tokenizer)
+    {
+        var merges = new List<string>();
+        tokenizer.ReadMerges((left, right) =>
         {
-            bool isByte = token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
-                && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out _);
-            float score = isByte ? 0 : -(ranks.TryGetValue(token, out int rank) ? rank : tokenizer.Merges.Count);
-            vocabulary.Set(id, token, isByte ? GgufTokenType.Byte : GgufTokenType.Normal, score);
-        }
+            merges.Add($"{Encoding.UTF8.GetString(left).Replace(' ', '\u0120')} {Encoding.UTF8.GetString(right).Replace(' ', '\u0120')}");
+            return null;
+        });
+        return merges;
     }
 
     /// <summary>Added tokens of a tokenizer whose pieces are SentencePiece's: the newer files know more than the older ones.</summary>
@@ -196,7 +209,7 @@ internal sealed class TokenizerExport
         }
         else
         {
-            foreach (AddedToken added in _tokenizer?.Added ?? [])
+            foreach ((_, AddedToken added) in _tokenizer is null ? [] : AddedTokens.Read(_tokenizer.Section("added_tokens")))
             {
                 yield return added;
             }
@@ -216,18 +229,18 @@ internal sealed class TokenizerExport
             return adds;
         }
 
-        return _tokenizer is null || Parts(_tokenizer.Normalizer, "normalizers").Concat(Parts(_tokenizer.PreTokenizer, "pretokenizers")).Any(part =>
-            part["type"].AsString() == "Prepend"
-            || (part["type"].AsString() == "Metaspace" && part["prepend_scheme"].AsString() != "never" && part["add_prefix_space"].AsBoolean() != false));
+        return _tokenizer is null || Parts(_tokenizer.Section("normalizer"), "normalizers").Concat(Parts(_tokenizer.Section("pre_tokenizer"), "pretokenizers")).Any(part =>
+            part.Type == "Prepend"
+            || (part.Type == "Metaspace" && part["add_prefix_space"].AsFlag(true) && (part["prepend_scheme"].IsNull || part["prepend_scheme"].AsText() != "never")));
     }
 
-    private static IEnumerable<JsonObject> Parts(JsonNode? node, string list) => node is not JsonObject part ? []
-        : part[list] is JsonArray parts ? parts.OfType<JsonObject>() : [part];
+    private static IEnumerable<JsonPlace> Parts(JsonPlace section, string list) => section.IsNull ? []
+        : section[list].IsNull ? [section] : section[list].Elements();
 
     private void WriteSpecialTokens(GgufMetadata metadata)
     {
-        JsonObject? generation = _files.TryFind("generation_config.json", out string? path) ? ConfigFile.Read(path) : null;
-        var special = new GgufSpecialTokens(_tokenizer, _config, _values, generation, _size);
+        IEnumerable<int> ends = _files.TryFind("generation_config.json", out string? path) ? SpecialTokens.ByIds(path, ConfigFile.Read(path), SpecialTokenKinds.Eos) : [];
+        var special = new GgufSpecialTokens(_tokenizer, _config, _values, ends, _size);
         foreach ((string key, int id) in special.Ids)
         {
             metadata.Set(Prefix + key, (uint)id);
@@ -256,7 +269,7 @@ internal sealed class TokenizerExport
 
     private void WriteNormalizer(GgufMetadata metadata)
     {
-        if (_tokenizer is not null && Parts(_tokenizer.Normalizer, "normalizers").Any(part => part["type"].AsString() == "Lowercase"))
+        if (_tokenizer is not null && Parts(_tokenizer.Section("normalizer"), "normalizers").Any(part => part.Type == "Lowercase"))
         {
             metadata.Set(Prefix + "normalizer.lowercase", true);
         }

@@ -32,6 +32,20 @@ internal sealed class Vocabulary
         (_tokens[id], _types[id], _scores[id]) = (token, (int)type, score);
     }
 
+    /// <summary>Sets a token of the model.</summary>
+    /// <returns>False if its id has one.</returns>
+    /// <exception cref="ModelFormatException">The embedding has no row for it.</exception>
+    public bool TryAdd(int id, string token, GgufTokenType type, float score)
+    {
+        bool isFree = id >= _tokens.Length || _tokens[id] is null;
+        if (isFree)
+        {
+            Set(id, token, type, score);
+        }
+
+        return isFree;
+    }
+
     public bool ContainsAll(IEnumerable<string> tokens) => tokens.All(token => _tokens.Contains(token));
 
     public void Write(GgufMetadata metadata, bool withScores)
