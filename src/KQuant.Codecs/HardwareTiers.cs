@@ -25,9 +25,9 @@ public static class HardwareTiers
             return KernelTiers.IsSupported(tier);
         }
 
-        // Leaf 1: FMA, OSXSAVE (the system saves vector registers), AVX. Leaf 7.0: AVX2 and AVX-512 F, DQ, BW, VL, VBMI. Leaf 7.1: AVX-VNNI.
+        // Leaf 1: FMA, OSXSAVE (the system saves vector registers), AVX. Leaf 7.0: AVX2, AVX-512 F, DQ, BW, VL, VBMI, and GFNI. Leaf 7.1: AVX-VNNI.
         const int Vectors = (1 << 12) | (1 << 27) | (1 << 28), Avx2 = 1 << 5, Vnni = 1 << 4;
-        const int Avx512 = (1 << 16) | (1 << 17) | (1 << 30) | (1 << 31), Vbmi = 1 << 1;
+        const int Avx512 = (1 << 16) | (1 << 17) | (1 << 30) | (1 << 31), Vbmi = 1 << 1, Gfni = 1 << 8;
         int leaves = X86Base.CpuId(0, 0).Eax;
         (int subleaves, int features, int more, _) = leaves >= 7 ? X86Base.CpuId(7, 0) : default;
         bool hasAvx2 = (X86Base.CpuId(1, 0).Ecx & Vectors) == Vectors && (features & Avx2) != 0;
@@ -35,7 +35,7 @@ public static class HardwareTiers
         {
             KernelTier.Scalar or KernelTier.Portable => true,
             KernelTier.Avx2 => hasAvx2,
-            KernelTier.AvxVnni => hasAvx2 && subleaves >= 1 && (X86Base.CpuId(7, 1).Eax & Vnni) != 0,
+            KernelTier.AvxVnni => hasAvx2 && (more & Gfni) != 0 && subleaves >= 1 && (X86Base.CpuId(7, 1).Eax & Vnni) != 0,
             KernelTier.Avx512 => hasAvx2 && (features & Avx512) == Avx512 && (more & Vbmi) != 0,
             _ => false,
         };

@@ -18,7 +18,7 @@ public enum KernelTier
     /// <summary>x86-64 AVX2 and FMA.</summary>
     Avx2 = 100,
 
-    /// <summary>AVX2 with the 256-bit byte dot product (<c>vpdpbusd</c>).</summary>
+    /// <summary>AVX2 with the 256-bit byte dot product (<c>vpdpbusd</c>) and GFNI, which processors with the former have.</summary>
     AvxVnni = 110,
 
     /// <summary>AVX-512 F, BW, DQ, VL and VBMI.</summary>

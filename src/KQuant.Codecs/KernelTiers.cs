@@ -56,7 +56,7 @@ public static class KernelTiers
         KernelTier.Neon => AdvSimd.Arm64.IsSupported,
         KernelTier.NeonDot => AdvSimd.Arm64.IsSupported && Dp.IsSupported,
         KernelTier.Avx2 => Avx2.IsSupported && Fma.IsSupported,
-        KernelTier.AvxVnni => Avx2.IsSupported && Fma.IsSupported && AvxVnni.IsSupported,
+        KernelTier.AvxVnni => Avx2.IsSupported && Fma.IsSupported && AvxVnni.IsSupported && Gfni.V256.IsSupported,
         KernelTier.Avx512 => Avx512BW.VL.IsSupported && Avx512DQ.VL.IsSupported && Avx512Vbmi.VL.IsSupported,
         _ => false,
     };

@@ -4,9 +4,11 @@ using System.Runtime.CompilerServices;
 using KQuant.Codecs;
 using KQuant.Matmul;
 
-// The best speed and the result of products in this build: a line `M GFLOP/s checksum` for each number of activation rows, then what it runs on.
+// The best speed and the result of products in this build: a line `CODEC M GFLOP/s checksum` for each codec and number of activation rows, then
+// what it runs on.
 const int Rows = 2048, Columns = 2048;
-TimeSpan leastTime = TimeSpan.FromSeconds(1);
+TimeSpan leastTime = TimeSpan.FromSeconds(0.4);
+QuantFormat[] formats = [QuantFormat.Q4_K, QuantFormat.Q6_K, QuantFormat.Q8_0, QuantFormat.Q5_0];
 float[] weights = new float[Rows * Columns];
 var random = new Random(1);
 for (int i = 0; i < weights.Length; i++)
@@ -14,10 +16,11 @@ for (int i = 0; i < weights.Length; i++)
     weights[i] = random.NextSingle() - 0.5f;
 }
 
-using QuantizedTensor matrix = QuantizedTensor.Encode(QuantCodec.Get(QuantFormat.Q4_K), new QuantShape(Rows, Columns), weights);
 using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
-foreach (int m in (int[])[1, 8, 128])
+int[] rows = [1, 8, 128];
+foreach ((QuantCodec codec, int m) in formats.SelectMany(format => rows.Select(m => (QuantCodec.Get(format), m))))
 {
+    using QuantizedTensor matrix = QuantizedTensor.Encode(codec, new QuantShape(Rows, Columns), weights);
     float[] x = weights[..(m * Columns)], y = new float[m * Rows];
     double best = double.MaxValue;
     for (long begin = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(begin) < leastTime;)
@@ -33,7 +36,7 @@ foreach (int m in (int[])[1, 8, 128])
         sum += Math.Abs(value);
     }
 
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{m} {speed:F1} {sum:G5}"));
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{codec.Name} {m} {speed:F1} {sum:G5}"));
 }
 
 bool isCompiledAhead = !RuntimeFeature.IsDynamicCodeCompiled;

@@ -6,7 +6,8 @@ using KQuant.Codecs.Decoding;
 
 namespace KQuant.Matmul.Kernels;
 
-// One struct per K-quant; the code orders are those of the block structs.
+// One struct per K-quant; the code orders are those of the block structs. Where bits lie is asked inside of inner loops, so that all of it
+// has to be inlined: the ahead-of-time compiler, which does not see that a loop is hot, would call even the smallest of these methods.
 
 internal readonly unsafe struct LayoutQ2_K : IKLayout
 {
@@ -26,12 +27,16 @@ internal readonly unsafe struct LayoutQ2_K : IKLayout
 
     public static int FactorByte => 80;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowByte(int run) => 16 + (32 * (run / 8)) + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int run) => run % 8 / 2 * 2;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighByte(int run) => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighShift(int run) => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -76,12 +81,16 @@ internal readonly unsafe struct LayoutQ3_K : IKLayout
 
     public static int FactorByte => 108;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowByte(int run) => 32 + (32 * (run / 8)) + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int run) => run % 8 / 2 * 2;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighByte(int run) => 16 * (run % 2);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighShift(int run) => run / 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -134,12 +143,16 @@ internal readonly unsafe struct LayoutQ4_K : IKLayout
 
     public static int FactorByte => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowByte(int run) => 16 + (32 * (run / 4)) + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int run) => run % 4 / 2 * 4;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighByte(int run) => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighShift(int run) => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -199,12 +212,16 @@ internal readonly unsafe struct LayoutQ5_K : IKLayout
 
     public static int FactorByte => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowByte(int run) => 48 + (32 * (run / 4)) + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int run) => run % 4 / 2 * 4;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighByte(int run) => 16 + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighShift(int run) => run / 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -240,12 +257,16 @@ internal readonly unsafe struct LayoutQ6_K : IKLayout
 
     public static int FactorByte => 208;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowByte(int run) => (64 * (run / 8)) + (16 * (run % 4));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int run) => run % 8 / 4 * 4;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighByte(int run) => 128 + (32 * (run / 8)) + (16 * (run % 2));
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighShift(int run) => run % 8 / 2 * 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -204,7 +204,7 @@ internal readonly struct Avx2SignedDot : IAvx256Dot
     public static Vector256<byte> SecondOrder(int index) => throw new NotSupportedException();
 }
 
-/// <summary><c>vpdpbusd</c>: products are added up in 32 bits.</summary>
+/// <summary><c>vpdpbusd</c>: products are added up in 32 bits. Bits are taken out of bytes with <c>vgf2p8affineqb</c>.</summary>
 internal readonly struct AvxVnniDot : IAvx256Dot
 {
     public static KernelTier Tier => KernelTier.AvxVnni;
@@ -213,32 +213,31 @@ internal readonly struct AvxVnniDot : IAvx256Dot
 
     public static bool IsWide => true;
 
-    // Processors that have AVX-VNNI and no AVX-512 multiply bytes by matrices of bits. Byte 7 - i of a matrix says what becomes bit i.
+    // Processors with AVX-VNNI multiply bytes by matrices of bits (GFNI). Byte 7 - i of a matrix says what becomes bit i.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Picker(int right, int first, int count)
     {
         const ulong Identity = 0x01020408_10204080;
         ulong matrix = right < 0 ? Identity >> (-8 * right) : Identity << (8 * right);
         matrix &= ((1UL << (8 * count)) - 1) << (8 * (8 - first - count));
-        return Gfni.V256.IsSupported ? Vector256.Create(matrix).AsByte() : Avx2Dot.Picker(right, first, count);
+        return Vector256.Create(matrix).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Pick(Vector256<byte> bytes, int right, Vector256<byte> picker) =>
-        Gfni.V256.IsSupported ? Gfni.V256.GaloisFieldAffineTransform(bytes, picker, 0) : Avx2Dot.Pick(bytes, right, picker);
+        Gfni.V256.GaloisFieldAffineTransform(bytes, picker, 0);
 
     // Here eight bits are a row of a matrix, the one for bit 4, and every byte picks another column.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> FifthOrder(int index)
     {
         ulong first = 0x80808080_00808080 | ((ulong)index << 24), next = first + (1UL << 24);
-        return Gfni.V256.IsSupported ? Vector256.Create(first, next, first, next).AsByte() : Avx2Dot.FifthOrder(index);
+        return Vector256.Create(first, next, first, next).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order) => Gfni.V256.IsSupported
-        ? Gfni.V256.GaloisFieldAffineTransform(Vector256.Create(0x80402010_08040201).AsByte(), Avx2.Shuffle(bits, order), 0)
-        : Avx2Dot.FifthBits(bits, order);
+    public static Vector256<byte> FifthBits(Vector256<byte> bits, Vector256<byte> order) =>
+        Gfni.V256.GaloisFieldAffineTransform(Vector256.Create(0x80402010_08040201).AsByte(), Avx2.Shuffle(bits, order), 0);
 
     public static int Steps(int bits) => 8;
 
