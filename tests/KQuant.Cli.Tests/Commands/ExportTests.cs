@@ -165,7 +165,7 @@ public class ExportTests
         JsonNode tokenizer = JsonNode.Parse(File.ReadAllText(path))!;
         tokenizer["pre_tokenizer"]!["pretokenizers"]![0]!["pattern"] = new JsonObject { ["Regex"] = @"\w+|\W+" };
         File.WriteAllText(path, tokenizer.ToJsonString());
-        Cli.Quantize(model, "q4_0", _folder["x.gguf"]).MustFail(@"by the pattern 'split \w+|\W+");
+        Cli.Quantize(model, "q4_0", _folder["x.gguf"]).MustFail(@"by the pattern '\w+|\W+");
         Cli.Quantize(model, "q4_0", _folder["x.gguf"], "--pre-tokenizer", "qwen2").MustSucceed();
         using GgufFile file = GgufFile.Open(_folder["x.gguf"]);
         Assert.That(file.Metadata.Get<string>("tokenizer.ggml.pre"), Is.EqualTo("qwen2"));
