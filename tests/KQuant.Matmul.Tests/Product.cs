@@ -12,6 +12,7 @@ internal sealed unsafe class Product : IDisposable
     private readonly GuardedBuffer _weights;
     private readonly GuardedBuffer _activations;
     private readonly int _rowBytes;
+    private readonly float[] _sizes;
     private ActivationView _view;
 
     /// <param name="codec">Codec of the weights.</param>
@@ -40,11 +41,13 @@ internal sealed unsafe class Product : IDisposable
         _view.Codes = (sbyte*)_activations.Start;
         _view.Scales = (float*)(_activations.Start + codes);
         _view.Sums = (short*)(_activations.Start + codes + (4 * scales));
+        _sizes = new float[m];
         fixed (float* x = activations)
         {
             for (int row = 0; row < m; row++)
             {
                 ScalarQuantizer.Quantize(x + (row * k), k, _view, row);
+                _sizes[row] = HugeRows.Reduce(_view, row);
             }
         }
     }
@@ -112,6 +115,11 @@ internal sealed unsafe class Product : IDisposable
                     },
                     scratch.Start);
             }
+
+            for (int row = 0; row < rows; row++)
+            {
+                HugeRows.Restore(outputs[row], Math.Min(step, N - first), _sizes[rowIndices?[row] ?? row]);
+            }
         }
 
         return MemoryMarshal.Cast<byte, float>(output.Span).ToArray();
@@ -139,7 +147,7 @@ internal sealed unsafe class Product : IDisposable
                     double min = !form.HasMin ? 0 : unit.M[b] * (double)(flat ? 1 : unit.Mins[s]);
                     for (int m = 0; m < M; m++)
                     {
-                        double x = (double)_view.RowScales(m)[flat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
+                        double x = (double)_sizes[m] * _view.RowScales(m)[flat ? (8 * u) + b : u] * _view.RowCodes(m)[(256 * u) + i];
                         terms[(m * N) + n] += (Math.Abs(code) + Math.Abs(min)) * Math.Abs(x);
                     }
                 }

@@ -20,6 +20,9 @@ internal unsafe struct ActivationView
     /// <summary>The sums of codes: 16 (Block256, of 16 codes each) or 8 (Block32, of 32 codes each) per unit.</summary>
     public short* Sums;
 
+    /// <summary>What the results of each row are multiplied by, see <see cref="HugeRows"/>.</summary>
+    public float* Sizes;
+
     /// <summary>Units of 256 values per row; rows of scales and sums follow each other without gaps.</summary>
     public int Units;
 

@@ -11,6 +11,7 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
     private readonly PieceList _pieces = new();
     private readonly ArrangeWork _arrange = new();
     private WeightStack _weights;
+    private ActivationView _activations;
     private RowPlan _plan = null!;
 
     /// <summary>Multiplies every group of the plan.</summary>
@@ -18,6 +19,7 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
         in WeightStack weights, in ActivationView activations, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
         _weights = weights;
+        _activations = activations;
         _plan = plan;
         _arrange.Run(weights, activations, plan, team, cancellation);
         _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, _arrange.Granule, isInteger: true, team.MaxThreads);
@@ -66,6 +68,11 @@ internal sealed unsafe class IntegerWork : ParallelWork, IDisposable
             }
 
             kernel.Run(task, memory);
+            for (int r = 0; r < task.Rows; r++)
+            {
+                HugeRows.Restore(task.Outputs[r], range.Count, _activations.Sizes[_plan.Slots[group.First + first + r]]);
+            }
+
             task.Activations += ArrangeWork.GetBytes(kernel, task.Rows, _weights.Units);
         }
 

@@ -63,6 +63,7 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
             }
 
             _quantizer.Quantize((float*)row, _source.Columns, _view, slot);
+            _view.Sizes[slot] = HugeRows.Reduce(_view, slot);
         }
     }
 
@@ -85,10 +86,11 @@ internal sealed unsafe class QuantizeWork : ParallelWork, IDisposable
         nint codes = AlignedBuffer.RoundUp(rows * view.CodeStride);
         nint scales = AlignedBuffer.RoundUp(sizeof(float) * (nint)rows * units * view.ScalesPerUnit);
         nint sums = AlignedBuffer.RoundUp(sizeof(short) * (nint)rows * units * view.SumsPerUnit);
-        byte* start = _buffer.Get(codes + scales + sums);
+        byte* start = _buffer.Get(codes + scales + sums + (sizeof(float) * (nint)rows));
         view.Codes = (sbyte*)start;
         view.Scales = (float*)(start + codes);
         view.Sums = (short*)(start + codes + scales);
+        view.Sizes = (float*)(start + codes + scales + sums);
         return view;
     }
 }

@@ -50,12 +50,6 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
         get => HasTerms ? 2 * Vector : Vector;
     }
 
-    /// <summary>
-    /// Scales of activations above which those of the whole row are taken times <see cref="Reduction"/>: offsets are added apart from
-    /// products, and what cancels out must not overflow before it does. Results are then taken the other way, which is exact.
-    /// </summary>
-    private const float Huge = 1 / Reduction, Reduction = 1 / 18446744073709551616f;
-
     public override bool IsSupported => TFormat.IsSupported;
 
     public override bool IsCanonical => false;
@@ -67,7 +61,7 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
     public override int Granule => 1;
 
     /// <summary>Rows of parts and factors; what results are multiplied with comes last.</summary>
-    public override nint GetActivationBytes(int rows, int units) => rows * (PartsAndFactors(8 * units) + Vector);
+    public override nint GetActivationBytes(int rows, int units) => rows * PartsAndFactors(8 * units);
 
     /// <summary>Scales of eight activation rows, and a group of blocks.</summary>
     public override nint GetScratchBytes(int units) => (8 * GroupsAhead * Vector) + (Group * TFormat.BlockBytes);
@@ -156,16 +150,14 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
                 }
             }
 
-            // Only offsets may make rows smaller than they are.
-            float* sizes = (float*)(x + (TRows.Count * PartsAndFactors(blocks)));
-            outputs[0][n] = Resize(Vector512.Sum(y0), sizes);
-            if (TRows.Count > 1) outputs[1][n] = Resize(Vector512.Sum(y1), sizes + 1);
-            if (TRows.Count > 2) outputs[2][n] = Resize(Vector512.Sum(y2), sizes + 2);
-            if (TRows.Count > 3) outputs[3][n] = Resize(Vector512.Sum(y3), sizes + 3);
-            if (TRows.Count > 4) outputs[4][n] = Resize(Vector512.Sum(y4), sizes + 4);
-            if (TRows.Count > 5) outputs[5][n] = Resize(Vector512.Sum(y5), sizes + 5);
-            if (TRows.Count > 6) outputs[6][n] = Resize(Vector512.Sum(y6), sizes + 6);
-            if (TRows.Count > 7) outputs[7][n] = Resize(Vector512.Sum(y7), sizes + 7);
+            outputs[0][n] = Vector512.Sum(y0);
+            if (TRows.Count > 1) outputs[1][n] = Vector512.Sum(y1);
+            if (TRows.Count > 2) outputs[2][n] = Vector512.Sum(y2);
+            if (TRows.Count > 3) outputs[3][n] = Vector512.Sum(y3);
+            if (TRows.Count > 4) outputs[4][n] = Vector512.Sum(y4);
+            if (TRows.Count > 5) outputs[5][n] = Vector512.Sum(y5);
+            if (TRows.Count > 6) outputs[6][n] = Vector512.Sum(y6);
+            if (TRows.Count > 7) outputs[7][n] = Vector512.Sum(y7);
         }
     }
 
@@ -231,9 +223,6 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
 
     private static nint PartsAndFactors(int blocks) => (nint)((blocks + Group - 1) / Group) * ((Group / Part * PartBytes) + FactorBytes);
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Resize(float sum, float* size) => HasTerms && !TFormat.HasMin ? sum * *size : sum;
-
     /// <summary>Arranges one activation row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Arrange(in ActivationView source, nint from, int row, int rows, byte* x)
@@ -251,21 +240,12 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
         // Parts that are missing from the last group meet zero weights and a zero scale, whatever they hold.
         int groups = (blocks + Group - 1) / Group;
         float* factors = (float*)(x + ((nint)groups * Group / Part * rows * PartBytes) + (row * FactorBytes));
-        float largest = 0;
-        for (int b = 0; b < blocks; b++)
-        {
-            largest = Math.Max(largest, scales[b]);
-        }
-
-        bool isHuge = HasTerms && !TFormat.HasMin && largest > Huge;
-        float reduction = isHuge ? Reduction : 1;
-        ((float*)(x + (rows * PartsAndFactors(blocks))))[row] = isHuge ? Huge : 1;
         for (int b = 0; b < blocks; b += Group, factors += rows * FactorBytes / sizeof(float))
         {
             for (int i = 0; i < Group; i++)
             {
                 bool exists = b + i < blocks;
-                float scale = exists ? scales[b + i] * reduction : 0;
+                float scale = exists ? scales[b + i] : 0;
                 factors[i] = scale;
                 if (HasTerms)
                 {
