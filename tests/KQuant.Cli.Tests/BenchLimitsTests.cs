@@ -33,9 +33,9 @@ public class BenchLimitsTests
         CliResult result = Cli.Run("bench", "limits", "--threads", "1", "--rounds", "1").MustSucceed();
 
         string[] lines = result.Output.TrimEnd().Split('\n');
-        Assert.That(lines[3], Does.Match("^tier +limit +1 thread$"));
-        Assert.That(lines[4], Does.Match(@"^ +memory +[\d.]+$"));
-        Assert.That(lines, Has.Length.EqualTo(5 + Supported.Count()));
+        Assert.That(lines[4], Does.Match("^tier +limit +1 thread$"));
+        Assert.That(lines[5], Does.Match(@"^ +memory +[\d.]+$"));
+        Assert.That(lines, Has.Length.EqualTo(6 + Supported.Count()));
     }
 
     [Test]

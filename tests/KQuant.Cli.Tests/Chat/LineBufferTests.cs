@@ -68,6 +68,77 @@ public class LineBufferTests
         Assert.That(line.Text, Is.Empty);
     }
 
+    [Test]
+    public void UndoTakesBackWordsAndDeletions()
+    {
+        var line = new LineBuffer(["earlier"], _ => []);
+        Type(line, "one two");
+        PressControl(line, ConsoleKey.W);
+        line.Insert("pasted text");
+        Press(line, ConsoleKey.Home, ConsoleKey.Delete, ConsoleKey.UpArrow);
+        Assert.That(line.Text, Is.EqualTo("earlier"));
+        string[] steps = ["ne pasted text", "one pasted text", "one ", "one two", "one ", "one", "", ""];
+        foreach (string step in steps)
+        {
+            line.Press(new ConsoleKeyInfo('\u001f', default, shift: false, alt: false, control: true));
+            Assert.That(line.Text, Is.EqualTo(step));
+        }
+
+        Type(line, "x");
+        PressControl(line, ConsoleKey.D7);
+        Assert.That((line.Text, line.Cursor), Is.EqualTo(("", 0)), "what the framework makes of Ctrl-_");
+    }
+
+    [Test]
+    public void UndoPutsTheCursorBack()
+    {
+        var line = new LineBuffer([], _ => []);
+        Type(line, "ab cd");
+        Press(line, ConsoleKey.LeftArrow, ConsoleKey.LeftArrow);
+        PressControl(line, ConsoleKey.K, ConsoleKey.D7);
+        Assert.That((line.Text, line.Cursor), Is.EqualTo(("ab cd", 3)));
+    }
+
+    [Test]
+    public void SearchesEarlierLinesBackwards()
+    {
+        var line = new LineBuffer(["make tea", "take time", "make time", "other"], _ => []);
+        Type(line, "draft");
+        PressControl(line, ConsoleKey.R);
+        Assert.That(line.GetPrompt(">> "), Is.EqualTo("(reverse-i-search)`': "));
+        Type(line, "tim");
+        Assert.That((line.Text, line.GetPrompt(">> ")), Is.EqualTo(("make time", "(reverse-i-search)`tim': ")));
+        PressControl(line, ConsoleKey.R);
+        Assert.That(line.Text, Is.EqualTo("take time"));
+        PressControl(line, ConsoleKey.R);
+        Assert.That((line.Text, line.GetPrompt(">> ")), Is.EqualTo(("take time", "(failing reverse-i-search)`tim': ")));
+        Press(line, ConsoleKey.Backspace, ConsoleKey.Backspace);
+        Assert.That((line.Text, line.GetPrompt(">> ")), Is.EqualTo(("other", "(reverse-i-search)`t': ")));
+        Type(line, "e");
+        Assert.That(line.Text, Is.EqualTo("make tea"));
+        Press(line, ConsoleKey.Home);
+        Assert.That((line.Text, line.Cursor, line.GetPrompt(">> ")), Is.EqualTo(("make tea", 0, ">> ")), "another key takes the line and does its work");
+        Type(line, "!");
+        Assert.That(line.Text, Is.EqualTo("!make tea"));
+    }
+
+    [TestCase(ConsoleKey.G, true)]
+    [TestCase(ConsoleKey.Escape, false)]
+    public void ASearchThatIsLeftGivesTheLineBack(ConsoleKey key, bool control)
+    {
+        var line = new LineBuffer(["earlier"], _ => []);
+        Type(line, "draft");
+        Press(line, ConsoleKey.LeftArrow);
+        PressControl(line, ConsoleKey.R);
+        line.Insert("arl");
+        Assert.That(line.Text, Is.EqualTo("earlier"), "pasted patterns");
+        line.Press(new ConsoleKeyInfo('\0', key, shift: false, alt: false, control));
+        Assert.That((line.Text, line.Cursor, line.GetPrompt(">> ")), Is.EqualTo(("draft", 4, ">> ")));
+        PressControl(line, ConsoleKey.R);
+        line.Insert("nowhere");
+        Assert.That(line.Text, Is.EqualTo("draft"), "nothing is found");
+    }
+
     [TestCase("abc", 3, 10, "abc", "")]
     [TestCase("0123456789abcdef", 16, 8, "89abcdef", "")]
     [TestCase("0123456789abcdef", 0, 8, "", "01234567")]
@@ -90,6 +161,9 @@ public class LineBufferTests
 
     private static void Press(LineBuffer line, params ConsoleKey[] keys) =>
         Array.ForEach(keys, key => line.Press(new ConsoleKeyInfo('\0', key, shift: false, alt: false, control: false)));
+
+    private static void Type(LineBuffer line, string text) =>
+        Array.ForEach([.. text], c => line.Press(new ConsoleKeyInfo(c, default, shift: false, alt: false, control: false)));
 
     private static void PressControl(LineBuffer line, params ConsoleKey[] keys) =>
         Array.ForEach(keys, key => line.Press(new ConsoleKeyInfo('\0', key, shift: false, alt: false, control: true)));

@@ -60,9 +60,29 @@ public class TerminalTests
         WaitFor(">> ");
         Send("\u001b[A\u001b[A");
         WaitFor("/temp");
-        Send("\u0015\u0004");
+        Send("\u0015");
+        Send("\u0012/te");
+        WaitFor("(reverse-i-search)`/te': /temp");
+        Send("\u001b[F7\u001f");
+        WaitFor("/temp7");
+        Send("\r");
+        WaitFor("[kquant] temp=0");
+        WaitFor(">> ");
+        Send("\u0004");
         Assert.That(WaitForExit(), Is.Zero, _output.ToString());
-        Assert.That(File.ReadAllLines(_folder["kquant/chat_history"]), Is.EqualTo(["/temp", "one two"]));
+        Assert.That(File.ReadAllLines(_folder["kquant/chat_history"]), Is.EqualTo(["/temp", "one two", "/temp"]));
+    }
+
+    [Test]
+    public void AnswersEndTheirRowsBetweenWords()
+    {
+        const string Command = "run --prompt Hello --max-tokens 60 --no-chat-template";
+        string expected = Cli.Run([.. Command.Split(' '), TestModels.TinyDense]).MustSucceed().Output.Split("==========")[1].Trim();
+        Start($"{Command} '{TestModels.TinyDense}'", columns: 30);
+        Assert.That(WaitForExit(), Is.Zero, _output.ToString());
+        string[] rows = [.. Screen.RowsOf(_output.ToString().Split("==========")[1]).Where(row => row.Length > 0)];
+        Assert.That(rows, Has.Length.GreaterThan(2).And.All.Length.LessThan(30));
+        Assert.That(string.Join(' ', rows), Is.EqualTo(string.Join(' ', expected.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))));
     }
 
     [Test]
@@ -75,14 +95,14 @@ public class TerminalTests
         Assert.That(WaitForExit(), Is.EqualTo(130), _output.ToString());
     }
 
-    private void Start(string arguments)
+    private void Start(string arguments, int columns = 80)
     {
         if (!OperatingSystem.IsLinux() || !File.Exists("/usr/bin/script"))
         {
             Assert.Ignore("The tool 'script' of util-linux, which makes a terminal, is not there.");
         }
 
-        var start = new ProcessStartInfo("/usr/bin/script", ["-qec", $"stty cols 80 rows 24; '{CliProcess.Path}' {arguments}", "/dev/null"])
+        var start = new ProcessStartInfo("/usr/bin/script", ["-qec", $"stty cols {columns} rows 24; '{CliProcess.Path}' {arguments}", "/dev/null"])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -52,6 +52,33 @@ public class BadOptionTests
         }
     }
 
+    /// <summary>The walk over all options goes by the verbs that there are; that it finds them is not taken on trust.</summary>
+    [Test]
+    public void TheWalkMeetsEveryVerb()
+    {
+        string[] walked = [.. Options().Select(test => string.Join(' ', (string[])test.Arguments[0]!)).Distinct()];
+        string help = Cli.Run("--help").MustSucceed().Output;
+        string[] top = [.. help[help.IndexOf("Commands:", StringComparison.Ordinal)..].Split('\n').Skip(1)
+            .Select(line => line.Trim().Split(' ')[0]).Where(word => word.Length > 0)];
+        Assert.That(top, Has.Length.GreaterThan(10));
+        Assert.That(walked.Select(verb => verb.Split(' ')[0]).Distinct(), Is.EquivalentTo(top));
+        Assert.That(walked.Where(verb => verb.StartsWith("bench ", StringComparison.Ordinal)), Has.Exactly(5).Items);
+        Assert.That(walked.Where(verb => verb.StartsWith("tensor ", StringComparison.Ordinal)), Has.Exactly(3).Items);
+    }
+
+    [Test]
+    public void AWordTooManyIsOneSentence()
+    {
+        foreach ((string[] verb, Command command) in Verbs())
+        {
+            string[] line = [.. verb, .. command.Arguments.Select(_ => "x.gguf"), "surplus"];
+            CliResult result = Cli.RunWith("", line);
+            Assert.That(result.ExitCode, Is.EqualTo(2), string.Join(' ', line));
+            Assert.That(result.Error, Does.Contain("surplus").Or.Contain("required").Or.Contain("twice"), string.Join(' ', line));
+            Assert.That(result.Error, Does.Not.Match(@"System\.|Exception|   at "), string.Join(' ', line));
+        }
+    }
+
     [TestCase("--top-p", "2")]
     [TestCase("--temp", "-1")]
     [TestCase("--min-p", "1.5")]

@@ -22,6 +22,14 @@ internal static class CliProcess
         return Process.Start(start)!;
     }
 
+    /// <summary>Starts it with something to read.</summary>
+    public static Process StartWithInput(params string[] args) => Process.Start(new ProcessStartInfo(Path, args)
+    {
+        RedirectStandardInput = true,
+        RedirectStandardOutput = true,
+        RedirectStandardError = true,
+    })!;
+
     /// <summary>Runs it to its end.</summary>
     public static CliResult Run(params string[] args)
     {

@@ -215,6 +215,7 @@ internal sealed class ChatSession(
     {
         _messages.Add(new TemplateMessage("user", line));
         string reply = "";
+        Action<string> write = WordWrap.For(output);
         try
         {
             lock (_interrupting)
@@ -225,7 +226,7 @@ internal sealed class ChatSession(
             foreach (GeneratedToken token in model.Generate(Rewind(_reply.Token), Options(), _reply.Token))
             {
                 reply += token.Text;
-                output.Write(token.Text);
+                write(token.Text);
                 output.Flush();
             }
 

@@ -1,6 +1,6 @@
 namespace KQuant.Cli.Chat;
 
-/// <summary>Lines from a person at a console: editing, history, Tab.</summary>
+/// <summary>Lines from a person at a console: editing, undo, history and search in it, Tab.</summary>
 internal sealed class ConsoleInput(TextWriter output, ChatHistory history, Func<string, IReadOnlyList<string>> complete) : IChatInput
 {
     private readonly KeyReader _keys = new(() => Console.ReadKey(intercept: true), () => Console.KeyAvailable);
@@ -16,7 +16,7 @@ internal sealed class ConsoleInput(TextWriter output, ChatHistory history, Func<
         {
             while (true)
             {
-                Show(prompt, line);
+                Show(line.GetPrompt(prompt), line);
                 (ConsoleKeyInfo key, string? pasted) = _keys.Read();
                 if (pasted is not null)
                 {

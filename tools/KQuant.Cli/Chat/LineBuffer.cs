@@ -3,9 +3,12 @@ using System.Text;
 
 namespace KQuant.Cli.Chat;
 
-/// <summary>A line while it is edited: its text, the cursor, and the way through earlier lines. Knows nothing of consoles.</summary>
+/// <summary>A line while it is edited: its text, the cursor, what it was before, and the way through earlier lines. Knows nothing of consoles.</summary>
 internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IReadOnlyList<string>> complete)
 {
+    private readonly Stack<(string Text, int Cursor)> _before = new();
+    private HistorySearch? _search;
+    private bool _isTyping;
     private string _draft = "";
     private int _at = history.Count;
 
@@ -27,11 +30,31 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
     /// <summary>Puts other text in place, with the cursor behind it.</summary>
     public void Set(string text) => (Text, Cursor) = (text, text.Length);
 
+    /// <summary>Text that was typed or pasted.</summary>
     public void Insert(string text)
     {
+        if (_search is not null)
+        {
+            _search.Extend(text);
+            Set(_search.Match ?? Text);
+            return;
+        }
+
+        // A word that is typed is one step back.
+        bool isLetter = text.Length == 1 && !char.IsWhiteSpace(text[0]);
+        if (!isLetter || !_isTyping)
+        {
+            _before.Push((Text, Cursor));
+        }
+
+        _isTyping = isLetter;
         Text = Text.Insert(Cursor, text);
         Cursor += text.Length;
     }
+
+    /// <summary>What stands before the line: the prompt, or what is searched for.</summary>
+    public string GetPrompt(string prompt) =>
+        _search is null ? prompt : $"({(_search.HasFailed ? "failing " : "")}reverse-i-search)`{Visible(_search.Pattern)}': ";
 
     /// <summary>
     /// What of the line is shown on one row: whole characters around the cursor, line breaks and other controls as signs.
@@ -62,8 +85,22 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
     {
         Choices = [];
         bool control = IsControl(key);
+        if (_search is not null && PressInSearch(key))
+        {
+            return;
+        }
+
+        if (IsUndo(key))
+        {
+            Undo();
+            return;
+        }
+
+        (string text, int cursor) = (Text, Cursor);
+        bool isText = false;
         switch (key.Key)
         {
+            case ConsoleKey.R when control: Search(); break;
             case ConsoleKey.LeftArrow: Cursor = control ? WordStart() : PreviousOf(Cursor); break;
             case ConsoleKey.RightArrow: Cursor = control ? WordEnd() : NextOf(Cursor); break;
             case ConsoleKey.Home or ConsoleKey.A when key.Key == ConsoleKey.Home || control: Cursor = 0; break;
@@ -78,13 +115,70 @@ internal sealed class LineBuffer(IReadOnlyList<string> history, Func<string, IRe
             case ConsoleKey.DownArrow: Recall(1); break;
             case ConsoleKey.Tab: Complete(); break;
             default:
-                if (!char.IsControl(key.KeyChar) && !IsAlt(key))
+                isText = !char.IsControl(key.KeyChar) && !IsAlt(key);
+                if (isText)
                 {
                     Insert(key.KeyChar.ToString());
                 }
 
                 break;
         }
+
+        if (!isText)
+        {
+            _isTyping = false;
+            if (Text != text)
+            {
+                _before.Push((text, cursor));
+            }
+        }
+    }
+
+    /// <summary>Whether a key takes back the last change: Ctrl-_, which terminals send as a character that the framework calls Ctrl-7.</summary>
+    private static bool IsUndo(ConsoleKeyInfo key) => key.KeyChar == '\u001f' || (IsControl(key) && key.Key is ConsoleKey.D7 or ConsoleKey.OemMinus);
+
+    private void Undo()
+    {
+        _isTyping = false;
+        if (_before.TryPop(out (string Text, int Cursor) before))
+        {
+            (Text, Cursor) = before;
+        }
+    }
+
+    private void Search()
+    {
+        _before.Push((Text, Cursor));
+        _search = new HistorySearch(history);
+    }
+
+    /// <summary>What a key does to a search.</summary>
+    /// <returns>False when it ends the search, and is then a key like any other.</returns>
+    private bool PressInSearch(ConsoleKeyInfo key)
+    {
+        bool control = IsControl(key);
+        switch (key.Key)
+        {
+            case ConsoleKey.R when control: _search!.Next(); break;
+            case ConsoleKey.Backspace: _search!.Shorten(); break;
+            case ConsoleKey.Escape:
+            case ConsoleKey.G when control:
+                _search = null;
+                Undo();
+                return true;
+            default:
+                if (char.IsControl(key.KeyChar) || IsAlt(key))
+                {
+                    _search = null;
+                    return false;
+                }
+
+                Insert(key.KeyChar.ToString());
+                return true;
+        }
+
+        Set(_search!.Match ?? Text);
+        return true;
     }
 
     private static ConsoleModifiers Modifier(ConsoleKeyInfo key) => key.Modifiers & (ConsoleModifiers.Control | ConsoleModifiers.Alt);

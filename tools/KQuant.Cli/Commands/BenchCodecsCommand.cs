@@ -84,6 +84,7 @@ internal static class BenchCodecsCommand
     private static void Write(CodecReport report, TextWriter output)
     {
         output.WriteLine($"{report.Processor}, {report.Runtime}, one thread");
+        output.WriteLine(Contest.Promise);
         if (report.Decode is not null)
         {
             output.WriteLine();

@@ -88,6 +88,7 @@ internal static class BenchGatherCommand
     private static void Write(GatherReport report, TextWriter output)
     {
         output.WriteLine($"{report.Processor}, {report.Runtime}");
+        output.WriteLine(Contest.Promise);
         output.WriteLine();
         output.WriteLine(
             $"{report.Experts} experts of [{report.Rows}, {report.Columns}], {report.Top} per token{(report.Packed ? ", packed" : "")}. "

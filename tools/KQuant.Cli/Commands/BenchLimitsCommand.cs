@@ -68,6 +68,7 @@ internal static class BenchLimitsCommand
     private static void Write(LimitsReport report, TextWriter output)
     {
         output.WriteLine($"{report.Processor}, {report.Runtime}");
+        output.WriteLine(Contest.Promise);
         output.WriteLine();
         output.WriteLine("GB/s read from memory, and billions of operations per second (two per product) on operands in cache.");
         int[] threads = [.. report.Memory.Select(limit => limit.Threads)];

@@ -80,6 +80,7 @@ internal static class BenchMatmulCommand
     private static void Write(MatmulReport report, TextWriter output)
     {
         output.WriteLine($"{report.Processor}, {report.Runtime}");
+        output.WriteLine(Contest.Promise);
         output.WriteLine();
         output.WriteLine(
             $"y[M, {report.N}] = x[M, {report.K}] W^T{(report.Packed ? ", packed" : "")}{(report.Deterministic ? ", deterministic" : "")}. "

@@ -88,6 +88,7 @@ internal static class BenchModelCommand
     private static void Write(ModelSpeedReport report, TextWriter output)
     {
         output.WriteLine($"{report.Processor}, {report.Runtime}");
+        output.WriteLine(Contest.Promise);
         output.WriteLine();
         output.WriteLine(
             $"{PlainText.OneLine(report.Model)}: {Text(report.Weights / 1e6)} M weights, mostly {report.Format}, {Text(report.WeightBytes / 1e6)} MB. "

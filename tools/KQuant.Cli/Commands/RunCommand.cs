@@ -73,6 +73,7 @@ internal static class RunCommand
                 IncludeSpecialTokens = parsed.GetValue(ignoreEos),
                 MaxCacheSize = parsed.GetValue(maxKvSize),
             };
+            Action<string> write = isRaw ? output.Write : WordWrap.For(output);
             var statistics = new RunStatistics();
             bool isFirst = true;
             try
@@ -86,7 +87,7 @@ internal static class RunCommand
 
                     isFirst = false;
                     statistics.Add();
-                    output.Write(token.Text);
+                    write(token.Text);
                     output.Flush();
                 }
             }

@@ -1,8 +1,12 @@
+using System.Diagnostics;
 using Spectre.Console;
 
 namespace KQuant.Cli.Rendering;
 
-/// <summary>Says what a long command is doing, on the error stream and only to a person.</summary>
+/// <summary>
+/// Says what a long command is doing, on the error stream: on a terminal at once, elsewhere in a line every few seconds if it takes longer than
+/// that.
+/// </summary>
 internal static class Progress
 {
     /// <summary>Runs work with a line that changes as it goes.</summary>
@@ -12,7 +16,15 @@ internal static class Progress
     {
         if (Console.IsErrorRedirected)
         {
-            work(_ => { });
+            long last = Stopwatch.GetTimestamp();
+            work(text =>
+            {
+                if (Stopwatch.GetElapsedTime(last) >= ProgressLines.Interval)
+                {
+                    last = Stopwatch.GetTimestamp();
+                    Console.Error.WriteLine(text);
+                }
+            });
             return;
         }
 

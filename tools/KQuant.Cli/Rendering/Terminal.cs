@@ -13,6 +13,13 @@ internal static class Terminal
         ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected
         && AnsiConsole.Profile.Capabilities is { Ansi: true, ColorSystem: not ColorSystem.NoColors };
 
+    /// <summary>Whether a writer is the console's output stream, on a terminal that understands control sequences.</summary>
+    public static bool IsOutput(TextWriter output) =>
+        ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected && AnsiConsole.Profile.Capabilities.Ansi;
+
+    /// <summary>Cells of a row at the moment; 80 where the terminal does not say.</summary>
+    public static int Width => Console.WindowWidth is > 0 and int width ? width : 80;
+
     /// <summary>A console on the error stream.</summary>
     public static IAnsiConsole CreateErrorConsole() =>
         AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
