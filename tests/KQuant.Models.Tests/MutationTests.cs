@@ -77,6 +77,36 @@ public class MutationTests
         });
     }
 
+    /// <summary>A whole folder, loaded, with each of its small files damaged in turn; an adapter's is there, but no part of the model.</summary>
+    [Test]
+    public void Folders(
+        [Values("tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json", "special_tokens_map.json", "adapter_config.json")] string file)
+    {
+        string model = RandomCheckpoint.Create("llama3").Write(_folder["model"]);
+        TinyTokenizer.Write(model, TokenizerKind.Llama3, size: 271);
+        foreach ((string name, string text) in ((string, string)[])
+            [
+                ("generation_config.json", """{ "bos_token_id": 1, "eos_token_id": [2, 3], "temperature": 0.6, "top_k": 20, "top_p": 0.95, "do_sample": true }"""),
+                ("special_tokens_map.json", """{ "bos_token": { "content": "<s>", "lstrip": false, "normalized": false }, "eos_token": "</s>", "additional_special_tokens": ["<note>"] }"""),
+                ("adapter_config.json", """{ "peft_type": "LORA", "r": 8, "lora_alpha": 16.0, "target_modules": ["q_proj", "v_proj"], "base_model_name_or_path": "org/model" }"""),
+            ])
+        {
+            File.WriteAllText(Path.Combine(model, name), text);
+        }
+
+        Try(Path.Combine(model, file), int.MaxValue, file.Length, () =>
+        {
+            using (ModelFolder folder = ModelFolder.Open(model))
+            {
+                Assert.That(folder.Tensors, Is.Not.Empty);
+            }
+
+            using LanguageModel loaded = LanguageModel.Load(model);
+            loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12"));
+            _ = loaded.ChatTemplate?.Render([new ChatMessage("user", "Hi")]);
+        });
+    }
+
     /// <summary>Values of another kind than a file has, at every place of the JSON in turn.</summary>
     [Test]
     public void ExportsOfTokenizersOfAnotherShape(

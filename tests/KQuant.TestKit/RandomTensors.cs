@@ -39,6 +39,19 @@ public static class RandomTensors
         return QuantizedTensor.FromMemory(codec, shape, bytes);
     }
 
+    /// <summary>The wire bytes of all rows of a tensor.</summary>
+    public static byte[] BytesOf(QuantizedTensor tensor)
+    {
+        int rowBytes = (int)(tensor.ByteCount / tensor.Shape.TotalRows);
+        var bytes = new byte[tensor.ByteCount];
+        for (long row = 0; row < tensor.Shape.TotalRows; row++)
+        {
+            tensor.CopyRowBytes(row, bytes.AsSpan((int)row * rowBytes, rowBytes));
+        }
+
+        return bytes;
+    }
+
     /// <summary>All weights of a tensor, decoded.</summary>
     public static float[] Decode(QuantizedTensor tensor)
     {

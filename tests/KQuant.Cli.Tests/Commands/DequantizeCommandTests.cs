@@ -8,6 +8,27 @@ namespace KQuant.Cli.Tests.Commands;
 /// <summary><c>kquant dequantize</c> from folder to folder.</summary>
 public class DequantizeCommandTests
 {
+    /// <summary>With activations in float32 a product depends on the values of weights alone, not on how they are stored.</summary>
+    [TestCase("q4_k")]
+    [TestCase("q6_k")]
+    [TestCase("q5_1")]
+    [TestCase("q8_0")]
+    public void LogitsAreThoseOfTheQuantizedModelExactly(string codec)
+    {
+        using var folder = new TemporaryFolder();
+        Cli.Quantize(TestModels.TinyMoe, codec, folder["q"]).MustSucceed();
+        Cli.Dequantize(folder["q"], folder["f"]).MustSucceed();
+        string[] arguments = ["logits", "--ids", "1,20,300,4,5,6,7,8,9,10,11,12", "--activations", "f32"];
+        Cli.Run([.. arguments, "--model", folder["q"], "--output", folder["q.npy"]]).MustSucceed();
+        Cli.Run([.. arguments, "--model", folder["f"], "--output", folder["f.npy"]]).MustSucceed();
+        byte[] logits = File.ReadAllBytes(folder["q.npy"]);
+        Assert.That(logits, Is.EqualTo(File.ReadAllBytes(folder["f.npy"])).And.Length.GreaterThan(10_000));
+
+        // They are not those of the model that was quantized.
+        Cli.Run([.. arguments, "--model", TestModels.TinyMoe, "--output", folder["x.npy"]]).MustSucceed();
+        Assert.That(File.ReadAllBytes(folder["x.npy"]), Is.Not.EqualTo(logits));
+    }
+
     private TemporaryFolder _folder = null!;
 
     [SetUp]
