@@ -19,6 +19,13 @@ namespace KQuant.Matmul;
 /// of the largest products, for as many of them as ran at once.
 /// </para>
 /// </remarks>
+/// <example>
+/// <code>
+/// // One for the whole program: it has threads and scratch memory.
+/// using var context = new MatmulContext(new MatmulOptions { Activations = ActivationPrecision.Float32 });
+/// Console.WriteLine($"q4_k runs on {context.GetTier(QuantCodec.Get(QuantFormat.Q4_K))}");
+/// </code>
+/// </example>
 public sealed class MatmulContext : IDisposable
 {
     private readonly WorkerPool _pool;

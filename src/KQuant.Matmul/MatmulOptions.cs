@@ -5,6 +5,12 @@ using KQuant.Codecs.Scheduling;
 namespace KQuant.Matmul;
 
 /// <summary>How products are computed. Fixed when a <see cref="MatmulContext"/> is made.</summary>
+/// <example>
+/// <code>
+/// var everywhere = new MatmulOptions { Deterministic = true };                  // the same bits on every machine
+/// var exact = new MatmulOptions { Activations = ActivationPrecision.Float32 };   // activations are not rounded to eight bits
+/// </code>
+/// </example>
 public sealed record MatmulOptions
 {
     /// <summary>The environment variable that sets the default of <see cref="MaxDegreeOfParallelism"/>: <c>KQUANT_THREADS=4</c>.</summary>

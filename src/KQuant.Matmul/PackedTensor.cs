@@ -42,6 +42,12 @@ public sealed unsafe class PackedTensor : IDisposable
     /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
     /// <exception cref="OutOfMemoryException">There is no memory for the copy.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <example>
+    /// <code>
+    /// using PackedTensor packed = PackedTensor.Pack(weights, context);   // once
+    /// QuantizedMatmul.Multiply(packed, x, y, context);                   // then again and again, for a few rows each time
+    /// </code>
+    /// </example>
     public static PackedTensor Pack(QuantizedTensor weights, MatmulContext context, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(weights);

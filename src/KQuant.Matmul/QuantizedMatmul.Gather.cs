@@ -19,6 +19,14 @@ public static unsafe partial class QuantizedMatmul
     /// <exception cref="ArgumentException">Shapes or lengths do not fit, spans overlap, or neither index array is there for a stack.</exception>
     /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
+    /// <example>
+    /// <code>
+    /// // Three tokens, two experts for each: six rows of results.
+    /// var chosen = new IndexArray([0, 3, 1, 2, 3, 0], [3, 2]);
+    /// float[] y = new float[6 * experts.Shape.Rows];
+    /// QuantizedMatmul.GatherMultiply(experts, x, [3, 1, 1, experts.Shape.Columns], default, chosen, y, context);
+    /// </code>
+    /// </example>
     public static void GatherMultiply(
         QuantizedTensor experts,
         ReadOnlySpan<float> x,

@@ -34,6 +34,12 @@ public static unsafe partial class QuantizedMatmul
     /// <exception cref="ArgumentException">Lengths do not fit, spans overlap, or W is a stack of matrices.</exception>
     /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; y is undefined.</exception>
+    /// <example>
+    /// <code>
+    /// float[] y = new float[3 * weights.Shape.Rows];             // three rows of x: y = x W^T
+    /// QuantizedMatmul.Multiply(weights, x, y, context);
+    /// </code>
+    /// </example>
     public static void Multiply(
         QuantizedTensor weights, ReadOnlySpan<float> x, Span<float> y, MatmulContext context, CancellationToken cancellationToken = default) =>
         MultiplyRows(weights, null, default, x, y, context, cancellationToken);
@@ -57,6 +63,12 @@ public static unsafe partial class QuantizedMatmul
     /// <exception cref="ArgumentException">Lengths do not fit, spans overlap, or W is a stack of matrices.</exception>
     /// <exception cref="ObjectDisposedException">The weights or the context were disposed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; dx is undefined.</exception>
+    /// <example>
+    /// <code>
+    /// float[] dx = new float[3 * weights.Shape.Columns];         // what the gradient dy of y = x W^T is for x
+    /// QuantizedMatmul.MultiplyTransposed(weights, dy, dx, context);
+    /// </code>
+    /// </example>
     public static void MultiplyTransposed(
         QuantizedTensor weights, ReadOnlySpan<float> dy, Span<float> dx, MatmulContext context, CancellationToken cancellationToken = default) =>
         MultiplyRowsTransposed(weights, dy, dx, context, cancellationToken);

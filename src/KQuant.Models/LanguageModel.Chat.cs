@@ -23,6 +23,12 @@ public sealed partial class LanguageModel
     /// <exception cref="InvalidOperationException">The model has no chat template.</exception>
     /// <exception cref="TemplateException">The template refuses the conversation.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <example>
+    /// <code>
+    /// int[] prompt = model.EncodeChat([new TemplateMessage("system", "Be brief."), new TemplateMessage("user", "Who is Elizabeth?")]);
+    /// string answer = string.Concat(model.Generate(prompt).Select(token =&gt; token.Text));
+    /// </code>
+    /// </example>
     public int[] EncodeChat(
         IReadOnlyList<TemplateMessage> messages,
         JsonObject? variables = null,

@@ -52,6 +52,15 @@ public sealed partial class LanguageModel
 
     /// <summary>Continues a text on the calling thread.</summary>
     /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)"/>
+    /// <example>
+    /// <code>
+    /// int[] prompt = model.Tokenizer.Encode("It is a truth universally acknowledged");
+    /// foreach (GeneratedToken token in model.Generate(prompt, new GenerationOptions { MaxTokens = 32 }))
+    /// {
+    ///     Console.Write(token.Text);
+    /// }
+    /// </code>
+    /// </example>
     public IEnumerable<GeneratedToken> Generate(
         IReadOnlyList<int> prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
     {

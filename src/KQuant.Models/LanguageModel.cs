@@ -126,6 +126,12 @@ public sealed partial class LanguageModel : IDisposable
     }
 
     /// <inheritdoc cref="LoadAsync"/>
+    /// <example>
+    /// <code>
+    /// using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");      // a checkpoint folder or a GGUF file
+    /// Console.WriteLine($"{model.Config.Architecture}, {model.WeightCount} weights");
+    /// </code>
+    /// </example>
     public static LanguageModel Load(
         string path, ModelOptions? options = null, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -154,6 +160,14 @@ public sealed partial class LanguageModel : IDisposable
     /// </param>
     /// <returns>The cache; dispose it to free its memory.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxSize"/> is negative, or above 0 and less than 16.</exception>
+    /// <example>
+    /// <code>
+    /// using KeyValueCache cache = model.CreateCache();
+    /// var options = new GenerationOptions { Cache = cache, MaxTokens = 16 };
+    /// _ = model.Generate(model.Tokenizer.Encode("Mr. Darcy"), options).Count();
+    /// _ = model.Generate(model.Tokenizer.Encode(" was", addSpecialTokens: false), options).Count();   // goes on where the first ended
+    /// </code>
+    /// </example>
     public KeyValueCache CreateCache(int maxSize = 0)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
@@ -176,6 +190,13 @@ public sealed partial class LanguageModel : IDisposable
     /// <exception cref="ContextLengthException">The cache cannot hold the tokens.</exception>
     /// <exception cref="InvalidOperationException">Another call is using the cache.</exception>
     /// <exception cref="ObjectDisposedException">The model or the cache was disposed.</exception>
+    /// <example>
+    /// <code>
+    /// using KeyValueCache cache = model.CreateCache();
+    /// float[] logits = new float[model.Config.VocabularySize];
+    /// model.Forward(model.Tokenizer.Encode("It is a"), cache, logits);   // of the token that comes next
+    /// </code>
+    /// </example>
     public void Forward(
         ReadOnlySpan<int> tokens, KeyValueCache cache, Span<float> logits, CancellationToken cancellationToken = default)
     {

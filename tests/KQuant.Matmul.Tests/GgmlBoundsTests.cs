@@ -46,7 +46,7 @@ public class GgmlBoundsTests
     public void GathersOfUniformNumbers(QuantCodec codec)
     {
         const int Experts = 4, Outputs = 32, Columns = 256;
-        QuantizedTensor experts = Encode(codec, new QuantShape(Experts, Outputs, Columns), 2);
+        QuantizedTensor experts = Encode(codec, QuantShape.Stack(Experts, Outputs, Columns), 2);
         using MatmulContext context = Contexts.Create();
         var random = new Random(3);
         foreach ((int tokens, int used) in ((int, int)[])[(1, 1), (1, 4), (4, 2), (17, 2), (32, 4)])

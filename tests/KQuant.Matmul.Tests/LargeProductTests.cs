@@ -15,7 +15,7 @@ public class LargeProductTests
     public void ASortedGatherOf33000Rows(QuantFormat format, int columns)
     {
         const int Rows = 33_000, Experts = 7, Outputs = 12;
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(Experts, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
         float[] x = Numbers.Gaussian(Rows * columns, 1);
         var random = new Random(2);
         int[] ids = [.. Enumerable.Range(0, Rows).Select(_ => random.Next(Experts)).Order()];
@@ -27,7 +27,7 @@ public class LargeProductTests
     {
         const int Outputs = 72;
         int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, new QuantShape(RaggedRows.Length, Outputs, columns));
+        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(RaggedRows.Length, Outputs, columns));
         int[] ids = [.. RaggedRows.SelectMany((rows, expert) => Enumerable.Repeat(expert, rows))];
         AssertSegmentsAreProducts(experts, Numbers.Gaussian(ids.Length * columns, 3), ids);
     }
@@ -81,7 +81,7 @@ public class LargeProductTests
         for (int first = 0, end; first < ids.Length; first = end)
         {
             end = Array.FindLastIndex(ids, id => id == ids[first]) + 1;
-            float[] expected = context.Multiply(experts.Slice(ids[first]), x[(first * columns)..(end * columns)]);
+            float[] expected = context.Multiply(experts.GetExpert(ids[first]), x[(first * columns)..(end * columns)]);
             Assert.That(
                 Numbers.Bits(y.AsSpan(first * outputs, (end - first) * outputs)).AsSpan().SequenceEqual(Numbers.Bits(expected)),
                 $"expert {ids[first]}, {end - first} rows");

@@ -103,7 +103,7 @@ public class MutationTests
 
             using LanguageModel loaded = LanguageModel.Load(model);
             loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12"));
-            _ = loaded.ChatTemplate?.Render([new ChatMessage("user", "Hi")]);
+            _ = loaded.ChatTemplate?.Render([new TemplateMessage("user", "Hi")]);
         });
     }
 

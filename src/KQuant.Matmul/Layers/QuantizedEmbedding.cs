@@ -7,6 +7,14 @@ namespace KQuant.Matmul.Layers;
 /// A table of vectors in wire format. Looking some up decodes those rows and no others; as a linear layer the same table gives the logits
 /// of a model whose head is tied to its embedding.
 /// </summary>
+/// <example>
+/// <code>
+/// var embedding = new QuantizedEmbedding(weights);
+/// float[] rows = new float[2 * embedding.Dimensions];
+/// embedding.Lookup([7, 5], rows, context);                   // decodes two rows of the matrix
+/// embedding.AsLinear().Forward(rows, logits, context);       // and the same matrix as the head
+/// </code>
+/// </example>
 public sealed class QuantizedEmbedding
 {
     private readonly QuantizedLinear _linear;

@@ -6,6 +6,14 @@ namespace KQuant.Matmul.Layers;
 /// A linear layer whose weights stay in their wire format: <c>y = x W^T + b</c>. The weights are frozen; the gradient goes to x alone.
 /// The layer looks at its tensor and does not own it.
 /// </summary>
+/// <example>
+/// <code>
+/// var layer = new QuantizedLinear(weights, bias);
+/// float[] y = new float[3 * layer.Outputs];
+/// layer.Forward(x, y, context);                              // y = x W^T + bias
+/// layer.Backward(dy, dx, context);                           // the gradient for x; W stays as it is
+/// </code>
+/// </example>
 public sealed class QuantizedLinear
 {
     /// <summary>Makes a layer.</summary>

@@ -11,6 +11,14 @@ namespace KQuant.Matmul.Layers;
 /// The number of experts per row follows from the lengths: as many indices as there are rows of x for each. Where every expert's row has an x of its own (the
 /// projection back), pass those rows, one index each.
 /// </remarks>
+/// <example>
+/// <code>
+/// var layer = new QuantizedSwitchLinear(experts);
+/// int[] ids = [0, 3, 1, 2, 3, 0];                            // two experts for each of three tokens
+/// float[] y = new float[ids.Length * layer.Outputs];
+/// layer.Forward(x, ids, y, context);
+/// </code>
+/// </example>
 public sealed class QuantizedSwitchLinear
 {
     /// <summary>Makes a layer.</summary>

@@ -90,6 +90,13 @@ public sealed class KeyValueCache : IDisposable
     /// <returns>The cache; dispose it to free its memory.</returns>
     /// <exception cref="InvalidOperationException">A call is using the cache.</exception>
     /// <exception cref="ObjectDisposedException">The cache was disposed.</exception>
+    /// <example>
+    /// <code>
+    /// model.Forward(model.Tokenizer.Encode("A long prompt"), cache, logits);
+    /// using KeyValueCache other = cache.Fork();                          // two texts that begin alike, read once
+    /// cache.TryTruncate(2);                                              // back to its first two tokens
+    /// </code>
+    /// </example>
     public KeyValueCache Fork()
     {
         Enter();

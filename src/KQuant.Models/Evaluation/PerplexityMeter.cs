@@ -25,6 +25,13 @@ public static class PerplexityMeter
     /// The text is shorter than a window, the window longer than the context, the stride longer than the window, or the vocabularies of the
     /// models differ.
     /// </exception>
+    /// <example>
+    /// <code>
+    /// int[] tokens = model.Tokenizer.Encode(File.ReadAllText("text.txt"));
+    /// PerplexityResult result = PerplexityMeter.Measure(model, tokens, new PerplexityOptions { WindowLength = 128, MaxWindows = 2 });
+    /// Console.WriteLine($"{result.Perplexity:F2} over {result.Tokens} tokens");
+    /// </code>
+    /// </example>
     public static PerplexityResult Measure(
         LanguageModel model,
         ReadOnlySpan<int> tokens,

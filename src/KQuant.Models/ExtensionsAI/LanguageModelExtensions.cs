@@ -12,6 +12,13 @@ public static class LanguageModelExtensions
     /// <param name="model">The model, with a tokenizer and a chat template.</param>
     /// <param name="ownsModel">Whether disposing the client disposes the model.</param>
     /// <returns>The client; several conversations at once may use it.</returns>
+    /// <example>
+    /// <code>
+    /// using IChatClient client = LanguageModel.Load("Qwen3-0.6B").AsIChatClient(ownsModel: true);
+    /// ChatResponse answer = await client.GetResponseAsync("Who is Elizabeth?");
+    /// Console.WriteLine(answer.Text);
+    /// </code>
+    /// </example>
     public static IChatClient AsIChatClient(this LanguageModel model, bool ownsModel = false) => new KQuantChatClient(model, ownsModel);
 
     /// <summary>

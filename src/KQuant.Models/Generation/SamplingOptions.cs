@@ -6,6 +6,12 @@ namespace KQuant.Models.Generation;
 /// How the next token is chosen. In this order, as mlx-lm does it: repetition, presence and frequency penalties on the logits; then, unless
 /// the temperature is 0, top-p, min-p, XTC and top-k on the log-probabilities; then a draw at the temperature.
 /// </summary>
+/// <example>
+/// <code>
+/// var sampling = new SamplingOptions { Temperature = 0.7f, TopP = 0.9f, MinP = 0.05f, Seed = 1 };
+/// var options = new GenerationOptions { Sampling = sampling, StopSequences = ["\n\n"] };
+/// </code>
+/// </example>
 public sealed record SamplingOptions
 {
     /// <summary>The most likely token, always.</summary>

@@ -111,6 +111,12 @@ public sealed class ChatTemplate
     /// <exception cref="TemplateException">The template refuses the conversation, fails on it or goes beyond its bounds, or the model has
     /// several templates and none of them is the one to take.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <example>
+    /// <code>
+    /// ChatTemplate? template = ChatTemplate.Load("Qwen3-0.6B");
+    /// string? text = template?.Render([new TemplateMessage("user", "Who is Elizabeth?")]);
+    /// </code>
+    /// </example>
     public string Render(
         IReadOnlyList<TemplateMessage> messages,
         JsonArray? tools = null,

@@ -14,6 +14,13 @@ namespace KQuant.Models.Tokenizers;
 /// joined to tokens. The ids of a <c>tokenizer.json</c> are those of Hugging Face's <c>tokenizers</c>, those of a GGUF file llama.cpp's.
 /// The time for a text of n characters is of the order of n log n whatever it contains.
 /// </remarks>
+/// <example>
+/// <code>
+/// var tokenizer = Tokenizer.Load("Qwen3-0.6B");
+/// int[] ids = tokenizer.Encode("Hello there");
+/// string text = tokenizer.Decode(ids);
+/// </code>
+/// </example>
 public sealed class Tokenizer
 {
     private readonly TokenizerParts _parts;

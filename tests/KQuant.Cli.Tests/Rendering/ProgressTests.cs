@@ -86,7 +86,7 @@ public class ProgressTests
             for (int i = 0; i <= 40; i++)
             {
                 meter.Add(TimeSpan.FromSeconds(i), i * MiB);
-                string row = ProgressText.Row(new ModelProgress(name, 0, 1, i * MiB, 40 * MiB), meter, width);
+                string row = ProgressText.Row(Progress(name, i, 40), meter, width);
                 int cells = row.EnumerateRunes().Sum(CellWidth.Of);
                 Assert.That(cells, width >= 40 ? Is.EqualTo(width - 1) : Is.LessThan(width), row);
                 Assert.That(row, Does.Contain($"{100 * i / 40} %").And.Not.Contain("\n"));
@@ -112,7 +112,16 @@ public class ProgressTests
         Assert.That(Screen.RowsOf(error.ToString()), Is.EqualTo([""]));
     }
 
-    private static ModelProgress At(int step, int steps) => new($"blk.{step}.weight", step, steps, step * MiB, steps * MiB);
+    private static ModelProgress At(int step, int steps) => Progress($"blk.{step}.weight", step, steps);
+
+    private static ModelProgress Progress(string name, int step, int steps) => new()
+    {
+        TensorName = name,
+        TensorIndex = step,
+        TensorCount = steps,
+        BytesDone = step * MiB,
+        TotalBytes = steps * MiB,
+    };
 
     private sealed class Clock : TimeProvider
     {

@@ -1,4 +1,5 @@
-using KQuant.TestKit;
+using System.Runtime.InteropServices;
+using KQuant.Codecs.Decoding;
 
 namespace KQuant.Codecs.Tests.Decoding;
 
@@ -75,7 +76,7 @@ public class RandomBlockTests
     private static ulong Hash(float[] floats)
     {
         ulong hash = 14695981039346656037UL;
-        foreach (byte b in System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(floats))
+        foreach (byte b in MemoryMarshal.AsBytes<float>(floats))
         {
             hash = unchecked((hash ^ b) * 1099511628211UL);
         }

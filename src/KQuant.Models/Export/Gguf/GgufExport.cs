@@ -63,6 +63,12 @@ public sealed class GgufExport : GgufSource
     /// tokenizer is broken.
     /// </exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <example>
+    /// <code>
+    /// using var export = GgufExport.Create(ModelFolder.Open("Qwen3-0.6B"));
+    /// ModelConverter.Convert(QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q4_K)), "model.gguf");
+    /// </code>
+    /// </example>
     public static GgufExport Create(ModelFolder folder, GgufExportOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(folder);

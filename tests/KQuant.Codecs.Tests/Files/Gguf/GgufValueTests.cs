@@ -127,7 +127,7 @@ public class GgufValueTests
     };
 
     private static string Get<T>(GgufValue value)
-        where T : notnull => value.TryGet(out T? found) ? Text(found) : "nothing";
+        where T : notnull => value.TryGet<T>(out T? found) ? Text(found!) : "nothing";
 
     private static IEnumerable<string> Elements<T>(GgufValue value)
         where T : unmanaged => value.TryGetArray(out T[]? elements) ? elements.Select(element => Text(element)) : ["nothing"];
