@@ -10,7 +10,7 @@ public class HugeActivationTests
 
     private static readonly int[] RowCounts = [1, 3, 8, 20];
 
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All.Where(codec => codec.IsQuantized);
 
     /// <summary>The second half of a row cancels out the first, which alone is far beyond the floats.</summary>
     [TestCaseSource(nameof(Codecs))]

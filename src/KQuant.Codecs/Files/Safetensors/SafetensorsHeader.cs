@@ -32,7 +32,7 @@ internal ref struct SafetensorsHeader
     /// <returns>The <c>__metadata__</c>, empty when there is none.</returns>
     public Dictionary<string, string> Read()
     {
-        if (_bytes.IsEmpty || _bytes[0] != '{')
+        if (!_bytes.TrimStart(" \t\r\n"u8).StartsWith("{"u8))
         {
             throw Problem("the header does not begin with '{'");
         }

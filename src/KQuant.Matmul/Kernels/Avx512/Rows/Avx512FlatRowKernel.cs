@@ -60,7 +60,7 @@ internal sealed unsafe class Avx512FlatRowKernel<TFormat>(int preferredRows) : P
 
     public override int Granule => 1;
 
-    /// <summary>Rows of parts and factors; what results are multiplied with comes last.</summary>
+    /// <summary>Rows of parts and factors.</summary>
     public override nint GetActivationBytes(int rows, int units) => rows * PartsAndFactors(8 * units);
 
     /// <summary>Scales of eight activation rows, and a group of blocks.</summary>
