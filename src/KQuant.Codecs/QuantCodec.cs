@@ -7,6 +7,7 @@ using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Decoding;
 using KQuant.Codecs.Files;
+using KQuant.Codecs.Planes;
 
 namespace KQuant.Codecs;
 
@@ -31,12 +32,17 @@ public abstract class QuantCodec
         BytesPerBlock = Planes.Sum(plane => plane.BytesPerBlock);
     }
 
-    /// <summary>The codecs whose weights take less than 16 bits: K-quants first, then the 32-wide ones.</summary>
+    /// <summary>
+    /// The codecs whose weights take less than 16 bits: K-quants first, then GGML's other block formats, then MLX's modes. Of the affine ones those with
+    /// scales in f16; for other types see <see cref="MlxFormat.GetCodec"/>.
+    /// </summary>
     public static IReadOnlyList<QuantCodec> Quantized { get; } =
     [
         new QuantCodec<BlockQ2_K>(), new QuantCodec<BlockQ3_K>(), new QuantCodec<BlockQ4_K>(), new QuantCodec<BlockQ5_K>(),
         new QuantCodec<BlockQ6_K>(), new QuantCodec<BlockQ4_0>(), new QuantCodec<BlockQ4_1>(), new QuantCodec<BlockQ5_0>(),
         new QuantCodec<BlockQ5_1>(), new QuantCodec<BlockQ8_0>(), new QuantCodec<BlockIQ4_NL>(),
+        new QuantCodec<BlockMXFP4>(), new QuantCodec<BlockNVFP4>(),
+        .. AffineCodec.Create(ElementType.F16), new MxFloatCodec(MlxMode.MxFp4), new MxFloatCodec(MlxMode.MxFp8), new NvFloatCodec(),
     ];
 
     /// <summary>The pass-through formats: f32, f16, bf16.</summary>
@@ -46,16 +52,22 @@ public abstract class QuantCodec
     /// <summary>Every codec there is: <see cref="Quantized"/>, then <see cref="Floats"/>.</summary>
     public static IReadOnlyList<QuantCodec> All { get; } = [.. Quantized, .. Floats];
 
+    /// <summary>The affine codecs of <see cref="All"/> again, with scales in bf16 and in f32.</summary>
+    internal static IReadOnlyList<QuantCodec> OtherScales { get; } = [.. AffineCodec.Create(ElementType.BF16), .. AffineCodec.Create(ElementType.F32)];
+
     /// <summary>A number of its own in this process, 0, 1, 2, ...: tables of what belongs to codecs are arrays.</summary>
     public int Index { get; }
 
     /// <summary>The GGML type, whose value is the id in files; null for a codec that GGML does not have.</summary>
     public QuantFormat? Format { get; }
 
-    /// <summary>The name in checkpoints and on the command line: ggml's spelling in lower case, <c>q4_k</c>.</summary>
+    /// <summary>
+    /// The name in checkpoints and on the command line: ggml's spelling in lower case, <c>q4_k</c>; MLX's modes are <c>affine4_64</c> (bits and group),
+    /// <c>mlx_mxfp4</c>.
+    /// </summary>
     public string Name { get; }
 
-    /// <summary>Weights in one block: 256 for K-quants, 32 for the others, 1 for pass-through formats.</summary>
+    /// <summary>Weights in one block: 256 for K-quants, 16 to 128 for the others, 1 for pass-through formats.</summary>
     public int WeightsPerBlock { get; }
 
     /// <summary>Bytes of one block on the wire, in all planes together.</summary>
@@ -65,6 +77,9 @@ public abstract class QuantCodec
     /// The byte arrays that weights lie in: one for formats whose blocks hold their scales, otherwise codes, scales and biases, in this order.
     /// </summary>
     public ImmutableArray<CodecPlane> Planes { get; }
+
+    /// <summary>How MLX describes the weights, for its own codecs; null for others.</summary>
+    public virtual MlxFormat? Mlx => null;
 
     /// <summary>What happens to activations before they are multiplied with tensors of this codec; null for nothing.</summary>
     public virtual ActivationTransform? Transform => null;
@@ -94,6 +109,9 @@ public abstract class QuantCodec
 
     /// <summary>Where a block's binary16 scales and minima are, in bytes from its start.</summary>
     internal abstract ReadOnlySpan<int> ScaleOffsets { get; }
+
+    /// <summary>The largest magnitude that a block can hold, if that does not follow from a scale that would be infinite.</summary>
+    internal abstract float MaxWeight { get; }
 
     /// <summary>The decoder that is the specification.</summary>
     internal abstract DecodeKernel ScalarDecoder { get; }
@@ -146,7 +164,7 @@ public abstract class QuantCodec
     /// <returns>Whether the name is known.</returns>
     public static bool TryParse(string? name, [NotNullWhen(true)] out QuantCodec? codec)
     {
-        codec = All.FirstOrDefault(c => string.Equals(c.Name, name, StringComparison.OrdinalIgnoreCase));
+        codec = All.Concat(OtherScales).FirstOrDefault(c => string.Equals(c.Name, name, StringComparison.OrdinalIgnoreCase));
         return codec is not null;
     }
 

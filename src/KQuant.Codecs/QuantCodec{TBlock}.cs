@@ -36,6 +36,8 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
     internal override ReadOnlySpan<int> ScaleOffsets => TBlock.ScaleOffsets;
 
+    internal override float MaxWeight => TBlock.MaxWeight;
+
     internal override DecodeKernel ScalarDecoder { get; }
 
     // When it is needed: the table of decoders is made from that of codecs, and that there are codecs does not depend on what the environment says.

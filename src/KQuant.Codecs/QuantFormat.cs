@@ -46,4 +46,10 @@ public enum QuantFormat
 
     /// <summary>bfloat16 (the upper half of a binary32), stored as is.</summary>
     BF16 = 30,
+
+    /// <summary>32 weights in 17 bytes: 4-bit floats and a power of two.</summary>
+    MXFP4 = 39,
+
+    /// <summary>64 weights in 36 bytes: 4-bit floats and an 8-bit float for every 16.</summary>
+    NVFP4 = 40,
 }

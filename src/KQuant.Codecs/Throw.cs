@@ -85,6 +85,19 @@ internal static partial class Throw
     }
 
     [DoesNotReturn]
+    public static void WeightTooLarge(QuantCodec codec, long row, ReadOnlySpan<float> weights)
+    {
+        int column = 0;
+        while (MathF.Abs(weights[column]) <= codec.MaxWeight)
+        {
+            column++;
+        }
+
+        column -= column % codec.WeightsPerBlock;
+        ScaleOverflow(codec, row, column, weights.Slice(column, codec.WeightsPerBlock));
+    }
+
+    [DoesNotReturn]
     public static void HugeImportance(QuantCodec codec, long row, ReadOnlySpan<float> importance)
     {
         int column = importance.IsEmpty ? 0 : TensorPrimitives.IndexOfMax(importance);

@@ -5,11 +5,16 @@ namespace KQuant.Matmul.Tests;
 /// <summary>Shorthands for contexts and formats.</summary>
 internal static class Contexts
 {
-    /// <summary>Every format that can be multiplied: those of the codecs and the three float formats.</summary>
-    public static IEnumerable<QuantFormat> Formats => QuantCodec.All.Select(codec => codec.Format!.Value);
+    // One of MLX's for each number of bits and each group size; MlxProductTests multiplies with all of them.
+    private static readonly string[] Planes =
+        ["affine2_128", "affine3_64", "affine4_64", "affine5_32", "affine6_128", "affine8_64", "mlx_mxfp4", "mlx_mxfp8", "mlx_nvfp4"];
 
-    /// <summary>Columns of which every codec can make rows, with a tail in the last unit of the 32-wide ones.</summary>
-    public static int ColumnsOf(QuantFormat format) => QuantCodec.Get(format).WeightsPerBlock switch { 256 => 512, 32 => 416, _ => 421 };
+    /// <summary>What can be multiplied: GGML's codecs, some of MLX's and the three float formats.</summary>
+    public static IEnumerable<QuantCodec> Formats => QuantCodec.All.Where(codec => codec.Format is not null || Planes.Contains(codec.Name));
+
+    /// <summary>Columns of which a codec can make rows, with a tail in the last unit of 256 where blocks are smaller.</summary>
+    public static int ColumnsOf(QuantCodec codec) =>
+        codec.WeightsPerBlock switch { 256 => 512, 128 => 384, 64 => 448, 32 => 416, 16 => 400, _ => 421 };
 
     public static MatmulContext Create(
         int threads = 2,

@@ -9,7 +9,7 @@ public class GatherTests
     private const int Experts = 5;
     private const int Outputs = 20;
 
-    private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
+    private static IEnumerable<QuantCodec> Formats => Contexts.Formats;
 
     // x has the leading dimensions `batch` and `rows` rows per matrix. Entries are what broadcasting gives, written out by hand.
     private static IEnumerable<TestCaseData> Broadcasts =>
@@ -49,10 +49,10 @@ public class GatherTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void EveryEntryHasTheBitsOfAProductOfItsOwn(QuantFormat format)
+    public void EveryEntryHasTheBitsOfAProductOfItsOwn(QuantCodec codec)
     {
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(Experts, Outputs, columns));
         foreach (GatherCase gather in Broadcasts.Select(data => (GatherCase)data.Arguments[0]!))
         {
             float[] x = Numbers.Gaussian(gather.Items * gather.Rows * columns, 1);
@@ -68,10 +68,10 @@ public class GatherTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void TransposedEntriesHaveTheBitsOfProductsOfTheirOwn(QuantFormat format)
+    public void TransposedEntriesHaveTheBitsOfProductsOfTheirOwn(QuantCodec codec)
     {
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(Experts, Outputs, columns));
         int[] ids = [4, 0, 2, 2, 2, 4];
         float[] x = Numbers.Gaussian(6 * 2 * Outputs, 1);
         using MatmulContext context = Contexts.Create();

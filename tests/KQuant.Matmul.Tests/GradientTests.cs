@@ -6,14 +6,14 @@ namespace KQuant.Matmul.Tests;
 /// <summary>Gradients with respect to activations, against float64 and against differences of the product itself.</summary>
 public class GradientTests
 {
-    private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
+    private static IEnumerable<QuantCodec> Formats => Contexts.Formats;
 
     [TestCaseSource(nameof(Formats))]
-    public void TheGradientPredictsDifferencesOfTheProduct(QuantFormat format)
+    public void TheGradientPredictsDifferencesOfTheProduct(QuantCodec codec)
     {
         const int Rows = 3, Outputs = 30;
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(Outputs, columns));
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
         float[] x = Numbers.Gaussian(Rows * columns, 1);
         float[] direction = Numbers.Gaussian(Rows * columns, 2);
@@ -28,12 +28,12 @@ public class GradientTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void AGatherAddsUpWhatSharedAnItem(QuantFormat format)
+    public void AGatherAddsUpWhatSharedAnItem(QuantCodec codec)
     {
         // Item 0 is used by one entry, item 1 by three, item 2 by none.
         const int Experts = 4, Outputs = 30, Rows = 2;
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(Experts, Outputs, columns));
         int[] lhs = [1, 0, 1, 1], rhs = [3, 0, 3, 2];
         float[] dy = Numbers.Gaussian(4 * Rows * Outputs, 1);
         var expected = new float[3 * Rows * columns];
@@ -56,11 +56,11 @@ public class GradientTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void TheOtherSideHasAGradientToo(QuantFormat format)
+    public void TheOtherSideHasAGradientToo(QuantCodec codec)
     {
         const int Experts = 3, Outputs = 30;
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(Experts, Outputs, columns));
         int[] lhs = [1, 1], rhs = [2, 0];
         float[] dy = Numbers.Gaussian(2 * columns, 1);
         float[] first = ReferenceProduct.Multiply(experts, dy.AsSpan(0, columns), 2);

@@ -14,27 +14,23 @@ public unsafe class GuardedProductTests
     private static readonly int[] RowCounts = [1, 2, 7, 33];
 
     private static IEnumerable<TestCaseData> Cases =>
-        from format in Contexts.Formats
+        from codec in Contexts.Formats
         from activations in Enum.GetValues<ActivationPrecision>()
-        select new TestCaseData(format, activations).SetArgDisplayNames(format.ToString(), activations.ToString());
+        select new TestCaseData(codec, activations).SetArgDisplayNames(codec.Name, activations.ToString());
 
     [TestCaseSource(nameof(Cases))]
-    public void NothingBesideTheOperandsIsTouched(QuantFormat format, ActivationPrecision activations)
+    public void NothingBesideTheOperandsIsTouched(QuantCodec codec, ActivationPrecision activations)
     {
         if (!GuardedBuffer.IsSupported)
         {
             Assert.Ignore("Pages cannot be protected here.");
         }
 
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor source = RandomTensors.Create(format, QuantShape.Stack(Experts, Outputs, columns));
-        using var bytes = new GuardedBuffer((int)source.ByteCount);
-        for (long row = 0; row < source.Shape.TotalRows; row++)
-        {
-            source.UnsafeGetRowBytes(row).CopyTo(bytes.Span[(int)(row * source.RowByteCount)..]);
-        }
-
-        using QuantizedTensor experts = QuantizedTensor.FromBuffer(source.Codec, source.Shape, bytes.Buffer);
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor source = RandomTensors.Create(codec, QuantShape.Stack(Experts, Outputs, columns));
+        GuardedBuffer[] planes = [.. codec.Planes.Select((_, plane) => Copy(source, plane))];
+        using QuantizedTensor experts = QuantizedTensor.FromPlanes(
+            source.Codec, source.Shape, [.. planes.Select(plane => TensorPlane.FromBuffer(plane.Buffer, 0, plane.Span.Length))]);
         using QuantizedTensor last = experts.GetExpert(Experts - 1);
         using MatmulContext context = Contexts.Create(activations: activations);
         foreach (int rows in RowCounts)
@@ -57,6 +53,23 @@ public unsafe class GuardedProductTests
 
             Assert.That(Floats(y).ToArray(), Has.None.NaN);
         }
+
+        foreach (GuardedBuffer plane in planes)
+        {
+            plane.Dispose();
+        }
+    }
+
+    private static GuardedBuffer Copy(QuantizedTensor source, int plane)
+    {
+        int rowBytes = (int)source.GetRowByteCount(plane);
+        var bytes = new GuardedBuffer((int)source.Shape.TotalRows * rowBytes);
+        for (int row = 0; row < source.Shape.TotalRows; row++)
+        {
+            source.UnsafeGetRowBytes(row, plane).CopyTo(bytes.Span[(row * rowBytes)..]);
+        }
+
+        return bytes;
     }
 
     private static Span<float> Floats(GuardedBuffer buffer) => MemoryMarshal.Cast<byte, float>(buffer.Span);

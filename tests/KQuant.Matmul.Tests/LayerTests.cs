@@ -63,10 +63,10 @@ public class LayerTests
     [Test]
     public void EmbeddingDecodesTheRowsAskedFor([Values(1, 3)] int threads)
     {
-        foreach (QuantFormat format in Contexts.Formats)
+        foreach (QuantCodec codec in Contexts.Formats)
         {
             using MatmulContext context = Contexts.Create(threads);
-            QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(40, Contexts.ColumnsOf(format)));
+            QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(40, Contexts.ColumnsOf(codec)));
             var table = new QuantizedEmbedding(weights);
             int[] ids = [.. Enumerable.Range(0, 200).Select(i => i * 7 % 40)];
             var y = new float[ids.Length * table.Dimensions];
@@ -75,7 +75,7 @@ public class LayerTests
 
             float[] all = RandomTensors.Decode(weights);
             float[] expected = [.. ids.SelectMany(id => all[(id * table.Dimensions)..((id + 1) * table.Dimensions)])];
-            Assert.That(Numbers.Bits(y), Is.EqualTo(Numbers.Bits(expected)), $"{format}");
+            Assert.That(Numbers.Bits(y), Is.EqualTo(Numbers.Bits(expected)), $"{codec}");
         }
     }
 

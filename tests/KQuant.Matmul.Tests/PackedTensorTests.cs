@@ -9,13 +9,13 @@ public class PackedTensorTests
 {
     private static readonly int[] RowCounts = [1, 2, 5, 8, 17, 40];
 
-    private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
+    private static IEnumerable<QuantCodec> Formats => Contexts.Formats;
 
     [TestCaseSource(nameof(Formats))]
-    public void ProductsHaveTheBitsOfTheTensor(QuantFormat format)
+    public void ProductsHaveTheBitsOfTheTensor(QuantCodec codec)
     {
         // Rows that fill neither a granule nor a piece.
-        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(77, Contexts.ColumnsOf(format)));
+        QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(77, Contexts.ColumnsOf(codec)));
         using MatmulContext context = Contexts.Create(3, deterministic: true);
         using PackedTensor packed = PackedTensor.Pack(weights, context);
         foreach (int rows in RowCounts)
@@ -28,10 +28,10 @@ public class PackedTensorTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void GathersHaveTheBitsOfTheTensor(QuantFormat format)
+    public void GathersHaveTheBitsOfTheTensor(QuantCodec codec)
     {
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(3, 77, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(3, 77, columns));
         using MatmulContext context = Contexts.Create(3, deterministic: true);
         using PackedTensor packed = PackedTensor.Pack(experts, context);
         int[] ids = [2, 0, 2, 2, 1, 2];

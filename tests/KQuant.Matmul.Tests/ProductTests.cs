@@ -11,14 +11,14 @@ public class ProductTests
     private static readonly int[] RowCounts = [1, 2, 5, 8, 9, 33];
     private static readonly int[] ThreadCounts = [1, 2, 3, 8];
 
-    private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
+    private static IEnumerable<QuantCodec> Formats => Contexts.Formats;
 
-    private static IEnumerable<QuantFormat> Codecs => QuantCodec.Quantized.Select(codec => codec.Format!.Value);
+    private static IEnumerable<QuantCodec> Codecs => Contexts.Formats.Where(codec => codec.IsQuantized);
 
     [TestCaseSource(nameof(Formats))]
-    public void Float32ProductsMatchFloat64(QuantFormat format)
+    public void Float32ProductsMatchFloat64(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         using MatmulContext context = Contexts.Create(activations: ActivationPrecision.Float32);
         foreach (int rows in RowCounts)
         {
@@ -28,9 +28,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void TransposedProductsMatchFloat64(QuantFormat format)
+    public void TransposedProductsMatchFloat64(QuantCodec codec)
     {
-        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(150, Contexts.ColumnsOf(format)));
+        QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(150, Contexts.ColumnsOf(codec)));
         using MatmulContext context = Contexts.Create();
         foreach (int rows in RowCounts)
         {
@@ -41,9 +41,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Codecs))]
-    public void Int8ProductsAreCloseToFloat64(QuantFormat format)
+    public void Int8ProductsAreCloseToFloat64(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         using MatmulContext context = Contexts.Create();
         foreach (int rows in RowCounts)
         {
@@ -53,10 +53,10 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void BitsDoNotDependOnTheThreadCount(QuantFormat format)
+    public void BitsDoNotDependOnTheThreadCount(QuantCodec codec)
     {
         // Large enough that every thread count cuts it differently.
-        QuantizedTensor weights = RandomTensors.Create(format, new QuantShape(1500, Contexts.ColumnsOf(format)));
+        QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(1500, Contexts.ColumnsOf(codec)));
         foreach (int rows in new[] { 1, 40 })
         {
             float[] x = Numbers.Gaussian(rows * weights.Shape.Columns, 1);
@@ -74,9 +74,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void BitsOfARowDoNotDependOnItsPlace(QuantFormat format)
+    public void BitsOfARowDoNotDependOnItsPlace(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         using MatmulContext context = Contexts.Create();
         foreach (int rows in RowCounts)
         {
@@ -90,9 +90,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void DeterministicBitsDependOnNothing(QuantFormat format)
+    public void DeterministicBitsDependOnNothing(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         int columns = weights.Shape.Columns;
         float[] x = Numbers.Gaussian(33 * columns, 1);
         int[]? expected = null;
@@ -110,9 +110,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void Float32BitsDependOnNothing(QuantFormat format)
+    public void Float32BitsDependOnNothing(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         float[] x = Numbers.Gaussian(33 * weights.Shape.Columns, 1);
         float[] dy = Numbers.Gaussian(33 * Outputs, 1);
         int[]? expected = null, expectedTransposed = null;
@@ -132,9 +132,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void NarrowActivationsAreWidened(QuantFormat format)
+    public void NarrowActivationsAreWidened(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         using MatmulContext context = Contexts.Create();
         foreach (int rows in RowCounts)
         {
@@ -153,9 +153,9 @@ public class ProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void NarrowGradientsAreWidened(QuantFormat format)
+    public void NarrowGradientsAreWidened(QuantCodec codec)
     {
-        QuantizedTensor weights = Weights(format);
+        QuantizedTensor weights = Weights(codec);
         using MatmulContext context = Contexts.Create();
         float[] dy = Numbers.Gaussian(5 * Outputs, 3);
         Half[] halves = Array.ConvertAll(dy, value => (Half)value);
@@ -194,7 +194,7 @@ public class ProductTests
         var y = new float[Outputs];
 
         Assert.That(
-            () => QuantizedMatmul.Multiply(Weights(QuantFormat.Q4_K), new float[512], y, context, cancellation.Token),
+            () => QuantizedMatmul.Multiply(Weights(QuantCodec.Get(QuantFormat.Q4_K)), new float[512], y, context, cancellation.Token),
             Throws.InstanceOf<OperationCanceledException>());
     }
 
@@ -206,7 +206,7 @@ public class ProductTests
         using MatmulContext floats = Contexts.Create(activations: ActivationPrecision.Float32);
         Assert.Multiple(() =>
         {
-            foreach (QuantCodec codec in Formats.Select(QuantCodec.Get))
+            foreach (QuantCodec codec in Formats)
             {
                 Assert.That(scalar.GetTier(codec), Is.EqualTo(KernelTier.Scalar));
                 Assert.That(KernelTiers.IsSupported(best.GetTier(codec)));
@@ -216,8 +216,8 @@ public class ProductTests
         });
     }
 
-    private static QuantizedTensor Weights(QuantFormat format) =>
-        RandomTensors.Create(format, new QuantShape(Outputs, Contexts.ColumnsOf(format)));
+    private static QuantizedTensor Weights(QuantCodec codec) =>
+        RandomTensors.Create(codec, new QuantShape(Outputs, Contexts.ColumnsOf(codec)));
 
     // The last row first.
     private static float[] Rotate(float[] values, int columns) => [.. values[^columns..], .. values[..^columns]];

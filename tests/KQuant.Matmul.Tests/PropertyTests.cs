@@ -116,9 +116,14 @@ public class PropertyTests
 
     private static (QuantizedTensor Weights, float[] X) Sample(byte format, byte rows, byte outputs, byte blocks)
     {
-        QuantFormat[] formats = [.. Contexts.Formats];
-        QuantCodec codec = QuantCodec.Get(formats[format % formats.Length]);
-        int columns = codec.WeightsPerBlock switch { 256 => 256 * (1 + (blocks % 3)), 32 => 32 * (1 + (blocks % 20)), _ => 1 + (blocks * 7 % 1500) };
+        QuantCodec[] codecs = [.. Contexts.Formats];
+        QuantCodec codec = codecs[format % codecs.Length];
+        int columns = codec.WeightsPerBlock switch
+        {
+            256 => 256 * (1 + (blocks % 3)),
+            1 => 1 + (blocks * 7 % 1500),
+            int block => block * (1 + (blocks % (640 / block))),
+        };
         QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(1 + (outputs % 90), columns), format + (256 * outputs));
         return (weights, Numbers.Gaussian((1 + (rows % 35)) * columns, rows));
     }

@@ -12,6 +12,12 @@ public static class RandomTensors
     /// <summary>A matrix, or a stack of them. The same arguments give the same bytes.</summary>
     public static QuantizedTensor Create(QuantCodec codec, QuantShape shape, int seed = 1)
     {
+        if (codec.IsQuantized && codec.ScaleOffsets.IsEmpty)
+        {
+            // Random scales of eight bits would reach from nothing to infinity.
+            return QuantizedTensor.Encode(codec, shape, [.. Numbers.Gaussian((int)shape.TotalWeights, seed).Select(value => 0.05f * value)]);
+        }
+
         var random = new Random(seed);
         var bytes = new byte[checked(codec.GetByteCount(shape.Columns) * shape.TotalRows)];
         random.NextBytes(bytes);

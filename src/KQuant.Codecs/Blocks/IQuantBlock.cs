@@ -32,6 +32,9 @@ internal interface IQuantBlock<TSelf>
     /// </summary>
     static virtual double ErrorLimit => QuantCodec.GetErrorLimit(8.0 * Unsafe.SizeOf<TSelf>() / TSelf.WeightsPerBlock);
 
+    /// <summary>The largest magnitude that a block can hold, if that does not follow from a scale that would be infinite.</summary>
+    internal static virtual float MaxWeight => float.PositiveInfinity;
+
     /// <summary>
     /// Whether the scales (of a pass-through format: the weight) are finite numbers, so that the block decodes to finite weights.
     /// </summary>

@@ -10,10 +10,16 @@ namespace KQuant.Codecs.Decoding;
 /// </remarks>
 internal sealed unsafe class DecodeKernel(QuantCodec codec, KernelTier tier, delegate*<byte*, float*, nint, void> run)
 {
+    private readonly delegate*<QuantCodec, in PlanePointers, float*, nint, void> _runPlanes;
+
     public DecodeKernel(QuantFormat format, KernelTier tier, delegate*<byte*, float*, nint, void> run)
         : this(QuantCodec.Get(format), tier, run)
     {
     }
+
+    /// <summary>For a codec with several planes, whose parameters the function asks it for.</summary>
+    public DecodeKernel(QuantCodec codec, KernelTier tier, delegate*<QuantCodec, in PlanePointers, float*, nint, void> run)
+        : this(codec, tier, (delegate*<byte*, float*, nint, void>)null) => _runPlanes = run;
 
     public QuantCodec Codec { get; } = codec;
 
@@ -38,7 +44,7 @@ internal sealed unsafe class DecodeKernel(QuantCodec codec, KernelTier tier, del
         }
         else if (blocks > 0)
         {
-            Codec.DecodePlanes(source, destination, blocks);
+            _runPlanes(Codec, source, destination, blocks);
         }
     }
 

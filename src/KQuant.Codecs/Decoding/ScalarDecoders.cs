@@ -12,4 +12,7 @@ internal static unsafe class ScalarDecoders
         where TBlock : unmanaged, IQuantBlock<TBlock> => TBlock.Decode(
             MemoryMarshal.CreateReadOnlySpan(ref *(TBlock*)source, (int)blocks),
             MemoryMarshal.CreateSpan(ref *destination, (int)blocks * TBlock.WeightsPerBlock));
+
+    public static void DecodePlanes(QuantCodec codec, in PlanePointers source, float* destination, nint blocks) =>
+        codec.DecodePlanes(source, destination, blocks);
 }

@@ -53,4 +53,17 @@ internal static class ErrorWeights
             weights[i] = offset + MathF.Abs(x[i]);
         }
     }
+
+    /// <summary>The weighted squared error of decoded weights.</summary>
+    public static double SquaredError(ReadOnlySpan<float> x, ReadOnlySpan<float> decoded, ReadOnlySpan<float> weights)
+    {
+        double error = 0;
+        for (int i = 0; i < x.Length; i++)
+        {
+            double difference = (double)x[i] - decoded[i];
+            error += weights[i] * difference * difference;
+        }
+
+        return error;
+    }
 }

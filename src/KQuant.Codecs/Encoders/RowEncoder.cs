@@ -52,6 +52,11 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
             Throw.WeightNotFinite(_codec, _firstRow + row, weights);
         }
 
+        if (largest > TBlock.MaxWeight && _overflow == ScaleOverflow.Error)
+        {
+            Throw.WeightTooLarge(_codec, _firstRow + row, weights);
+        }
+
         int blocks = _rowLength / TBlock.WeightsPerBlock;
         var encoded = new Span<TBlock>(_destination + ((nint)row * blocks), blocks);
         TBlock.Encode(weights, encoded, new EncodeOptions { Importance = Importance, Mode = _mode });

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using KQuant.Codecs.Decoding;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Scheduling;
@@ -11,15 +12,20 @@ namespace KQuant.Codecs.Planes;
 /// </summary>
 internal abstract unsafe class PlaneCodec : QuantCodec
 {
+    // What a thread encodes before it asks for more: long against the asking, short against a matrix.
+    private const int WeightsPerTurn = 16384;
+
     // What is decoded to float at a time on the way to a 16-bit destination.
     private const int BufferedWeights = 2048;
+
+    private DecodeKernel? _decoder;
 
     /// <param name="name">The codec's name.</param>
     /// <param name="weightsPerBlock">Weights that share a scale.</param>
     /// <param name="planes">Codes, scales, biases: one to three.</param>
     protected PlaneCodec(string name, int weightsPerBlock, params ReadOnlySpan<CodecPlane> planes)
         : base(name, null, weightsPerBlock, planes) =>
-        ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, null);
+        ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, &ScalarDecoders.DecodePlanes);
 
     public override QuantCodec Fallback => Get(QuantFormat.F16);
 
@@ -27,13 +33,17 @@ internal abstract unsafe class PlaneCodec : QuantCodec
 
     public override double ErrorLimit => GetErrorLimit(BitsPerWeight);
 
-    public override KernelTier DecodeTier => KernelTier.Scalar;
+    public override KernelTier DecodeTier => Decoder.Tier;
 
     internal override IntegerForm? Integers => null;
 
     internal override ReadOnlySpan<int> ScaleOffsets => [];
 
+    internal override float MaxWeight => float.PositiveInfinity;
+
     internal override DecodeKernel ScalarDecoder { get; }
+
+    private DecodeKernel Decoder => _decoder ??= DecodeKernels.Best(this, KernelTiers.Max);
 
     public sealed override void Decode(ReadOnlySpan<byte> source, Span<float> destination)
     {
@@ -41,35 +51,38 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         fixed (byte* bytes = source)
         fixed (float* weights = destination)
         {
-            DecodePlanes(Split(bytes, blocks), weights, blocks);
+            Decoder.Run(Split(bytes, blocks), weights, blocks);
         }
     }
 
+    [SkipLocalsInit]
     private protected sealed override void DecodeHalf(ReadOnlySpan<byte> source, Span<Half> destination)
     {
         int blocks = CountBlocks(source.Length, destination.Length);
-        int run = Math.Max(1, BufferedWeights / WeightsPerBlock);
-        var weights = new float[run * WeightsPerBlock];
+        int run = BufferedWeights / WeightsPerBlock;
+        Span<float> weights = stackalloc float[BufferedWeights];
         for (int b = 0; b < blocks; b += run)
         {
             int count = Math.Min(run, blocks - b) * WeightsPerBlock;
-            DecodeRun(source, blocks, b, weights.AsSpan(0, count));
-            TensorPrimitives.ConvertToHalf(weights.AsSpan(0, count), destination[(b * WeightsPerBlock)..]);
+            DecodeRun(source, blocks, b, weights[..count]);
+            TensorPrimitives.ConvertToHalf(weights[..count], destination[(b * WeightsPerBlock)..]);
         }
     }
 
+    [SkipLocalsInit]
     private protected sealed override void DecodeBFloat16(ReadOnlySpan<byte> source, Span<BFloat16> destination)
     {
         int blocks = CountBlocks(source.Length, destination.Length);
-        int run = Math.Max(1, BufferedWeights / WeightsPerBlock);
-        var weights = new float[run * WeightsPerBlock];
-        for (int b = 0; b < blocks; b += run)
+        int run = BufferedWeights / WeightsPerBlock;
+        Span<float> weights = stackalloc float[BufferedWeights];
+        fixed (float* from = weights)
+        fixed (BFloat16* to = destination)
         {
-            int count = Math.Min(run, blocks - b) * WeightsPerBlock;
-            DecodeRun(source, blocks, b, weights.AsSpan(0, count));
-            for (int i = 0; i < count; i++)
+            for (int b = 0; b < blocks; b += run)
             {
-                destination[(b * WeightsPerBlock) + i] = (BFloat16)weights[i];
+                int count = Math.Min(run, blocks - b) * WeightsPerBlock;
+                DecodeRun(source, blocks, b, weights[..count]);
+                RoundKernels.Default.Run(from, (ushort*)to + ((nint)b * WeightsPerBlock), count);
             }
         }
     }
@@ -98,17 +111,19 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     internal sealed override void EncodePlanes(
         ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options, CancellationToken cancellationToken)
     {
+        CheckImportance(options);
+        cancellationToken.ThrowIfCancellationRequested();
         if (source.IsEmpty)
         {
             return;
         }
 
-        CheckImportance(options);
         fixed (float* weights = source)
         fixed (float* importance = options.Importance)
         {
             var job = new RowJob(this, weights, destination, importance, rowLength, options);
-            ParallelRows.Run(job, source.Length / rowLength, 1, options.MaxDegreeOfParallelism, cancellationToken);
+            ParallelRows.Run(
+                job, source.Length / rowLength, 1 + (WeightsPerTurn / rowLength), options.MaxDegreeOfParallelism, cancellationToken);
         }
     }
 
@@ -118,7 +133,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     /// <summary>Decodes blocks: the specification.</summary>
     internal abstract override void DecodePlanes(in PlanePointers source, float* destination, nint blocks);
 
-    /// <summary>Encodes one row of finite weights.</summary>
+    /// <summary>Encodes one row of finite weights, whose number is the options' <see cref="EncodeOptions.FirstRow"/>.</summary>
     protected abstract void EncodeRow(ReadOnlySpan<float> row, in PlanePointers destination, in EncodeOptions options);
 
     // In one piece of memory, planes follow each other.
@@ -133,7 +148,7 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         fixed (byte* bytes = source)
         fixed (float* to = weights)
         {
-            DecodePlanes(Split(bytes, blocks).Skip(this, first), to, weights.Length / WeightsPerBlock);
+            Decoder.Run(Split(bytes, blocks).Skip(this, first), to, weights.Length / WeightsPerBlock);
         }
     }
 
@@ -142,17 +157,30 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     {
         private readonly int _importanceLength = options.Importance.Length;
         private readonly EncodeMode _mode = options.Mode;
+        private readonly ScaleOverflow _overflow = options.Overflow;
         private readonly long _firstRow = options.FirstRow;
 
         public void Run(int row)
         {
             var weights = new ReadOnlySpan<float>(source + ((nint)row * rowLength), rowLength);
-            if (!float.IsFinite(TensorPrimitives.MaxMagnitude(weights)))
+            float largest = MathF.Abs(TensorPrimitives.MaxMagnitude(weights));
+            if (!float.IsFinite(largest))
             {
                 Throw.WeightNotFinite(codec, _firstRow + row, weights);
             }
 
-            var rowOptions = new EncodeOptions { Importance = new ReadOnlySpan<float>(importance, _importanceLength), Mode = _mode };
+            if (largest > codec.MaxWeight && _overflow == ScaleOverflow.Error)
+            {
+                Throw.WeightTooLarge(codec, _firstRow + row, weights);
+            }
+
+            var rowOptions = new EncodeOptions
+            {
+                Importance = new ReadOnlySpan<float>(importance, _importanceLength),
+                Mode = _mode,
+                Overflow = _overflow,
+                FirstRow = _firstRow + row,
+            };
             codec.EncodeRow(weights, destination.Skip(codec, (nint)row * (rowLength / codec.WeightsPerBlock)), rowOptions);
         }
     }

@@ -12,7 +12,7 @@ public class FolderTests
     private static readonly (string[] Folders, string Reason)[] Allowed =
     [
         (["Codecs", "Codecs/Blocks", "Codecs/Decoding", "Codecs/Encoders", "Codecs/Scheduling", "Codecs/Files", "Codecs/Files/Checkpoint",
-            "Codecs/Files/Gguf", "Codecs/Files/Numpy", "Codecs/Files/Output", "Codecs/Files/Safetensors"],
+            "Codecs/Files/Gguf", "Codecs/Files/Numpy", "Codecs/Files/Output", "Codecs/Files/Safetensors", "Codecs/Planes"],
             "`QuantCodec.All` and `DecodeKernels.All` name every block and kernel, which name the root's formats; a block has its file type of GGUF; "
             + "`ModelSource.Open` names the reader of each kind of file, and all of them throw through `Throw`; a checkpoint is made of safetensors, and "
             + "a folder that is written is checked as one that is read"),

@@ -18,7 +18,7 @@ public unsafe class DecodeKernelTests
 
     private static IEnumerable<TestCaseData> Kernels =>
         from kernel in DecodeKernels.All
-        where kernel.IsSupported
+        where kernel.IsSupported && kernel.Codec.Planes.Length == 1
         select new TestCaseData(kernel).SetArgDisplayNames(kernel.ToString());
 
     [TestCaseSource(nameof(Kernels))]
@@ -195,7 +195,7 @@ public unsafe class DecodeKernelTests
     {
         int size = codec.BytesPerBlock;
         ReadOnlySpan<int> offsets = codec.IsQuantized ? codec.ScaleOffsets : [0];
-        for (int b = 0; b < blocks.Length; b += size)
+        for (int b = 0; b < blocks.Length && offsets.Length > 0; b += size)
         {
             ushort first = next();
             BitConverter.TryWriteBytes(blocks.AsSpan(b + offsets[0]), first);

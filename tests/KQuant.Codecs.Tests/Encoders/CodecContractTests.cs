@@ -13,7 +13,7 @@ public class CodecContractTests(QuantCodec codec)
     {
         Assert.Multiple(() =>
         {
-            Assert.That(QuantCodec.Get(codec.Format!.Value), Is.SameAs(codec));
+            Assert.That(codec.Format is { } format ? QuantCodec.Get(format) : codec.Mlx!.GetCodec(), Is.SameAs(codec));
             Assert.That(QuantCodec.TryParse(codec.Name.ToUpperInvariant(), out QuantCodec? parsed) ? parsed : null, Is.SameAs(codec));
             Assert.That(codec.IsQuantized);
             Assert.That(codec.BitsPerWeight, Is.EqualTo(8.0 * codec.BytesPerBlock / Block));
@@ -141,8 +141,15 @@ public class CodecContractTests(QuantCodec codec)
         weights[Block + 7] = value;
         float[] importance = weighted ? [.. Enumerable.Repeat(1f, 3 * Block)] : [];
 
-        var error = Assert.Throws<InvalidWeightException>(() => codec.Encode(
-            weights, new byte[3 * codec.BytesPerBlock], new EncodeOptions { Mode = mode, Importance = importance }));
+        void Encode() => codec.Encode(weights, new byte[3 * codec.BytesPerBlock], new EncodeOptions { Mode = mode, Importance = importance });
+        if (codec.Name.Contains("mxfp", StringComparison.Ordinal))
+        {
+            // Powers of two reach as far as floats do.
+            Assert.That(Encode, Throws.Nothing);
+            return;
+        }
+
+        var error = Assert.Throws<InvalidWeightException>(Encode);
 
         Assert.Multiple(() =>
         {
@@ -165,7 +172,8 @@ public class CodecContractTests(QuantCodec codec)
     [Test]
     public void LargestWeightsOfTheScalesAreFine([Values] EncodeMode mode)
     {
-        float[] weights = [.. SampleWeights.Cosines[..Block].Select(weight => weight * 3e4f)];
+        float scale = MathF.Min(3e4f, codec.MaxWeight / 2.1f);
+        float[] weights = [.. SampleWeights.Cosines[..Block].Select(weight => weight * scale)];
 
         Assert.That(() => codec.Encode(weights, new byte[codec.BytesPerBlock], new EncodeOptions { Mode = mode }), Throws.Nothing);
     }

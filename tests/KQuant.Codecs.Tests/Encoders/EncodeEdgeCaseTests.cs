@@ -42,7 +42,7 @@ public class EncodeEdgeCaseTests(QuantCodec codec)
     [TestCaseSource(nameof(Cases))]
     public void DecodesToFiniteWeightsOfTheSameSize(Func<int, float> weight, Func<int, float>? importance, EncodeMode mode)
     {
-        float[] weights = [.. Enumerable.Range(0, 256).Select(weight)];
+        float[] weights = [.. Enumerable.Range(0, 256).Select(i => Math.Clamp(weight(i), -codec.MaxWeight, codec.MaxWeight))];
         float[] importances = importance is null ? [] : [.. Enumerable.Range(0, 256).Select(importance)];
         var first = new byte[codec.GetByteCount(256)];
         var second = new byte[first.Length];

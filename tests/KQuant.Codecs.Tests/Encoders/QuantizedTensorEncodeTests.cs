@@ -34,7 +34,11 @@ public class QuantizedTensorEncodeTests
                     new EncodeOptions { RowLength = Columns, Importance = own });
 
                 using QuantizedTensor slice = tensor.GetExpert(expert);
-                byte[] actual = [.. Enumerable.Range(0, Rows).SelectMany(row => slice.UnsafeGetRowBytes(row).ToArray())];
+                byte[] actual =
+                [
+                    .. Enumerable.Range(0, codec.Planes.Length)
+                        .SelectMany(plane => Enumerable.Range(0, Rows).SelectMany(row => slice.UnsafeGetRowBytes(row, plane).ToArray())),
+                ];
                 Assert.That(actual, Is.EqualTo(expected), $"expert {expert}");
             }
         });

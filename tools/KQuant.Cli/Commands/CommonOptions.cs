@@ -13,6 +13,9 @@ internal static class CommonOptions
     /// <summary>The block codecs, then the pass-through formats.</summary>
     public static IEnumerable<QuantCodec> AllCodecs => QuantCodec.All;
 
+    /// <summary>Those of them whose bytes lie in one piece.</summary>
+    public static IEnumerable<QuantCodec> BlockCodecs => AllCodecs.Where(codec => codec.Planes.Length == 1);
+
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON." };
 

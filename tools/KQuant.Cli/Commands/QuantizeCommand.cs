@@ -18,7 +18,7 @@ internal static class QuantizeCommand
         Option<QuantCodec> codec = CommonOptions.Codec(
             "--kquant-type",
             "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.",
-            CommonOptions.AllCodecs);
+            CommonOptions.BlockCodecs);
         codec.Required = false;
         var output = new Option<string>("--output", "--mlx-path")
         {

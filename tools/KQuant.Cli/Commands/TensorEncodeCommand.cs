@@ -13,7 +13,7 @@ internal static class TensorEncodeCommand
     internal static Command Create()
     {
         Argument<string> input = TensorFile.Argument("tensor", "The tensor:");
-        Option<QuantCodec> codec = CommonOptions.Codec("--codec", "The codec.", CommonOptions.AllCodecs);
+        Option<QuantCodec> codec = CommonOptions.Codec("--codec", "The codec.", CommonOptions.BlockCodecs);
         var imatrix = new Option<string>("--imatrix")
         {
             Description = "Importance: a tensor of one value per column, or of one row per expert; or an importance matrix with an entry "

@@ -61,4 +61,10 @@ public enum GgufFileType : uint
 
     /// <summary>Mostly bfloat16.</summary>
     BF16 = 32,
+
+    /// <summary>Mostly mxfp4: the experts, with q8_0 around them.</summary>
+    MXFP4_MOE = 38,
+
+    /// <summary>Mostly nvfp4.</summary>
+    NVFP4 = 39,
 }
