@@ -13,12 +13,12 @@ public class FirstProductTests
 {
     private const int Rows = 5, Outputs = 37;
 
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All.Where(codec => codec.Planes.Length == 1);
 
     [TestCaseSource(nameof(Codecs))]
     public void HasTheBitsOfAnyOther(QuantCodec codec)
     {
-        int columns = Contexts.ColumnsOf(codec.Format!.Value);
+        int columns = Contexts.ColumnsOf(codec);
         QuantizedTensor weights = RandomTensors.Create(codec, new QuantShape(Outputs, columns));
         byte[] bytes = RandomTensors.BytesOf(weights);
         float[] x = Numbers.Gaussian(Rows * columns, 1);

@@ -10,7 +10,8 @@ public class HugeActivationTests
 
     private static readonly int[] RowCounts = [1, 3, 8, 20];
 
-    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All.Where(codec => codec.IsQuantized);
+    // Products in float32 add as floats do.
+    private static IEnumerable<QuantCodec> Codecs => QuantCodec.All.Where(codec => codec.Integers is not null);
 
     /// <summary>The second half of a row cancels out the first, which alone is far beyond the floats.</summary>
     [TestCaseSource(nameof(Codecs))]

@@ -8,7 +8,7 @@ public class LargeProductTests
 {
     private static readonly int[] RaggedRows = [1, 17, 63, 96, 129, 200, 0, 48];
 
-    private static IEnumerable<QuantFormat> Formats => Contexts.Formats;
+    private static IEnumerable<QuantCodec> Formats => Contexts.Formats;
 
     [TestCase(QuantFormat.Q8_0, 64)]
     [TestCase(QuantFormat.Q4_K, 256)]
@@ -23,11 +23,11 @@ public class LargeProductTests
     }
 
     [TestCaseSource(nameof(Formats))]
-    public void RaggedSegmentsAreProductsOfTheirOwn(QuantFormat format)
+    public void RaggedSegmentsAreProductsOfTheirOwn(QuantCodec codec)
     {
         const int Outputs = 72;
-        int columns = Contexts.ColumnsOf(format);
-        QuantizedTensor experts = RandomTensors.Create(format, QuantShape.Stack(RaggedRows.Length, Outputs, columns));
+        int columns = Contexts.ColumnsOf(codec);
+        QuantizedTensor experts = RandomTensors.Create(codec, QuantShape.Stack(RaggedRows.Length, Outputs, columns));
         int[] ids = [.. RaggedRows.SelectMany((rows, expert) => Enumerable.Repeat(expert, rows))];
         AssertSegmentsAreProducts(experts, Numbers.Gaussian(ids.Length * columns, 3), ids);
     }

@@ -90,14 +90,15 @@ public class PropertyTests
         // As experts of a stack: the same bytes, cut elsewhere.
         (QuantizedTensor weights, float[] x) = Sample(format, rows, outputs, blocks);
         int half = Math.Max(1, (int)weights.Shape.Rows / 2);
-        var bytes = new List<byte>();
-        for (int row = 0; row < 2 * half && row < weights.Shape.Rows; row++)
-        {
-            bytes.AddRange(weights.UnsafeGetRowBytes(row));
-        }
-
-        var shape = QuantShape.Stack(bytes.Count / weights.RowByteCount / half, half, weights.Shape.Columns);
-        QuantizedTensor stack = QuantizedTensor.FromMemory(weights.Codec, shape, bytes.ToArray());
+        int count = Math.Min(2 * half, (int)weights.Shape.Rows);
+        var shape = QuantShape.Stack(count / half, half, weights.Shape.Columns);
+        QuantizedTensor stack = QuantizedTensor.FromPlanes(
+            weights.Codec,
+            shape,
+            [
+                .. Enumerable.Range(0, weights.Codec.Planes.Length).Select(plane => TensorPlane.FromMemory(
+                    Enumerable.Range(0, count).SelectMany(row => weights.UnsafeGetRowBytes(row, plane).ToArray()).ToArray())),
+            ]);
         float[] y = _int8.Multiply(weights, x);
         for (int expert = 0; expert < shape.Experts; expert++)
         {

@@ -48,11 +48,15 @@ public static class RandomTensors
     /// <summary>The wire bytes of all rows of a tensor.</summary>
     public static byte[] BytesOf(QuantizedTensor tensor)
     {
-        int rowBytes = (int)(tensor.ByteCount / tensor.Shape.TotalRows);
         var bytes = new byte[tensor.ByteCount];
-        for (long row = 0; row < tensor.Shape.TotalRows; row++)
+        int start = 0;
+        for (int plane = 0; plane < tensor.Codec.Planes.Length; plane++)
         {
-            tensor.CopyRowBytes(row, bytes.AsSpan((int)row * rowBytes, rowBytes));
+            int rowBytes = (int)tensor.GetRowByteCount(plane);
+            for (long row = 0; row < tensor.Shape.TotalRows; row++, start += rowBytes)
+            {
+                tensor.CopyRowBytes(row, bytes.AsSpan(start, rowBytes), plane);
+            }
         }
 
         return bytes;

@@ -12,9 +12,9 @@ internal static class CheckpointConversion
 
     public static ConversionReport Run(ModelFolder source, ConversionJob job)
     {
-        if (source.QuantizationMode is string mode && mode != KQuantConfig.Mode)
+        if (!source.IsDecodable)
         {
-            throw new NotSupportedException($"{source.Path} is quantized with mode '{mode}', which is not read here.");
+            throw new NotSupportedException($"{source.Path} is quantized with mode '{source.QuantizationMode}', which is not read here.");
         }
 
         ModelStructure.CheckComplete(source);
@@ -32,6 +32,10 @@ internal static class CheckpointConversion
             if (job.Options.ExpertNames is TensorNames names && TryNameExperts(planned, names, out string[]? experts))
             {
                 AddExperts(writer, planned, experts, job);
+            }
+            else if (planned.Codec is { Planes.Length: > 1 } planes)
+            {
+                writer.AddPlanes(planned.Source.Name, planes, planned.Source.Shape.AsSpan(), job.Encode(planned, planes).WritePlaneTo);
             }
             else if (planned.Codec is QuantCodec codec)
             {

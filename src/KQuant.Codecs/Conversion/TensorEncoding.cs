@@ -14,6 +14,7 @@ internal sealed class TensorEncoding(
     CancellationToken cancellationToken)
 {
     private readonly QuantShape _shape = source.GetQuantShape();
+    private int _plane;
 
     /// <summary>The error so far; null when it is not measured.</summary>
     public WeightError? Error { get; private set; } = options.MeasureError ? default(WeightError) : null;
@@ -21,6 +22,14 @@ internal sealed class TensorEncoding(
     /// <summary>Writes all wire bytes.</summary>
     /// <exception cref="InvalidWeightException">A weight cannot be encoded; the message names the tensor.</exception>
     public void WriteTo(Stream stream) => Write(stream, _shape, firstRow: 0);
+
+    /// <summary>Writes the wire bytes of one plane. Weights are encoded for each plane anew; the error is that of the first.</summary>
+    /// <inheritdoc cref="WriteTo"/>
+    public void WritePlaneTo(Stream stream, int plane)
+    {
+        _plane = plane;
+        Write(stream, _shape, firstRow: 0);
+    }
 
     /// <summary>Writes the wire bytes of one expert.</summary>
     /// <inheritdoc cref="WriteTo"/>
@@ -74,7 +83,7 @@ internal sealed class TensorEncoding(
                 Overflow = _owner.Options.Overflow,
                 FirstRow = row,
             }, _owner.CancellationToken);
-            if (_owner.Error is not null)
+            if (_owner.Error is not null && _owner._plane == 0)
             {
                 Span<float> decoded = _decoded.Span[..weights.Length];
                 _owner.Codec.Decode(encoded, decoded);
@@ -84,8 +93,8 @@ internal sealed class TensorEncoding(
 
         public void Finish(TensorSlice slice)
         {
-            _stream.Write(Encoded(slice));
-            if (_owner.Error is WeightError error)
+            _stream.Write(Written(slice));
+            if (_owner.Error is WeightError error && _owner._plane == 0)
             {
                 _owner.Error = error + _error;
             }
@@ -96,6 +105,24 @@ internal sealed class TensorEncoding(
             _weights.Dispose();
             _encoded.Dispose();
             _decoded.Dispose();
+        }
+
+        private ReadOnlySpan<byte> Written(TensorSlice slice)
+        {
+            Span<byte> encoded = Encoded(slice);
+            QuantCodec codec = _owner.Codec;
+            if (codec.Planes.Length == 1)
+            {
+                return encoded;
+            }
+
+            int blocks = slice.Rows * _owner._shape.Columns / codec.WeightsPerBlock, start = 0;
+            for (int plane = 0; plane < _owner._plane; plane++)
+            {
+                start += blocks * codec.PlaneBytes(plane);
+            }
+
+            return encoded.Slice(start, blocks * codec.PlaneBytes(_owner._plane));
         }
 
         private Span<byte> Encoded(TensorSlice slice) =>

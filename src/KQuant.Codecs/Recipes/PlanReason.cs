@@ -9,6 +9,9 @@ public enum PlanReason
     /// <summary>Its rows are no whole blocks of that codec; it gets the next one whose blocks fit.</summary>
     WidthFallback,
 
+    /// <summary>It stays: its rows are no whole groups of the mode that was asked for, and MLX leaves such weights alone.</summary>
+    Width,
+
     /// <summary>It stays: it is neither a matrix nor a stack of them.</summary>
     NotAMatrix,
 

@@ -32,6 +32,7 @@ public sealed record PlannedTensor
         PlanReason.Requested => $"{Requested!.Name} as asked for",
         PlanReason.WidthFallback =>
             $"width {Source.Shape[^1]} is no multiple of {Requested!.WeightsPerBlock}: {Codec!.Name} instead of {Requested.Name}",
+        PlanReason.Width => $"width {Source.Shape[^1]} is no multiple of {Requested!.WeightsPerBlock}: stays {Source.FormatName}",
         PlanReason.NotAMatrix => $"{Source.Shape.Length} dimensions: no matrix and no stack of experts",
         PlanReason.NotAWeight => "no weight of a product",
         PlanReason.Role => $"{Role} stays {Source.FormatName}",

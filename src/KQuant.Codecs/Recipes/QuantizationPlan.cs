@@ -127,6 +127,11 @@ public sealed class QuantizationPlan
             return Kept(stored.IsQuantized ? PlanReason.AlreadyQuantized : PlanReason.AlreadyFloat);
         }
 
+        if (wanted.Mlx is not null && tensor.Shape[^1] % wanted.WeightsPerBlock != 0)
+        {
+            return Kept(PlanReason.Width, wanted);
+        }
+
         QuantCodec fitting = wanted.IsQuantized ? FitWidth(wanted, tensor.Shape[^1]) : wanted;
         return new PlannedTensor
         {

@@ -80,7 +80,7 @@ public class QuantizeCommandTests
         });
     }
 
-    [TestCaseSource(typeof(TestCodecs), nameof(TestCodecs.Blocks))]
+    [TestCaseSource(typeof(TestCodecs), nameof(TestCodecs.CheckpointBlocks))]
     public void EncodesTheBytesOfTheLibrary(QuantCodec codec)
     {
         Cli.Quantize(TestModels.TinyMoe, codec.Name, _folder["out"]).MustSucceed();

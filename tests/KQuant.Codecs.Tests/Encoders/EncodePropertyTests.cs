@@ -116,7 +116,7 @@ public class EncodePropertyTests(QuantCodec codec)
     /// </summary>
     private float[] AwayFromSubnormals(WeightRow row)
     {
-        int exponent = (codec.MaxWeight < 8192 ? 8 : 10) - MathF.ILogB(Math.Max(row.Weights.Max(Math.Abs), 1e-6f));
+        int exponent = (codec.MaxWeight < 8192 ? 6 : 10) - MathF.ILogB(Math.Max(row.Weights.Max(Math.Abs), 1e-6f));
         return [.. row.Weights.Select(weight => MathF.ScaleB(weight, exponent))];
     }
 

@@ -13,11 +13,11 @@ public class EncodeThreadsTests
     {
         SampleWeights sample = SampleWeights.SetA;
         float[] importance = weighted ? sample.Importance : [];
-        byte[] expected = Encode(codec, sample.Weights, importance, EncodeMode.Reference, 0);
+        byte[] expected = Encode(codec, sample.Weights, importance, EncodeMode.Reference, 1);
 
         Assert.Multiple(() =>
         {
-            foreach (int threads in (int[])[1, 2, 3, 8, -1])
+            foreach (int threads in (int[])[2, 3, 8, -1])
             {
                 byte[] actual = Encode(codec, sample.Weights, importance, EncodeMode.Reference, threads);
                 Assert.That(actual, Is.EqualTo(expected), $"{threads} threads");
@@ -35,7 +35,7 @@ public class EncodeThreadsTests
     }
 
     [Test]
-    public void TheLowestFailingRowIsReported([Values(0, 1, 2, 3, 8, -1)] int threads, [Values(0, 33, 127, 255)] int row)
+    public void TheLowestFailingRowIsReported([Values(1, 2, 3, 8, -1)] int threads, [Values(0, 33, 127, 255)] int row)
     {
         var weights = (float[])SampleWeights.SetA.Weights.Clone();
         for (int bad = row; bad < 256; bad++)

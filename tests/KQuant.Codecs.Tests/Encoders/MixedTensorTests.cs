@@ -33,7 +33,7 @@ public class MixedTensorTests
     [TestCaseSource(nameof(Codecs))]
     public void RowsOfOneTensorKeepToThemselves(QuantCodec codec)
     {
-        float[][] rows = Rows();
+        float[][] rows = [.. Rows().Select(row => row.Select(value => Math.Clamp(value, -codec.MaxWeight, codec.MaxWeight)).ToArray())];
         foreach (EncodeMode mode in Enum.GetValues<EncodeMode>())
         {
             byte[] together = new byte[codec.GetByteCount((long)rows.Length * Columns)];
@@ -43,7 +43,7 @@ public class MixedTensorTests
             {
                 byte[] alone = new byte[rowBytes];
                 codec.Encode(rows[i], alone, new EncodeOptions { Mode = mode });
-                Assert.That(together.AsSpan(i * rowBytes, rowBytes).SequenceEqual(alone), $"{mode}, row {i}");
+                Assert.That(RowOf(codec, together, rows.Length, i).AsSpan().SequenceEqual(alone), $"{mode}, row {i}");
                 var decoded = new float[Columns];
                 codec.Decode(alone, decoded);
                 float largest = rows[i].Max(Math.Abs);
@@ -54,7 +54,7 @@ public class MixedTensorTests
                 else if (largest > 1e-3f)
                 {
                     double error = Math.Sqrt(decoded.Zip(rows[i], (a, b) => (double)(a - b) * (a - b)).Sum() / rows[i].Sum(value => (double)value * value));
-                    Assert.That(error, Is.LessThan(0.4), $"{mode}, row {i}");
+                    Assert.That(error, Is.LessThan(codec.BitsPerWeight < 2.6 ? 0.6 : 0.4), $"{mode}, row {i}");
                 }
                 else
                 {
@@ -63,6 +63,21 @@ public class MixedTensorTests
                 }
             }
         }
+    }
+
+    /// <summary>The bytes of a row, which lie apart where a codec has several planes.</summary>
+    private static byte[] RowOf(QuantCodec codec, byte[] together, int rows, int row)
+    {
+        List<byte> bytes = [];
+        int start = 0;
+        foreach (CodecPlane plane in codec.Planes)
+        {
+            int length = Columns / codec.WeightsPerBlock * plane.BytesPerBlock;
+            bytes.AddRange(together.AsSpan(start + (row * length), length));
+            start += rows * length;
+        }
+
+        return [.. bytes];
     }
 
     /// <summary>ggml's search with importance looks at more candidates, so that even equal importance lowers the plain error.</summary>

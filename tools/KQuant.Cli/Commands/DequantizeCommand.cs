@@ -52,7 +52,7 @@ internal static class DequantizeCommand
 
     private static void CheckQuantized(ModelSource source)
     {
-        if (ModelFormats.FolderOf(source) is { QuantizationMode: not (null or "kquant") } folder)
+        if (ModelFormats.FolderOf(source) is { IsDecodable: false } folder)
         {
             throw new CommandException($"{source.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
         }

@@ -134,7 +134,7 @@ internal static partial class ModelInspection
                 foreach ((string key, JsonNode? value) in folder.Config)
                 {
                     // What is quantized how is in the list of tensors.
-                    if (key is not ("quantization" or "quantization_config") || folder.QuantizationMode != "kquant")
+                    if (key is not ("quantization" or "quantization_config") || !folder.IsDecodable)
                     {
                         result.Add(key, value?.DeepClone());
                     }

@@ -15,11 +15,11 @@ internal static class QuantizeCommand
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
-        Option<QuantCodec> codec = CommonOptions.Codec(
-            "--kquant-type",
-            "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.",
-            CommonOptions.BlockCodecs);
-        codec.Required = false;
+        Option<QuantizeChoice> codec = QuantizeChoice.Option(
+            "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.");
+        Option<int> groupSize = CommonOptions.Number(
+            "--group-size", "Weights that share a scale, for affine and mixed checkpoints: 32, 64 or 128; 64 if not given.", 64, 1, 1024);
+        groupSize.DefaultValueFactory = null;
         var output = new Option<string>("--output", "--mlx-path")
         {
             Description = "The folder or .gguf file to write.",
@@ -43,15 +43,25 @@ internal static class QuantizeCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to GGUF, or GGUF to GGUF.")
         {
-            model, codec, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
+            model, codec, groupSize, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
         };
         command.Validators.Add(result =>
         {
             // Words rather than values: those of an option that is wrong by itself cannot be asked for.
             string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? ModelFormats.FormatOf(target).ToString() : null);
-            if (nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase) && FindCodecProblem(WordOf(result, codec)) is string problem)
+            bool isCheckpoint = nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase);
+            QuantizeChoice? choice = WordOf(result, codec) is string word ? QuantizeChoice.Find(word) : null;
+            if (isCheckpoint && FindCodecProblem(WordOf(result, codec)) is string problem)
             {
                 result.AddError(problem);
+            }
+            else if (!isCheckpoint && kind is not null && choice is { Codec: null })
+            {
+                result.AddError($"'{choice.Word}' is a mode of MLX's, which a GGUF file cannot hold.");
+            }
+            else if (CommonOptions.ValueOf(result.GetResult(groupSize)) is int size && choice?.FindGroupSizeProblem(size, isCheckpoint) is string sizeProblem)
+            {
+                result.AddError(sizeProblem);
             }
         });
         command.SetWork((parsed, cancellationToken) =>
@@ -61,7 +71,7 @@ internal static class QuantizeCommand
             ModelFormat kind = parsed.GetResult(format) is null ? ModelFormats.FormatOf(target) : parsed.GetValue(format);
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
             using ModelSource source = ModelFormats.Open(parsed.GetModel(model), target, kind, export);
-            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), parsed.GetValue(allowRequantize));
+            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), kind, CommonOptions.ValueOf(parsed.GetResult(groupSize)), parsed.GetValue(allowRequantize));
             ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
             var options = new ConversionOptions
             {
@@ -100,21 +110,23 @@ internal static class QuantizeCommand
     private static TensorNames? NamesOf(ModelSource source) =>
         ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null;
 
-    private static QuantizationPlan MakePlan(ModelSource source, QuantCodec? codec, bool allowRequantize)
+    private static QuantizationPlan MakePlan(ModelSource source, QuantizeChoice? choice, ModelFormat kind, int? groupSize, bool allowRequantize)
     {
-        if (codec is null)
+        if (choice is null)
         {
             return source is GgufExport
                 ? QuantizationPlan.Keep(source)
                 : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
         }
 
-        QuantizationPlan plan = QuantizationPlan.Uniform(source, codec, allowRequantize);
-        if (ModelFormats.FolderOf(source)?.QuantizationMode is string mode && (!allowRequantize || mode != "kquant"))
+        QuantizationPlan plan = kind == ModelFormat.Mlx && choice.Mode is not null
+            ? choice.MakeMlxPlan(source, groupSize, allowRequantize)
+            : QuantizationPlan.Uniform(source, choice.Codec!, allowRequantize);
+        if (ModelFormats.FolderOf(source) is { QuantizationMode: string mode } folder && (!allowRequantize || !folder.IsDecodable))
         {
             throw new CommandException(
                 $"{source.Path} is already quantized (mode '{mode}'{Formats(source)})"
-                + (mode == "kquant" ? "; --allow-requantize encodes it again" : "")
+                + (folder.IsDecodable ? "; --allow-requantize encodes it again" : "")
                 + (source is GgufExport ? ", without --kquant-type it keeps its formats." : "."));
         }
 

@@ -54,10 +54,47 @@ public sealed class CheckpointWriter
                 nameof(name));
         }
 
+        if (codec.Planes.Length > 1)
+        {
+            throw new ArgumentException($"The bytes of {codec.Name} lie in {codec.Planes.Length} planes; {nameof(AddPlanes)} takes them.", nameof(codec));
+        }
+
         string module = name[..^WeightSuffix.Length];
         long[] stored = [.. shape[..^1], codec.GetByteCount(shape[^1])];
         _weights.Add(name, ElementType.U8, stored, write);
         _weights.Add(module + ".scales", ElementType.U8, [1], new byte[1]);
+        _modules.Add((module, codec));
+        _parameters += TensorShapes.Product(shape);
+    }
+
+    /// <summary>Declares a weight in one of MLX's own modes: <c>PATH.weight</c> U32, <c>PATH.scales</c> and, of affine weights, <c>PATH.biases</c>.</summary>
+    /// <param name="name">Its name, which ends in <c>.weight</c>.</param>
+    /// <param name="codec">The codec, one with <see cref="QuantCodec.Mlx"/>.</param>
+    /// <param name="shape">Logical dimensions: [out, in] or [experts, out, in].</param>
+    /// <param name="write">Writes the rows of a plane, whose number it is given, when it is the plane's turn.</param>
+    /// <exception cref="ArgumentException">The name is taken or impossible, or the shape does not fit the codec.</exception>
+    public void AddPlanes(string name, QuantCodec codec, ReadOnlySpan<long> shape, Action<Stream, int> write)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(codec);
+        ArgumentNullException.ThrowIfNull(write);
+        if (codec.Mlx is null || !name.EndsWith(WeightSuffix, StringComparison.Ordinal) || shape.Length is not (2 or 3))
+        {
+            throw new ArgumentException(
+                $"MLX quantizes a .weight of two or three dimensions with codecs of its own; '{name}' is {codec.Name} [{string.Join(", ", shape.ToArray())}].",
+                nameof(name));
+        }
+
+        string module = name[..^WeightSuffix.Length];
+        long blocks = codec.GetByteCount(shape[^1]) / codec.BytesPerBlock;
+        for (int i = 0; i < codec.Planes.Length; i++)
+        {
+            int plane = i;
+            ElementType type = plane == 0 ? ElementType.U32 : codec is Planes.AffineCodec affine ? affine.ScaleType : ElementType.U8;
+            long[] stored = [.. shape[..^1], blocks * codec.PlaneBytes(plane) * 8 / type.GetBits()];
+            _weights.Add($"{module}.{codec.Planes[plane].Name}", type, stored, stream => write(stream, plane));
+        }
+
         _modules.Add((module, codec));
         _parameters += TensorShapes.Product(shape);
     }
@@ -81,7 +118,11 @@ public sealed class CheckpointWriter
     public void Add(ModelTensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Codec is QuantCodec codec)
+        if (tensor is MlxTensor mlx)
+        {
+            AddPlanes(tensor.Name, mlx.Codec, tensor.Shape.AsSpan(), mlx.CopyPlaneTo);
+        }
+        else if (tensor.Codec is QuantCodec codec)
         {
             Add(tensor.Name, codec, tensor.Shape.AsSpan(), tensor.CopyTo);
         }

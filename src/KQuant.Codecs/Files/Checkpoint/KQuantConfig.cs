@@ -69,20 +69,26 @@ internal static class KQuantConfig
             holder.Remove(SecondKey);
         }
 
+        (string Module, QuantCodec Codec)[] all = [.. modules];
+        if (all.Length > 0)
+        {
+            JsonObject block = all.Any(module => module.Codec.Mlx is not null) ? MlxConfig.Describe(all) : Describe(all);
+            config[Key] = block;
+            config[SecondKey] = block.DeepClone();
+        }
+
+        return config;
+    }
+
+    private static JsonObject Describe(IEnumerable<(string Module, QuantCodec Codec)> modules)
+    {
         var perTensor = new JsonObject();
         foreach ((string module, QuantCodec codec) in modules)
         {
             perTensor.Add(module, codec.Name);
         }
 
-        if (perTensor.Count > 0)
-        {
-            var block = new JsonObject { ["mode"] = Mode, ["per_tensor"] = perTensor };
-            config[Key] = block;
-            config[SecondKey] = block.DeepClone();
-        }
-
-        return config;
+        return new JsonObject { ["mode"] = Mode, ["per_tensor"] = perTensor };
     }
 
     private static IEnumerable<JsonObject> Blocks(JsonObject config)

@@ -5,8 +5,8 @@ using System.Text.Json.Nodes;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A checkpoint folder opened for reading: a Hugging Face model of floats, or an MLX model whose weights are GGUF blocks (<c>"mode":
-/// "kquant"</c>). Both show the same tensors under the names that mlx-lm uses, whatever files and pieces they are stored in.
+/// A checkpoint folder opened for reading: a Hugging Face model of floats, an MLX model whose weights are GGUF blocks (<c>"mode": "kquant"</c>), or one
+/// that MLX has quantized itself (affine, mxfp4, mxfp8, nvfp4). All show the same tensors under the names that mlx-lm uses, whatever files and pieces they are stored in.
 /// </summary>
 /// <remarks>
 /// Experts that a checkpoint stores one by one or fused appear stacked under <c>switch_mlp</c>; tensors that a loader computes itself or
@@ -18,6 +18,7 @@ public sealed class ModelFolder : ModelSource
     private readonly List<ModelTensor> _tensors = [];
     private readonly Dictionary<string, ModelTensor> _byName = [];
     private readonly List<DroppedTensor> _dropped = [];
+    private bool _isMlx;
 
     private ModelFolder(string path, JsonObject config, SafetensorsFile weights)
     {
@@ -43,9 +44,12 @@ public sealed class ModelFolder : ModelSource
     /// <summary>
     /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
     /// name; null when it is a float checkpoint, which one of eight-bit floats with their factors is, too. A scheme that no config names is
-    /// recognized by its tensors. Tensors of other schemes than kquant are listed as they are stored.
+    /// recognized by its tensors. Tensors of schemes that are not decoded here (<see cref="IsDecodable"/>) are listed as they are stored.
     /// </summary>
     public string? QuantizationMode { get; private set; }
+
+    /// <summary>Whether the weights are decoded here: floats, GGUF blocks, or a mode of MLX's that the config describes.</summary>
+    public bool IsDecodable => QuantizationMode is null or KQuantConfig.Mode || _isMlx;
 
     /// <summary>All tensors under their mlx-lm names, in an order that reads the files from front to back.</summary>
     public override IReadOnlyList<ModelTensor> Tensors => _tensors;
@@ -79,6 +83,10 @@ public sealed class ModelFolder : ModelSource
             if (folder.QuantizationMode == KQuantConfig.Mode)
             {
                 folder.ListQuantized();
+            }
+            else if (folder.TryReadMlx(out MlxConfig? mlx))
+            {
+                folder.ListMlx(mlx);
             }
             else
             {
@@ -119,6 +127,56 @@ public sealed class ModelFolder : ModelSource
         {
             _weights.Dispose();
         }
+    }
+
+    private bool TryReadMlx([NotNullWhen(true)] out MlxConfig? mlx)
+    {
+        _isMlx = MlxConfig.TryRead(System.IO.Path.Combine(Path, ConfigFile.Name), Config, out mlx)
+            && ForeignScheme.Find(_weights, new Fp8Scales(_weights, new CheckpointConfig(Config))) is null or "affine";
+        return _isMlx && mlx is not null;
+    }
+
+    private void ListMlx(MlxConfig mlx)
+    {
+        var names = new MlxNames(new CheckpointConfig(Config), Path, [.. _weights.Tensors.Select(tensor => tensor.Name)]);
+        foreach (SafetensorsTensor stored in _weights.Tensors)
+        {
+            if (!names.TryMap(stored.Name, out string? name, out string? reason))
+            {
+                _dropped.Add(new DroppedTensor { Name = stored.Name, Reason = reason });
+                continue;
+            }
+
+            (string module, string leaf) = SplitName(name);
+            string storedModule = SplitName(stored.Name).Module;
+            MlxFormat? format = leaf is "weight" or "scales" or "biases" ? FormatOf(mlx, module, storedModule) : null;
+            if (format is null)
+            {
+                AddTensor(CheckpointTensor.Plain(name, stored));
+            }
+            else if (leaf == "weight")
+            {
+                _weights.TryGet(storedModule + ".biases", out SafetensorsTensor? biases);
+                AddTensor(_weights.TryGet(storedModule + ".scales", out SafetensorsTensor? scales)
+                    ? MlxTensor.Create(name, format, stored, scales, biases)
+                    : throw new ModelFormatException(stored.FilePath, "config.json says how the module is quantized, but its .scales are missing", stored.Name));
+            }
+            else if (!_weights.TryGet(storedModule + ".weight", out _))
+            {
+                throw new ModelFormatException(stored.FilePath, $"the module has .{leaf}, but its .weight is missing", stored.Name);
+            }
+        }
+    }
+
+    /// <summary>How a module is quantized, as MLX decides: by what the config says of it, else by whether it has scales.</summary>
+    private MlxFormat? FormatOf(MlxConfig mlx, string module, string storedModule)
+    {
+        if (mlx.TryGet(module, out MlxFormat? format) || mlx.TryGet(storedModule, out format))
+        {
+            return format;
+        }
+
+        return _weights.TryGet(storedModule + ".scales", out _) ? format : null;
     }
 
     private void ListSanitized()
@@ -241,7 +299,9 @@ public sealed class ModelFolder : ModelSource
         return dot < 0 ? (name, "") : (name[..dot], name[(dot + 1)..]);
     }
 
-    private void Add(CheckpointTensor tensor)
+    private void Add(CheckpointTensor tensor) => AddTensor(tensor);
+
+    private void AddTensor(ModelTensor tensor)
     {
         if (!_byName.TryAdd(tensor.Name, tensor))
         {

@@ -116,6 +116,9 @@ public sealed class SafetensorsTensor
         _shard.File.Read(Offset + offset, destination);
     }
 
+    /// <summary>All bytes of the tensor as a plane of a quantized one.</summary>
+    internal TensorPlane AsPlane() => _shard.File.Plane(Offset, ByteCount);
+
     /// <summary>Bytes of the tensor through the mapping, which stay until they are given back; the range was checked.</summary>
     internal HeldBytes Acquire(long offset, int count) => _shard.File.Acquire(Offset + offset, count);
 
