@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using KQuant.Models.Generation;
-using Microsoft.Extensions.AI;
 using KQuant.Models.Templates;
+using Microsoft.Extensions.AI;
 
 namespace KQuant.Models;
 

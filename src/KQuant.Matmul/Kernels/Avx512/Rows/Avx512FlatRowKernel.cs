@@ -1,8 +1,8 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using System.Runtime.Intrinsics;
-using KQuant.Codecs.Decoding;
+using System.Runtime.Intrinsics.X86;
 using KQuant.Codecs;
+using KQuant.Codecs.Decoding;
 using KQuant.Matmul.Activations;
 
 namespace KQuant.Matmul.Kernels.Avx512;
