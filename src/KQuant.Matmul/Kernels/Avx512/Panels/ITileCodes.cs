@@ -27,12 +27,16 @@ internal unsafe interface ITileCodes
 internal readonly unsafe struct ExpandedCodes<TShape> : ITileCodes
     where TShape : struct, IPanelShape
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Low(int subBlock) => subBlock * TShape.Steps * TShape.ChainsPerScale * Avx512Columns.Bytes;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int subBlock) => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int High(int subBlock) => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighTurn(int subBlock) => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -43,12 +47,16 @@ internal readonly unsafe struct ExpandedCodes<TShape> : ITileCodes
 internal readonly unsafe struct PackedCodes<TFormat> : ITileCodes
     where TFormat : struct, IPackedCodes
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Low(int subBlock) => TFormat.LowColumn(subBlock) * Avx512Columns.Bytes;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowShift(int subBlock) => TFormat.LowBit(subBlock);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int High(int subBlock) => TFormat.HighColumn(subBlock) * Avx512Columns.Bytes;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighTurn(int subBlock) => (TFormat.HighPlace - TFormat.HighBit(subBlock)) & 31;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -170,12 +170,16 @@ internal readonly unsafe struct PanelQ3_K : IPanelFormat, IPanelShape
 
         public static int HighPlace => 2;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int LowColumn(int subBlock) => 8 + (subBlock / 8 * 8) + (subBlock % 2 * 4);
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int LowBit(int subBlock) => subBlock % 8 / 2 * 2;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int HighColumn(int subBlock) => subBlock % 2 * 4;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int HighBit(int subBlock) => subBlock / 2;
     }
 }

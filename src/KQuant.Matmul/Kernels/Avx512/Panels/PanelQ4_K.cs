@@ -54,12 +54,16 @@ internal readonly unsafe struct PanelQ4_K : IPanelFormat, IPanelShape, IPackedCo
 
     public static int HighPlace => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowColumn(int subBlock) => 4 + (subBlock / 2 * 8);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int LowBit(int subBlock) => subBlock % 2 * 4;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighColumn(int subBlock) => 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int HighBit(int subBlock) => 0;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -142,12 +142,16 @@ internal readonly unsafe struct PanelQ6_K : IPanelFormat, IPanelShape
 
         public static int HighPlace => 4;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int LowColumn(int subBlock) => (subBlock / 8 * 16) + (subBlock / 2 % 2 * 8) + (subBlock % 2 * 4);
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int LowBit(int subBlock) => subBlock % 8 / 4 * 4;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int HighColumn(int subBlock) => 32 + (subBlock / 8 * 8) + (subBlock % 2 * 4);
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static int HighBit(int subBlock) => subBlock % 8 / 2 * 2;
     }
 }
