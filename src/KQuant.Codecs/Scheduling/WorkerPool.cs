@@ -219,10 +219,15 @@ internal sealed class WorkerPool : IDisposable
 
         private void Loop()
         {
-            while (!_pool._stopping)
+            while (true)
             {
-                // Read before looking for work: whatever is published after this changes it, and nobody sleeps through it.
+                // Read before looking for work and for the end: whatever is published after this changes it, and nobody sleeps through it.
                 int news = Volatile.Read(ref _pool._news);
+                if (_pool._stopping)
+                {
+                    break;
+                }
+
                 if (!_pool.TryHelp(_index, _scratch))
                 {
                     Wait(news);

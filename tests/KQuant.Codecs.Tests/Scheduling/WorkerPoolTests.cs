@@ -51,6 +51,25 @@ public class WorkerPoolTests
         Assert.That(together.CurrentPhaseNumber, Is.EqualTo(1));
     }
 
+    /// <summary>Threads that have just started, or just looked for work, end as well; with a lost wake-up this would wait for ever.</summary>
+    [Test]
+    public void EveryPoolEnds()
+    {
+        Task pools = Task.Run(() =>
+        {
+            using var scratch = new AlignedBuffer();
+            for (int i = 0; i < 5000; i++)
+            {
+                using var pool = new WorkerPool(3, TimeSpan.Zero);
+                if (i % 2 == 0)
+                {
+                    pool.Run(new DelegateWork(_ => { }), 3, 3, wake: true, scratch, default);
+                }
+            }
+        });
+        Assert.That(pools.Wait(TimeSpan.FromMinutes(2)), Is.True);
+    }
+
     [Test]
     public void EveryThreadStartsWithAShareOfItsOwn()
     {
