@@ -19,6 +19,7 @@ sample() {
 mode=${1:-}
 sample EncodeDecode
 sample QuantizeModel $fixtures/models/tiny-dense q4_k "$out/model"
+sample VectorStore
 sample MultiplyWireBytes $fixtures/gguf/matmul-q4_K.gguf w
 printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample ExtensionsChat $fixtures/models/tiny-dense
 sample Embeddings $fixtures/models/tiny-dense "a letter from my sister" "the letter of her sister" "ten thousand a year" "a ball at Netherfield"

@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Planes;
 
@@ -104,6 +105,9 @@ public abstract class QuantCodec
     /// <summary>The tier of the decoder that this process uses.</summary>
     public abstract KernelTier DecodeTier { get; }
 
+    /// <summary>The tier of the encoder that this process uses in <see cref="EncodeMode.Reference"/>.</summary>
+    public abstract KernelTier EncodeTier { get; }
+
     /// <summary>What products with int8 activations must know; null for a codec that only has products in float32.</summary>
     internal abstract IntegerForm? Integers { get; }
 
@@ -115,6 +119,9 @@ public abstract class QuantCodec
 
     /// <summary>The decoder that is the specification.</summary>
     internal abstract DecodeKernel ScalarDecoder { get; }
+
+    /// <summary>The encoder that is the specification, in the table of encoders; null for a codec with planes, which has one way to encode.</summary>
+    internal abstract EncodeKernel? ScalarEncoder { get; }
 
     internal static string NameList => string.Join(", ", All.Select(codec => codec.Name));
 
@@ -279,6 +286,10 @@ public abstract class QuantCodec
 
     /// <summary>Decodes whole blocks, each weight rounded to nearest even.</summary>
     private protected abstract void DecodeBFloat16(ReadOnlySpan<byte> source, Span<BFloat16> destination);
+
+    /// <summary>Encodes rows with an encoder of the table instead of the best one; lengths are right.</summary>
+    internal abstract void EncodeWith(
+        EncodeKernel kernel, ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options, CancellationToken cancellationToken);
 
     /// <summary>Takes blocks apart into integers; for codecs with <see cref="Integers"/>.</summary>
     /// <param name="source">Blocks of a row.</param>

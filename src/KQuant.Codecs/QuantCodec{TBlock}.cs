@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using KQuant.Codecs.Blocks;
@@ -12,17 +13,22 @@ namespace KQuant.Codecs;
 internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     where TBlock : unmanaged, IQuantBlock<TBlock>
 {
-    // What a thread encodes before it asks for more: long against the asking, short against a matrix.
+    // What a thread encodes before it asks for more: long against the asking, short against a matrix, and with room for many blocks side by
+    // side.
     private const int WeightsPerTurn = 16384;
 
     // What is decoded to float at a time on the way to a 16-bit destination: it stays in the first-level cache.
     private const int BufferedWeights = 2048;
 
     private DecodeKernel? _decoder;
+    private EncodeKernel? _encoder;
 
     public QuantCodec()
-        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, new CodecPlane { Name = "weight", BytesPerBlock = Unsafe.SizeOf<TBlock>() }) =>
+        : base(TBlock.Name, TBlock.Format, TBlock.WeightsPerBlock, new CodecPlane { Name = "weight", BytesPerBlock = Unsafe.SizeOf<TBlock>() })
+    {
         ScalarDecoder = new DecodeKernel(this, KernelTier.Scalar, &ScalarDecoders.Decode<TBlock>);
+        ScalarEncoder = new EncodeKernel(this, KernelTier.Scalar, &ScalarEncoders.Encode<TBlock>);
+    }
 
     public override QuantCodec Fallback => Get(TBlock.Fallback ?? QuantFormat.F16);
 
@@ -32,6 +38,8 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
     public override KernelTier DecodeTier => Decoder.Tier;
 
+    public override KernelTier EncodeTier => Encoder.Tier;
+
     internal override IntegerForm? Integers => TBlock.Integers;
 
     internal override ReadOnlySpan<int> ScaleOffsets => TBlock.ScaleOffsets;
@@ -39,6 +47,10 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
     internal override float MaxWeight => TBlock.MaxWeight;
 
     internal override DecodeKernel ScalarDecoder { get; }
+
+    internal override EncodeKernel? ScalarEncoder { get; }
+
+    private EncodeKernel Encoder => _encoder ??= EncodeKernels.Best(this, KernelTiers.Max);
 
     // When it is needed: the table of decoders is made from that of codecs, and that there are codecs does not depend on what the environment says.
     private DecodeKernel Decoder => _decoder ??= DecodeKernels.Best(this, KernelTiers.Max);
@@ -106,17 +118,24 @@ internal sealed unsafe class QuantCodec<TBlock> : QuantCodec
 
         CheckImportance(options);
         cancellationToken.ThrowIfCancellationRequested();
+        EncodeWith(Encoder, source, destination, options, cancellationToken);
+        bytesWritten = needed;
+        return true;
+    }
+
+    internal override void EncodeWith(
+        EncodeKernel kernel, ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options, CancellationToken cancellationToken)
+    {
+        int rowLength = options.GetRowLength(source.Length);
         fixed (float* src = source)
         fixed (byte* dst = destination)
         fixed (float* importance = options.Importance)
         {
             int rows = source.IsEmpty ? 0 : source.Length / rowLength;
-            var encoder = new RowEncoder<TBlock>(this, src, (TBlock*)dst, importance, rowLength, options);
-            ParallelRows.Run(encoder, rows, 1 + (WeightsPerTurn / Math.Max(1, rowLength)), options.MaxDegreeOfParallelism, cancellationToken);
+            var encoder = new RowEncoder<TBlock>(kernel, src, (TBlock*)dst, importance, rowLength, options);
+            uint rowsPerTurn = BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, WeightsPerTurn / Math.Max(1, rowLength)));
+            ParallelRows.Run(encoder, rows, (int)rowsPerTurn, options.MaxDegreeOfParallelism, cancellationToken);
         }
-
-        bytesWritten = needed;
-        return true;
     }
 
     internal override void Unpack(in PlanePointers source, int blocks, ref WeightUnit unit)

@@ -147,7 +147,15 @@ public sealed class MatmulContext : IDisposable
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
 
     /// <summary>A workspace for one product. Give it back, also after a failure.</summary>
-    internal Workspace Rent()
+    /// <param name="activations">What activations are turned into; null for what the options say.</param>
+    internal Workspace Rent(ActivationPrecision? activations = null)
+    {
+        Workspace workspace = RentIdle();
+        workspace.Activations = activations ?? Options.Activations;
+        return workspace;
+    }
+
+    private Workspace RentIdle()
     {
         Interlocked.Increment(ref _products);
         if (Volatile.Read(ref _disposed))
@@ -164,7 +172,7 @@ public sealed class MatmulContext : IDisposable
             }
         }
 
-        return new Workspace(_pool, _kernels, Options.Activations);
+        return new Workspace(_pool, _kernels);
     }
 
     /// <summary>Takes a workspace back.</summary>

@@ -181,7 +181,7 @@ public static unsafe partial class QuantizedMatmul
         return inner == 0 ? -1 : (int)(length / inner);
     }
 
-    private static void CheckLength(Span<float> output, int rows, long columns, string name)
+    private static void CheckLength(ReadOnlySpan<float> output, int rows, long columns, string name)
     {
         if (rows < 0 ? columns == 0 ? output.Length != 0 : output.Length % columns != 0 : output.Length != rows * columns)
         {

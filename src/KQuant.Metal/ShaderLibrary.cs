@@ -14,7 +14,7 @@ internal static partial class ShaderLibrary
     public static FrozenSet<string> Codecs { get; } = NamesIn(CodecKernels());
 
     /// <summary>Names of the codecs that the source has an encoder for.</summary>
-    public static FrozenSet<string> Encoders { get; } = NamesIn(EncodeKernels());
+    public static FrozenSet<string> Encoders { get; } = NamesIn(EncoderNames());
 
     /// <summary>Whether the assembly carries compiled shaders.</summary>
     public static bool IsPrecompiled => typeof(ShaderLibrary).Assembly.GetManifestResourceInfo(Compiled) is not null;
@@ -64,7 +64,7 @@ internal static partial class ShaderLibrary
     private static partial Regex CodecKernels();
 
     [GeneratedRegex("""^KQ_ENCODE_KERNEL\((\w+)\)""", RegexOptions.Multiline)]
-    private static partial Regex EncodeKernels();
+    private static partial Regex EncoderNames();
 
     [GeneratedRegex("""^#include "(.+)"$""", RegexOptions.Multiline)]
     private static partial Regex Include();

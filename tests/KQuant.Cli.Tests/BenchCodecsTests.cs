@@ -46,6 +46,32 @@ public class BenchCodecsTests
     }
 
     [Test]
+    public async Task ReportsEveryEncoderThatTheMachineRuns()
+    {
+        (int exitCode, string output, string error) = await Run("bench", "codecs", "--encode", "--codec", "q4_0", "--rounds", "1", "--json");
+
+        Assert.That(exitCode, Is.Zero, error);
+        using JsonDocument report = JsonDocument.Parse(output);
+        JsonElement[] encode = report.RootElement.Items("encode");
+        Assert.Multiple(() =>
+        {
+            Assert.That(
+                encode.Select(entry => entry.Text("tier")),
+                Is.EqualTo(
+                    from tier in (KernelTier[])[KernelTier.Scalar, KernelTier.Portable, KernelTier.Avx2, KernelTier.Avx512]
+                    where KernelTiers.IsSupported(tier)
+                    select tier.ToString()));
+            Assert.That(
+                from entry in encode
+                where entry.Flag("in_use")
+                select entry.Text("tier"),
+                Is.EqualTo([$"{QuantCodec.Get(QuantFormat.Q4_0).EncodeTier}"]));
+            Assert.That(encode.SelectMany(entry => (double[])[entry.Number("reference"), entry.Number("importance"), entry.Number("best")]), Is.All.Positive);
+            Assert.That(report.RootElement.IsNull("decode"));
+        });
+    }
+
+    [Test]
     public void TheEnvironmentCapsWhatTheLibraryUses()
     {
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "kquant.exe" : "kquant"))

@@ -10,14 +10,15 @@ namespace KQuant.Codecs.Blocks;
 /// l, l + 32, l + 64, l + 96 of it, lowest bits first. (ggml <c>block_q2_K</c>, <c>dequantize_row_q2_K</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 84)]
-internal struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
+internal struct BlockQ2_K : IAffineBlock<BlockQ2_K>
 {
     internal Bytes16 Scales;
     internal Bytes64 Qs;
     internal Half D;
     internal Half DMin;
 
-    private static AffineLayout Layout => new(16, 15, new AffineSearch(3, -0.5f, 0.1f, 15, AbsoluteError: true));
+    static AffineLayout IAffineBlock<BlockQ2_K>.Layout =>
+        new(16, 15, new AffineSearch(3, -0.5f, 0.1f, 15, AbsoluteError: true), WeighsBySpread: false, PowerFactor: 1);
 
     /// <inheritdoc/>
     public static QuantFormat? Format => QuantFormat.Q2_K;
@@ -80,56 +81,19 @@ internal struct BlockQ2_K : IBlockEncoder<BlockQ2_K>
         }
     }
 
-    /// <summary>ggml <c>quantize_row_q2_K_ref</c>.</summary>
-    static void IBlockEncoder<BlockQ2_K>.EncodePlain(ReadOnlySpan<float> row, Span<BlockQ2_K> destination)
+    readonly void IAffineBlock<BlockQ2_K>.LoadScales(ref AffineSuperBlock block)
     {
-        Span<float> weights = stackalloc float[256];
-        AffineSuperBlock block = default;
-        for (int b = 0; b < destination.Length; b++)
+        block.D = D;
+        block.DMin = DMin;
+        for (int s = 0; s < 16; s++)
         {
-            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
-            ErrorWeights.Magnitudes(x, 0, weights);
-            block.EncodePlain(x, weights, Layout);
-            destination[b].Pack(block);
-        }
-    }
-
-    /// <summary>ggml <c>quantize_row_q2_K_impl</c>.</summary>
-    static void IBlockEncoder<BlockQ2_K>.EncodeWeighted(
-        ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<BlockQ2_K> destination)
-    {
-        Span<float> weights = stackalloc float[256];
-        AffineSuperBlock block = default;
-        for (int b = 0; b < destination.Length; b++)
-        {
-            ReadOnlySpan<float> x = row.Slice(b * 256, 256);
-            float power = ErrorWeights.SumOfSquares(x) / 256;
-            ErrorWeights.FromImportance(x, importance.Slice(b * 256, 256), power, weights);
-            block.EncodeWeighted(x, weights, Layout);
-            destination[b].Pack(block);
-        }
-    }
-
-    /// <inheritdoc/>
-    static BlockQ2_K IBlockEncoder<BlockQ2_K>.Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in BlockQ2_K start)
-    {
-        AffineSuperBlock block = default;
-        block.D = start.D;
-        block.DMin = start.DMin;
-        for (int s = 0; s < Layout.Groups; s++)
-        {
-            (int scale, int min) = (start.Scales[s] & 15, start.Scales[s] >> 4);
+            (int scale, int min) = (Scales[s] & 15, Scales[s] >> 4);
             block.Scales[s] = (byte)scale;
             block.Mins[s] = (byte)min;
         }
-
-        block.Refine(x, weights, Layout);
-        BlockQ2_K refined = default;
-        refined.Pack(block);
-        return refined;
     }
 
-    private void Pack(in AffineSuperBlock block)
+    void IAffineBlock<BlockQ2_K>.Store(in AffineSuperBlock block)
     {
         D = block.D;
         DMin = block.DMin;

@@ -168,7 +168,7 @@ internal struct BlockQ3_K : IBlockEncoder<BlockQ3_K>
         }
     }
 
-    private void Pack(Half d, ReadOnlySpan<byte> scaleCodes, ReadOnlySpan<byte> codes)
+    internal void Pack(Half d, ReadOnlySpan<byte> scaleCodes, ReadOnlySpan<byte> codes)
     {
         D = d;
         PackedScales.PackQ3(scaleCodes, Scales);

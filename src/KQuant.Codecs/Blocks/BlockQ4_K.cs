@@ -17,7 +17,7 @@ internal struct BlockQ4_K : IAffineBlock<BlockQ4_K>
     internal Bytes12 Scales;
     internal Bytes128 Qs;
 
-    static AffineLayout IAffineBlock<BlockQ4_K>.Layout => new(32, 63, new AffineSearch(15, -1f, 0.1f, 20));
+    static AffineLayout IAffineBlock<BlockQ4_K>.Layout => new(32, 63, new AffineSearch(15, -1f, 0.1f, 20), WeighsBySpread: true, PowerFactor: 2);
 
     /// <inheritdoc/>
     public static QuantFormat? Format => QuantFormat.Q4_K;

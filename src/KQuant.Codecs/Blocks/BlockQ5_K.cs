@@ -17,7 +17,7 @@ internal struct BlockQ5_K : IAffineBlock<BlockQ5_K>
     internal Bytes32 Qh;
     internal Bytes128 Qs;
 
-    static AffineLayout IAffineBlock<BlockQ5_K>.Layout => new(32, 63, new AffineSearch(31, -0.5f, 0.1f, 15));
+    static AffineLayout IAffineBlock<BlockQ5_K>.Layout => new(32, 63, new AffineSearch(31, -0.5f, 0.1f, 15), WeighsBySpread: true, PowerFactor: 2);
 
     /// <inheritdoc/>
     public static QuantFormat? Format => QuantFormat.Q5_K;

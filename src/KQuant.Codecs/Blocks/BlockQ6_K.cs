@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
 
@@ -152,16 +153,21 @@ internal struct BlockQ6_K : IBlockEncoder<BlockQ6_K>
         return refined;
     }
 
-    private void Pack(ReadOnlySpan<byte> codes)
+    internal void Pack(ReadOnlySpan<byte> codes)
     {
         for (int half = 0; half < 2; half++)
         {
             ReadOnlySpan<byte> q = codes.Slice(128 * half, 128);
-            for (int l = 0; l < 32; l++)
+            for (int l = 0; l < 32; l += 16)
             {
-                Ql[(64 * half) + l] = (byte)((q[l] & 15) | (q[l + 64] & 15) << 4);
-                Ql[(64 * half) + l + 32] = (byte)((q[l + 32] & 15) | (q[l + 96] & 15) << 4);
-                Qh[(32 * half) + l] = (byte)(q[l] >> 4 | q[l + 32] >> 4 << 2 | q[l + 64] >> 4 << 4 | q[l + 96] >> 4 << 6);
+                var q0 = Vector128.Create(q[l..]);
+                var q1 = Vector128.Create(q[(l + 32)..]);
+                var q2 = Vector128.Create(q[(l + 64)..]);
+                var q3 = Vector128.Create(q[(l + 96)..]);
+                var low = Vector128.Create((byte)15);
+                ((q0 & low) | (q2 << 4)).CopyTo(Ql[((64 * half) + l)..]);
+                ((q1 & low) | (q3 << 4)).CopyTo(Ql[((64 * half) + l + 32)..]);
+                ((q0 >>> 4) | (q1 >>> 4 << 2) | (q2 >>> 4 << 4) | (q3 >>> 4 << 6)).CopyTo(Qh[((32 * half) + l)..]);
             }
         }
     }

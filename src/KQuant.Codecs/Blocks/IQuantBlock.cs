@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
 
 namespace KQuant.Codecs.Blocks;
@@ -52,13 +53,18 @@ internal interface IQuantBlock<TSelf>
     static abstract void Decode(ReadOnlySpan<TSelf> source, Span<float> destination);
 
     /// <summary>
-    /// Encodes one row of finite weights. <see cref="EncodeOptions.Importance"/> is empty or as long as the row. The overflow policy is the
+    /// Encodes one row of finite weights, in <see cref="EncodeMode.Reference"/>. <see cref="EncodeOptions.Importance"/> is empty or as long as the row. The overflow policy is the
     /// caller's business: a scale beyond binary16 is stored as infinity.
     /// </summary>
     /// <param name="source">The weights of a row, a whole number of blocks.</param>
     /// <param name="destination">The blocks of the row.</param>
-    /// <param name="options">Mode and importance.</param>
+    /// <param name="options">Importance.</param>
     static abstract void Encode(ReadOnlySpan<float> source, Span<TSelf> destination, in EncodeOptions options);
+
+    /// <summary>Encodes rows in <see cref="EncodeMode.Best"/>; for formats that have nothing to search, as in the other mode.</summary>
+    /// <param name="kernel">Writes the bytes of the other mode.</param>
+    /// <param name="task">The rows.</param>
+    internal static virtual void EncodeBest(EncodeKernel kernel, in EncodeTask task) => kernel.Run(task);
 
     /// <summary>
     /// Takes a block apart into integers. This is the specification of products with int8 activations, for formats with <see cref="Integers"/>.

@@ -19,35 +19,40 @@ internal static class PackedCodes
     /// <summary>q4_K, q5_K: each run of 32 bytes takes the low four bits of one sub-block and, above them, those of the next.</summary>
     public static void PackNibbles256(ReadOnlySpan<byte> codes, Span<byte> packed)
     {
-        for (int j = 0; j < 128; j++)
+        for (int j = 0; j < 128; j += 16)
         {
             int i = (j / 32 * 64) + (j % 32);
-            packed[j] = (byte)((codes[i] & 15) | (codes[i + 32] << 4));
+            ((Vector128.Create(codes[i..]) & Vector128.Create((byte)15)) | (Vector128.Create(codes[(i + 32)..]) << 4)).CopyTo(packed[j..]);
         }
     }
 
     /// <summary>q2_K, q3_K: byte l of each half takes two bits of its codes l, l + 32, l + 64, l + 96, lowest first.</summary>
     public static void PackPairs256(ReadOnlySpan<byte> codes, Span<byte> packed)
     {
-        for (int j = 0; j < 64; j++)
+        var pair = Vector128.Create((byte)3);
+        for (int j = 0; j < 64; j += 16)
         {
             int i = (j / 32 * 128) + (j % 32);
-            packed[j] = (byte)((codes[i] & 3) | (codes[i + 32] & 3) << 2 | (codes[i + 64] & 3) << 4 | (codes[i + 96] & 3) << 6);
+            Vector128<byte> bits = (Vector128.Create(codes[i..]) & pair)
+                | ((Vector128.Create(codes[(i + 32)..]) & pair) << 2)
+                | ((Vector128.Create(codes[(i + 64)..]) & pair) << 4)
+                | (Vector128.Create(codes[(i + 96)..]) << 6);
+            bits.CopyTo(packed[j..]);
         }
     }
 
     /// <summary>q3_K, q5_K: bit i / 32 of byte i % 32 is one bit of code i.</summary>
     public static void PackBit256(ReadOnlySpan<byte> codes, int bit, Span<byte> packed)
     {
-        for (int l = 0; l < 32; l++)
+        for (int l = 0; l < 32; l += 16)
         {
-            int bits = 0;
+            Vector128<byte> bits = Vector128<byte>.Zero;
             for (int j = 0; j < 8; j++)
             {
-                bits |= (codes[(32 * j) + l] >> bit & 1) << j;
+                bits |= ((Vector128.Create(codes[((32 * j) + l)..]) >>> bit) & Vector128<byte>.One) << j;
             }
 
-            packed[l] = (byte)bits;
+            bits.CopyTo(packed[l..]);
         }
     }
 }

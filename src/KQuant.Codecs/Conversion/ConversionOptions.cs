@@ -15,7 +15,7 @@ public sealed record ConversionOptions
     /// <summary>Which columns matter; null for none. See <see cref="ImportanceMap.Create"/>.</summary>
     public ImportanceMap? Importance { get; init; }
 
-    /// <summary>Threads that read and encode: 0 or 1 for the calling thread alone, -1 for one per processor. The result does not depend on it.</summary>
+    /// <summary>Threads that read and encode: -1 for one per processor, a positive number for at most so many. The result does not depend on it.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to 0 or less than -1.</exception>
     public int MaxDegreeOfParallelism
     {

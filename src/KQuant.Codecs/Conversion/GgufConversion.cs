@@ -21,15 +21,36 @@ internal static class GgufConversion
             throw new IOException($"{job.Output} exists.");
         }
 
+        GgufWriter writer = Declare(source, job.Plan, job.Options, (planned, codec) => job.Encode(planned, codec).WriteTo);
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(job.Output))!);
+        writer.Write(job.Output, job.Progress, job.CancellationToken);
+        return job.Report();
+    }
+
+    /// <summary>Bytes of the file that a plan would make.</summary>
+    public static long MeasureLength(GgufSource source, QuantizationPlan plan, ConversionOptions options) =>
+        Declare(source, plan, options, (_, _) => _ => { }).FileLength;
+
+    private static GgufWriter Declare(
+        GgufSource source, QuantizationPlan plan, ConversionOptions options, Func<PlannedTensor, QuantCodec, Action<Stream>> encode)
+    {
         var writer = new GgufWriter(source.Metadata);
-        writer.Metadata.SetFileType(job.Plan.Codec);
-        DescribeImportance(writer.Metadata, job.Options.Importance);
-        foreach (PlannedTensor planned in job.Plan.Tensors)
+        if (plan.FileType is GgufFileType fileType)
+        {
+            writer.Metadata.SetFileType(fileType);
+        }
+        else
+        {
+            writer.Metadata.SetFileType(plan.Codec);
+        }
+
+        DescribeImportance(writer.Metadata, options.Importance);
+        foreach (PlannedTensor planned in plan.Tensors)
         {
             ModelTensor tensor = planned.Source;
             if (planned.Codec is QuantCodec codec)
             {
-                writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec), job.Encode(planned, codec).WriteTo);
+                writer.Add(tensor.Name, Dimensions(tensor), GgmlType.Of(codec), encode(planned, codec));
             }
             else
             {
@@ -37,9 +58,7 @@ internal static class GgufConversion
             }
         }
 
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(job.Output))!);
-        writer.Write(job.Output, job.Progress, job.CancellationToken);
-        return job.Report();
+        return writer;
     }
 
     private static long[] Dimensions(ModelTensor tensor) => [.. tensor.Shape.Reverse()];

@@ -31,11 +31,12 @@ public sealed class ImportanceMap
     /// <param name="plan">The plan.</param>
     /// <param name="matrix">The importance matrix; it must stay open as long as the map is used.</param>
     /// <param name="names">The names of the model's weights in both kinds of file; null if they are not known, and entries have the model's.</param>
+    /// <param name="ignoreMismatch">Whether weights whose entry has another number of values go without, instead of an error.</param>
     /// <returns>The map.</returns>
     /// <exception cref="ModelFormatException">
     /// An entry has another number of values than its weight takes, or no entry names any of the weights: it is that of another model.
     /// </exception>
-    public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, TensorNames? names = null)
+    public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, TensorNames? names = null, bool ignoreMismatch = false)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(matrix);
@@ -55,6 +56,12 @@ public sealed class ImportanceMap
             }
 
             QuantShape shape = planned.Source.GetQuantShape();
+            if (!entry.Fits(shape) && ignoreMismatch)
+            {
+                map._missing.Add(name);
+                continue;
+            }
+
             if (!entry.Fits(shape))
             {
                 throw new ModelFormatException(

@@ -37,7 +37,7 @@ public static class ModelVerifier
         }
 
         options ??= new VerificationOptions();
-        List<string> problems = [.. ModelStructure.FindProblems(model)];
+        List<string> problems = [.. ModelStructure.FindProblems(model).Concat(options.FindProblems?.Invoke(model) ?? [])];
         var tensors = new List<VerifiedTensor>(model.Tensors.Count);
         long done = 0, total = model.Tensors.Sum(tensor => tensor.ByteCount);
         foreach (ModelTensor tensor in model.Tensors)

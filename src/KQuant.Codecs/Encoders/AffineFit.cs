@@ -12,7 +12,11 @@ namespace KQuant.Codecs.Encoders;
 /// <param name="Step">Distance of two candidates, in codes.</param>
 /// <param name="Steps">Index of the last candidate.</param>
 /// <param name="AbsoluteError">Minimise absolute instead of squared errors.</param>
-internal readonly record struct AffineSearch(int MaxCode, float First, float Step, int Steps, bool AbsoluteError = false);
+internal readonly record struct AffineSearch(int MaxCode, float First, float Step, int Steps, bool AbsoluteError = false)
+{
+    /// <summary>The candidates with importance, the same for all affine codecs.</summary>
+    public static AffineSearch Weighted(int maxCode) => new(maxCode, -0.9f, 0.05f, 36);
+}
 
 /// <summary>Fits <c>x = scale * q - min</c> with q from 0 to a largest code and min not negative.</summary>
 internal static class AffineFit

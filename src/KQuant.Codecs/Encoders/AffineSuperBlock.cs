@@ -7,7 +7,9 @@ namespace KQuant.Codecs.Encoders;
 /// <param name="GroupSize">Weights per sub-block: 16 or 32.</param>
 /// <param name="MaxScale">Largest scale and minimum of a sub-block: 15 or 63.</param>
 /// <param name="PlainSearch">Candidates of the fit without importance; also says the largest code.</param>
-internal readonly record struct AffineLayout(int GroupSize, int MaxScale, AffineSearch PlainSearch)
+/// <param name="WeighsBySpread">Without importance, whether weights near zero count as those of the sub-block do on average, and not less.</param>
+/// <param name="PowerFactor">With importance, how often the mean square of the super-block is added to that of each weight.</param>
+internal readonly record struct AffineLayout(int GroupSize, int MaxScale, AffineSearch PlainSearch, bool WeighsBySpread, int PowerFactor)
 {
     public int Groups => 256 / GroupSize;
 
@@ -16,8 +18,8 @@ internal readonly record struct AffineLayout(int GroupSize, int MaxScale, Affine
     /// <summary>What a sub-block may hold; a minimum is never negative.</summary>
     public CodeRange Codes => new(0, MaxCode, HasMin: true, LeastMin: 0);
 
-    /// <summary>Candidates of the fit with importance, the same for all affine codecs.</summary>
-    public AffineSearch WeightedSearch => new(MaxCode, -0.9f, 0.05f, 36);
+    /// <summary>Candidates of the fit with importance.</summary>
+    public AffineSearch WeightedSearch => AffineSearch.Weighted(MaxCode);
 }
 
 /// <summary>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 
 namespace KQuant.Codecs.Encoders;
 
@@ -7,61 +8,59 @@ namespace KQuant.Codecs.Encoders;
 /// <see cref="EncodeMode.Best"/>: starts from what ggml's encoders give, searches further, and keeps the better block. Which is better is
 /// measured on the decoded weights, so the result is never worse than the start, whatever a search does.
 /// </summary>
-internal static class BestEncoder
+internal static unsafe class BestEncoder
 {
     // Importance is scaled to at most 1; this much is added so that weights without importance still break ties.
     private const float LeastWeight = 1e-6f;
 
-    /// <summary>Encodes one row.</summary>
-    /// <param name="row">The weights.</param>
-    /// <param name="importance">Importance of each; empty when all errors count the same.</param>
-    /// <param name="destination">The blocks of the row.</param>
-    public static void Encode<TBlock>(ReadOnlySpan<float> row, ReadOnlySpan<float> importance, Span<TBlock> destination)
+    /// <summary>Encodes rows.</summary>
+    /// <param name="kernel">Writes ggml's bytes, the start.</param>
+    /// <param name="task">The rows.</param>
+    public static void Encode<TBlock>(EncodeKernel kernel, in EncodeTask task)
         where TBlock : unmanaged, IBlockEncoder<TBlock>
     {
-        float[] weightBuffer = ArrayPool<float>.Shared.Rent(row.Length);
-        Span<float> weights = weightBuffer.AsSpan(0, row.Length);
-        if (importance.IsEmpty)
+        int size = TBlock.WeightsPerBlock, perRow = task.RowLength / size, blocks = perRow * task.Rows;
+        float[] weightBuffer = ArrayPool<float>.Shared.Rent(task.RowLength);
+        TBlock[] otherBuffer = ArrayPool<TBlock>.Shared.Rent(blocks);
+        Span<float> weights = weightBuffer.AsSpan(0, task.RowLength);
+        bool weighted = task.Importance is not null;
+        ReadOnlySpan<float> importance = weights;
+        kernel.Run(task);
+        if (weighted)
         {
-            weights.Fill(1);
-            TBlock.EncodePlain(row, destination);
-            KeepBetterUnweighted(row, weights, destination);
+            importance = new ReadOnlySpan<float>(task.Importance, task.RowLength);
+            Normalize(importance, weights);
         }
         else
         {
-            Normalize(importance, weights);
-            TBlock.EncodeWeighted(row, importance, destination);
-        }
-
-        int size = TBlock.WeightsPerBlock;
-        for (int b = 0; b < destination.Length; b++)
-        {
-            if (destination[b].IsFinite)
+            // Without importance, ggml's weighted search fed with ones beats its plain encoder on nearly every block.
+            weights.Fill(1);
+            fixed (float* ones = weights)
+            fixed (TBlock* others = otherBuffer)
             {
-                ReadOnlySpan<float> x = row.Slice(b * size, size);
-                ReadOnlySpan<float> w = weights.Slice(b * size, size);
-                TBlock refined = TBlock.Refine(x, w, destination[b]);
-                KeepBetter(x, w, importance.IsEmpty ? w : importance.Slice(b * size, size), refined, ref destination[b]);
+                kernel.Run(new EncodeTask(task.Weights, (byte*)others, ones, task.RowLength, task.Rows));
             }
         }
 
-        ArrayPool<float>.Shared.Return(weightBuffer);
-    }
-
-    /// <summary>Without importance, ggml's weighted search fed with ones beats its plain encoder on nearly every block.</summary>
-    private static void KeepBetterUnweighted<TBlock>(ReadOnlySpan<float> row, ReadOnlySpan<float> ones, Span<TBlock> destination)
-        where TBlock : unmanaged, IBlockEncoder<TBlock>
-    {
-        TBlock[] buffer = ArrayPool<TBlock>.Shared.Rent(destination.Length);
-        Span<TBlock> others = buffer.AsSpan(0, destination.Length);
-        TBlock.EncodeWeighted(row, ones, others);
-        int size = TBlock.WeightsPerBlock;
-        for (int b = 0; b < destination.Length; b++)
+        for (int b = 0; b < blocks; b++)
         {
-            KeepBetter(row.Slice(b * size, size), ones[..size], ones[..size], others[b], ref destination[b]);
+            int column = b % perRow * size;
+            var search = new Search<TBlock>(
+                kernel.Codec,
+                new ReadOnlySpan<float>(task.Weights + ((nint)b * size), size),
+                weights.Slice(column, size),
+                importance.Slice(column, size),
+                ref ((TBlock*)task.Blocks)[b]);
+            if (!weighted)
+            {
+                search.KeepBetter(otherBuffer[b]);
+            }
+
+            search.Refine();
         }
 
-        ArrayPool<TBlock>.Shared.Return(buffer);
+        ArrayPool<TBlock>.Shared.Return(otherBuffer);
+        ArrayPool<float>.Shared.Return(weightBuffer);
     }
 
     private static void Normalize(ReadOnlySpan<float> importance, Span<float> weights)
@@ -77,37 +76,65 @@ internal static class BestEncoder
         TensorPrimitives.Add(weights, LeastWeight, weights);
     }
 
-    private static void KeepBetter<TBlock>(
-        ReadOnlySpan<float> x, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, in TBlock candidate, ref TBlock block)
+    /// <summary>One block on its way: the best so far, and its error.</summary>
+    private ref struct Search<TBlock>
         where TBlock : unmanaged, IBlockEncoder<TBlock>
     {
-        if (!candidate.IsFinite)
+        private readonly QuantCodec _codec;
+        private readonly ReadOnlySpan<float> _x;
+        private readonly ReadOnlySpan<float> _weights;
+        private readonly ReadOnlySpan<float> _importance;
+        private readonly ref TBlock _block;
+        private double _error;
+        private double _tieBreak;
+
+        public Search(
+            QuantCodec codec, ReadOnlySpan<float> x, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, ref TBlock block)
         {
-            return;
+            _codec = codec;
+            _x = x;
+            _weights = weights;
+            _importance = importance;
+            _block = ref block;
+            (_error, _tieBreak) = Measure(block);
         }
 
-        (double newError, double newTieBreak) = Error(x, weights, importance, candidate);
-        (double error, double tieBreak) = Error(x, weights, importance, block);
-        if (newError <= error && newTieBreak < tieBreak)
+        public void KeepBetter(in TBlock candidate)
         {
-            block = candidate;
-        }
-    }
+            if (!candidate.IsFinite)
+            {
+                return;
+            }
 
-    private static (double Error, double TieBreak) Error<TBlock>(
-        ReadOnlySpan<float> x, ReadOnlySpan<float> weights, ReadOnlySpan<float> importance, in TBlock block)
-        where TBlock : unmanaged, IBlockEncoder<TBlock>
-    {
-        Span<float> decoded = stackalloc float[TBlock.WeightsPerBlock];
-        TBlock.Decode(new ReadOnlySpan<TBlock>(in block), decoded);
-        double error = 0, tieBreak = 0;
-        for (int i = 0; i < x.Length; i++)
-        {
-            double difference = (double)x[i] - decoded[i];
-            error += importance[i] * difference * difference;
-            tieBreak += weights[i] * difference * difference;
+            (double error, double tieBreak) = Measure(candidate);
+            if (error <= _error && tieBreak < _tieBreak)
+            {
+                _block = candidate;
+                (_error, _tieBreak) = (error, tieBreak);
+            }
         }
 
-        return (error, tieBreak);
+        public void Refine()
+        {
+            if (_block.IsFinite)
+            {
+                KeepBetter(TBlock.Refine(_x, _weights, _block));
+            }
+        }
+
+        private readonly (double Error, double TieBreak) Measure(in TBlock block)
+        {
+            Span<float> decoded = stackalloc float[TBlock.WeightsPerBlock];
+            _codec.Decode(MemoryMarshal.AsBytes(new ReadOnlySpan<TBlock>(in block)), decoded);
+            double error = 0, tieBreak = 0;
+            for (int i = 0; i < _x.Length; i++)
+            {
+                double difference = (double)_x[i] - decoded[i];
+                error += _importance[i] * difference * difference;
+                tieBreak += _weights[i] * difference * difference;
+            }
+
+            return (error, tieBreak);
+        }
     }
 }

@@ -1,5 +1,6 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using KQuant.Codecs.Encoders.Lanes;
 
 namespace KQuant.Codecs.Encoders;
 
@@ -41,7 +42,7 @@ internal readonly record struct Moments(float W, float X, float Q, float QQ, flo
 /// <param name="x">The values.</param>
 /// <param name="weights">A positive weight for each.</param>
 /// <param name="codes">The integers.</param>
-internal readonly ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, CodeRange codes)
+internal readonly unsafe ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, CodeRange codes)
 {
     private readonly ReadOnlySpan<float> _x = x;
     private readonly ReadOnlySpan<float> _weights = weights[..x.Length];
@@ -58,19 +59,17 @@ internal readonly ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan
             wx += _weights[i] * _x[i];
         }
 
-        var sumW = new Vector<float>(w);
-        var sumX = new Vector<float>(wx);
-        for (int k = 0; k < scales.Length; k += Vector<float>.Count)
+        if (Vector512.IsHardwareAccelerated)
         {
-            var scale = new Vector<float>(scales[k..]);
-            var min = new Vector<float>(mins[k..]);
-            for (int round = 0; round < rounds; round++)
-            {
-                ImproveLanes(ref scale, ref min, sumW, sumX);
-            }
-
-            scale.CopyTo(scales[k..]);
-            min.CopyTo(mins[k..]);
+            ImproveAll<Lanes512>(scales, mins, rounds, w, wx);
+        }
+        else if (Vector256.IsHardwareAccelerated)
+        {
+            ImproveAll<Lanes256>(scales, mins, rounds, w, wx);
+        }
+        else
+        {
+            ImproveAll<Lanes128>(scales, mins, rounds, w, wx);
         }
     }
 
@@ -81,9 +80,17 @@ internal readonly ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan
         ReadOnlySpan<float> scales = candidates.Scales[..candidates.Count];
         ReadOnlySpan<float> mins = candidates.Mins[..candidates.Count];
         Span<float> errors = candidates.Errors[..candidates.Count];
-        for (int k = 0; k < scales.Length; k += Vector<float>.Count)
+        if (Vector512.IsHardwareAccelerated)
         {
-            ErrorOfLanes(new Vector<float>(scales[k..]), new Vector<float>(mins[k..])).CopyTo(errors[k..]);
+            MeasureAll<Lanes512>(scales, mins, errors);
+        }
+        else if (Vector256.IsHardwareAccelerated)
+        {
+            MeasureAll<Lanes256>(scales, mins, errors);
+        }
+        else
+        {
+            MeasureAll<Lanes128>(scales, mins, errors);
         }
 
         int best = 0;
@@ -131,17 +138,34 @@ internal readonly ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan
     private float Nearest(float value, float inverse, float min) =>
         float.MinNative(float.MaxNative(MathF.Round((value + min) * inverse), codes.Low), codes.High);
 
-    private void ImproveLanes(ref Vector<float> scale, ref Vector<float> min, Vector<float> sumW, Vector<float> sumX)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void ImproveAll<T>(Span<float> scales, Span<float> mins, int rounds, float sumW, float sumX)
+        where T : struct, ILanes<T>
     {
-        var low = new Vector<float>(codes.Low);
-        var high = new Vector<float>(codes.High);
-        Vector<float> inverse = Reciprocal(scale);
-        Vector<float> sumQ = Vector<float>.Zero, sumQQ = Vector<float>.Zero, sumXQ = Vector<float>.Zero;
+        fixed (float* scale = scales, min = mins)
+        {
+            for (int k = 0; k < scales.Length; k += T.Count)
+            {
+                for (int round = 0; round < rounds; round++)
+                {
+                    Improve(scale + k, min + k, T.Create(sumW), T.Create(sumX));
+                }
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Improve<T>(float* scales, float* mins, T sumW, T sumX)
+        where T : struct, ILanes<T>
+    {
+        T zero = T.Create(0), low = T.Create(codes.Low), high = T.Create(codes.High);
+        T scale = T.Load(scales), min = T.Load(mins), inverse = Reciprocal(scale);
+        T sumQ = zero, sumQQ = zero, sumXQ = zero;
         for (int i = 0; i < _x.Length; i++)
         {
-            var value = new Vector<float>(_x[i]);
-            Vector<float> q = Vector.MinNative(Vector.MaxNative(Vector.Round((value + min) * inverse), low), high);
-            Vector<float> wq = q * new Vector<float>(_weights[i]);
+            T value = T.Create(_x[i]);
+            T q = T.Min(T.Max(T.Round((value + min) * inverse), low), high);
+            T wq = q * T.Create(_weights[i]);
             sumQ += wq;
             sumQQ += wq * q;
             sumXQ += wq * value;
@@ -149,40 +173,47 @@ internal readonly ref struct CandidateSearch(ReadOnlySpan<float> x, ReadOnlySpan
 
         if (!codes.HasMin)
         {
-            scale = Vector.ConditionalSelect(Vector.GreaterThan(sumQQ, Vector<float>.Zero), sumXQ / sumQQ, scale);
+            T.Select(sumQQ > zero, sumXQ / sumQQ, scale).Store(scales);
             return;
         }
 
         // The optimum, or where its minimum is not allowed, the best scale for the least one.
-        Vector<float> determinant = (sumW * sumQQ) - (sumQ * sumQ);
-        Vector<float> newScale = ((sumW * sumXQ) - (sumX * sumQ)) / determinant;
-        Vector<float> newMin = ((sumQ * sumXQ) - (sumQQ * sumX)) / determinant;
-        var leastMin = new Vector<float>(codes.LeastMin);
-        Vector<int> tooLow = Vector.LessThan(newMin, leastMin);
-        newScale = Vector.ConditionalSelect(tooLow, (sumXQ + (leastMin * sumQ)) / sumQQ, newScale);
-        newMin = Vector.ConditionalSelect(tooLow, leastMin, newMin);
-        Vector<int> solvable = Vector.GreaterThan(determinant, Vector<float>.Zero);
-        scale = Vector.ConditionalSelect(solvable, newScale, scale);
-        min = Vector.ConditionalSelect(solvable, newMin, min);
+        T determinant = (sumW * sumQQ) - (sumQ * sumQ);
+        T newScale = ((sumW * sumXQ) - (sumX * sumQ)) / determinant;
+        T newMin = ((sumQ * sumXQ) - (sumQQ * sumX)) / determinant;
+        T leastMin = T.Create(codes.LeastMin);
+        T tooLow = newMin < leastMin;
+        newScale = T.Select(tooLow, (sumXQ + (leastMin * sumQ)) / sumQQ, newScale);
+        newMin = T.Select(tooLow, leastMin, newMin);
+        T solvable = determinant > zero;
+        T.Select(solvable, newScale, scale).Store(scales);
+        T.Select(solvable, newMin, min).Store(mins);
     }
 
-    private Vector<float> ErrorOfLanes(Vector<float> scale, Vector<float> min)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void MeasureAll<T>(ReadOnlySpan<float> scales, ReadOnlySpan<float> mins, Span<float> errors)
+        where T : struct, ILanes<T>
     {
-        var low = new Vector<float>(codes.Low);
-        var high = new Vector<float>(codes.High);
-        Vector<float> inverse = Reciprocal(scale);
-        Vector<float> sum = Vector<float>.Zero;
-        for (int i = 0; i < _x.Length; i++)
+        T low = T.Create(codes.Low), high = T.Create(codes.High);
+        fixed (float* scale = scales, min = mins, error = errors)
         {
-            Vector<float> value = new Vector<float>(_x[i]) + min;
-            Vector<float> q = Vector.MinNative(Vector.MaxNative(Vector.Round(value * inverse), low), high);
-            Vector<float> error = value - (scale * q);
-            sum += error * error * new Vector<float>(_weights[i]);
-        }
+            for (int k = 0; k < scales.Length; k += T.Count)
+            {
+                T lanes = T.Load(scale + k), offset = T.Load(min + k), inverse = Reciprocal(lanes), sum = T.Create(0);
+                for (int i = 0; i < _x.Length; i++)
+                {
+                    T value = T.Create(_x[i]) + offset;
+                    T q = T.Min(T.Max(T.Round(value * inverse), low), high);
+                    T difference = value - (lanes * q);
+                    sum += difference * difference * T.Create(_weights[i]);
+                }
 
-        return sum;
+                sum.Store(error + k);
+            }
+        }
     }
 
-    private static Vector<float> Reciprocal(Vector<float> scale) => Vector.ConditionalSelect(
-        Vector.Equals(scale, Vector<float>.Zero), Vector<float>.Zero, Vector<float>.One / scale);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T Reciprocal<T>(T scale)
+        where T : struct, ILanes<T> => T.Select(T.AreEqual(scale, T.Create(0)), T.Create(0), T.Create(1) / scale);
 }

@@ -42,7 +42,7 @@ internal interface IAffineFlatBlock<TSelf> : IBlockEncoder<TSelf>
         {
             ReadOnlySpan<float> x = row.Slice(b * 32, 32);
             ErrorWeights.FromImportance(x, importance.Slice(b * 32, 32), power, weights);
-            float d = AffineFit.Fit(x, weights, new AffineSearch(TSelf.MaxCode, -0.9f, 0.05f, 36), codes, out float min);
+            float d = AffineFit.Fit(x, weights, AffineSearch.Weighted(TSelf.MaxCode), codes, out float min);
             destination[b].Store((Half)d, (Half)(-min), codes);
         }
     }

@@ -14,4 +14,7 @@ internal interface IBlockEncoder<TSelf> : IQuantBlock<TSelf>
 
     /// <summary>Looks for a block with a lower weighted squared error, starting from an encoded one.</summary>
     static abstract TSelf Refine(ReadOnlySpan<float> x, ReadOnlySpan<float> weights, in TSelf start);
+
+    /// <inheritdoc/>
+    static void IQuantBlock<TSelf>.EncodeBest(EncodeKernel kernel, in EncodeTask task) => BestEncoder.Encode<TSelf>(kernel, task);
 }

@@ -1,11 +1,13 @@
+using System.Numerics;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using KQuant.Codecs.Blocks;
 using KQuant.Codecs.Scheduling;
 
 namespace KQuant.Codecs.Encoders;
 
 /// <summary>
-/// Encodes single rows of a tensor: checks the weights before, and after that what the block struct left to its caller, the scales. Holds
+/// Encodes rows of a tensor: checks the weights before, and after that what the block struct left to its caller, the scales. Holds
 /// pointers, so that threads can share it; its creator keeps the memory pinned.
 /// </summary>
 internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
@@ -14,24 +16,26 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
     // Products of up to three weights and an importance, summed over a super-block, occur in the fits; from here on they may overflow.
     private const double SafeCube = 1e28;
 
-    private readonly QuantCodec _codec;
+    private readonly EncodeKernel _kernel;
     private readonly float* _source;
     private readonly TBlock* _destination;
     private readonly float* _importance;
     private readonly int _rowLength;
+    private readonly int _blocks;
     private readonly int _importanceLength;
     private readonly float _maxImportance;
     private readonly long _firstRow;
     private readonly EncodeMode _mode;
     private readonly ScaleOverflow _overflow;
 
-    public RowEncoder(QuantCodec codec, float* source, TBlock* destination, float* importance, int rowLength, in EncodeOptions options)
+    public RowEncoder(EncodeKernel kernel, float* source, TBlock* destination, float* importance, int rowLength, in EncodeOptions options)
     {
-        _codec = codec;
+        _kernel = kernel;
         _source = source;
         _destination = destination;
         _importance = importance;
         _rowLength = rowLength;
+        _blocks = rowLength / TBlock.WeightsPerBlock;
         _importanceLength = options.Importance.Length;
         _maxImportance = options.Importance.IsEmpty ? 1 : TensorPrimitives.Max(options.Importance);
         _firstRow = options.FirstRow;
@@ -41,57 +45,130 @@ internal readonly unsafe struct RowEncoder<TBlock> : IRowJob
 
     private ReadOnlySpan<float> Importance => new(_importance, _importanceLength);
 
-    /// <summary>Encodes one row.</summary>
+    /// <summary>Encodes rows.</summary>
     /// <exception cref="InvalidWeightException">A weight is not finite, or a block cannot express its weights.</exception>
-    public void Run(int row)
+    public void Run(int first, int count)
     {
-        var weights = new ReadOnlySpan<float>(_source + ((nint)row * _rowLength), _rowLength);
-        float largest = MathF.Abs(TensorPrimitives.MaxMagnitude(weights));
-        if (!float.IsFinite(largest))
+        float largest = 0;
+        int finite = 0;
+        while (finite < count)
         {
-            Throw.WeightNotFinite(_codec, _firstRow + row, weights);
+            float largestOfRow = FindLargest(Row(first + finite));
+            if (!float.IsFinite(largestOfRow) || (largestOfRow > TBlock.MaxWeight && _overflow == ScaleOverflow.Error))
+            {
+                break;
+            }
+
+            largest = Math.Max(largest, largestOfRow);
+            finite++;
         }
 
-        if (largest > TBlock.MaxWeight && _overflow == ScaleOverflow.Error)
-        {
-            Throw.WeightTooLarge(_codec, _firstRow + row, weights);
-        }
-
-        int blocks = _rowLength / TBlock.WeightsPerBlock;
-        var encoded = new Span<TBlock>(_destination + ((nint)row * blocks), blocks);
-        TBlock.Encode(weights, encoded, new EncodeOptions { Importance = Importance, Mode = _mode });
+        Encode(first, finite);
         if (_overflow == ScaleOverflow.Error)
         {
-            CheckScales(row, weights, largest, encoded);
+            for (int row = first; row < first + finite; row++)
+            {
+                CheckScales(row, largest);
+            }
+        }
+
+        if (finite < count)
+        {
+            ReadOnlySpan<float> culprit = Row(first + finite);
+            if (float.IsFinite(FindLargest(culprit)))
+            {
+                Throw.WeightTooLarge(_kernel.Codec, _firstRow + first + finite, culprit);
+            }
+
+            Throw.WeightNotFinite(_kernel.Codec, _firstRow + first + finite, culprit);
         }
     }
 
-    private void CheckScales(int row, ReadOnlySpan<float> weights, float largest, ReadOnlySpan<TBlock> encoded)
+    private void Encode(int first, int count)
+    {
+        var task = new EncodeTask(
+            _source + ((nint)first * _rowLength),
+            (byte*)(_destination + ((nint)first * _blocks)),
+            _importanceLength == 0 ? null : _importance,
+            _rowLength,
+            count);
+        if (_mode == EncodeMode.Best)
+        {
+            TBlock.EncodeBest(_kernel, task);
+        }
+        else
+        {
+            _kernel.Run(task);
+        }
+    }
+
+    private ReadOnlySpan<float> Row(int row) => new(_source + ((nint)row * _rowLength), _rowLength);
+
+    private Span<TBlock> Encoded(int row) => new(_destination + ((nint)row * _blocks), _blocks);
+
+    /// <summary>The largest magnitude; infinite or NaN if one is.</summary>
+    private static float FindLargest(ReadOnlySpan<float> weights)
+    {
+        // Magnitudes are in the order of their bits.
+        ReadOnlySpan<int> bits = MemoryMarshal.Cast<float, int>(weights);
+        Vector<int> magnitude = new(int.MaxValue), largest = Vector<int>.Zero, other = Vector<int>.Zero;
+        int i = 0;
+        for (; i <= bits.Length - (2 * Vector<int>.Count); i += 2 * Vector<int>.Count)
+        {
+            largest = Vector.Max(largest, new Vector<int>(bits[i..]) & magnitude);
+            other = Vector.Max(other, new Vector<int>(bits[(i + Vector<int>.Count)..]) & magnitude);
+        }
+
+        largest = Vector.Max(largest, other);
+        int result = 0;
+        for (int lane = 0; lane < Vector<int>.Count; lane++)
+        {
+            result = Math.Max(result, largest[lane]);
+        }
+
+        for (; i < bits.Length; i++)
+        {
+            result = Math.Max(result, bits[i] & int.MaxValue);
+        }
+
+        return BitConverter.Int32BitsToSingle(result);
+    }
+
+    private void CheckScales(int row, float largestOfTurn)
     {
         // Below this, a pass-through format cannot overflow, and looking at each of its one-weight blocks would take longer than writing
         // them.
-        if (TBlock.WeightsPerBlock == 1 && largest < (float)Half.MaxValue)
+        if (TBlock.WeightsPerBlock == 1 && largestOfTurn < (float)Half.MaxValue)
         {
             return;
         }
 
-        bool fitMayOverflow = MayOverflow(largest);
+        ReadOnlySpan<float> weights = Row(row);
+        ReadOnlySpan<TBlock> encoded = Encoded(row);
+        bool fitMayOverflow = MayOverflow(largestOfTurn);
         for (int b = 0; b < encoded.Length; b++)
         {
             if (!encoded[b].IsFinite || (fitMayOverflow && IsLost(b, weights, encoded[b])))
             {
-                // A sum over the whole row that overflowed spoils every block; the largest weight is to blame, wherever it is.
-                // With importance of 1 these weights would have been no trouble.
-                if ((double)largest * largest * largest <= SafeCube && largest < (float)Half.MaxValue)
-                {
-                    Throw.HugeImportance(_codec, _firstRow + row, Importance);
-                }
-
-                int culprit = fitMayOverflow ? TensorPrimitives.IndexOfMaxMagnitude(weights) / TBlock.WeightsPerBlock : b;
-                int column = culprit * TBlock.WeightsPerBlock;
-                Throw.ScaleOverflow(_codec, _firstRow + row, column, weights.Slice(column, TBlock.WeightsPerBlock));
+                ThrowOverflow(row, b);
             }
         }
+    }
+
+    private void ThrowOverflow(int row, int block)
+    {
+        // A sum over the whole row that overflowed spoils every block; the largest weight is to blame, wherever it is.
+        // With importance of 1 these weights would have been no trouble.
+        ReadOnlySpan<float> weights = Row(row);
+        float largest = FindLargest(weights);
+        if ((double)largest * largest * largest <= SafeCube && largest < (float)Half.MaxValue)
+        {
+            Throw.HugeImportance(_kernel.Codec, _firstRow + row, Importance);
+        }
+
+        int culprit = MayOverflow(largest) ? TensorPrimitives.IndexOfMaxMagnitude(weights) / TBlock.WeightsPerBlock : block;
+        int column = culprit * TBlock.WeightsPerBlock;
+        Throw.ScaleOverflow(_kernel.Codec, _firstRow + row, column, weights.Slice(column, TBlock.WeightsPerBlock));
     }
 
     private bool MayOverflow(float largest) => (double)largest * largest * largest * Math.Max(1, _maxImportance) > SafeCube;

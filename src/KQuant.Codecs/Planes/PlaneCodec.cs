@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Encoders;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Scheduling;
 
@@ -35,6 +36,8 @@ internal abstract unsafe class PlaneCodec : QuantCodec
 
     public override KernelTier DecodeTier => Decoder.Tier;
 
+    public override KernelTier EncodeTier => KernelTier.Scalar;
+
     internal override IntegerForm? Integers => null;
 
     internal override ReadOnlySpan<int> ScaleOffsets => [];
@@ -42,6 +45,8 @@ internal abstract unsafe class PlaneCodec : QuantCodec
     internal override float MaxWeight => float.PositiveInfinity;
 
     internal override DecodeKernel ScalarDecoder { get; }
+
+    internal override EncodeKernel? ScalarEncoder => null;
 
     private DecodeKernel Decoder => _decoder ??= DecodeKernels.Best(this, KernelTiers.Max);
 
@@ -108,6 +113,10 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         return true;
     }
 
+    internal sealed override void EncodeWith(
+        EncodeKernel kernel, ReadOnlySpan<float> source, Span<byte> destination, in EncodeOptions options, CancellationToken cancellationToken) =>
+        Encode(source, destination, options, cancellationToken);
+
     internal sealed override void EncodePlanes(
         ReadOnlySpan<float> source, in PlanePointers destination, int rowLength, in EncodeOptions options, CancellationToken cancellationToken)
     {
@@ -160,7 +169,15 @@ internal abstract unsafe class PlaneCodec : QuantCodec
         private readonly ScaleOverflow _overflow = options.Overflow;
         private readonly long _firstRow = options.FirstRow;
 
-        public void Run(int row)
+        public void Run(int first, int count)
+        {
+            for (int row = first; row < first + count; row++)
+            {
+                Run(row);
+            }
+        }
+
+        private void Run(int row)
         {
             var weights = new ReadOnlySpan<float>(source + ((nint)row * rowLength), rowLength);
             float largest = MathF.Abs(TensorPrimitives.MaxMagnitude(weights));

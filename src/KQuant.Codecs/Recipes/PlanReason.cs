@@ -21,6 +21,12 @@ public enum PlanReason
     /// <summary>It stays: small and decisive (norm, router, convolution, position embedding), or of a tower that is kept whole.</summary>
     Role,
 
+    /// <summary>It stays: the recipe never quantizes it.</summary>
+    Recipe,
+
+    /// <summary>It stays: it was excluded.</summary>
+    Excluded,
+
     /// <summary>It stays: it holds no floats, or is in a format without a decoder here.</summary>
     NotFloat,
 

@@ -14,6 +14,9 @@ public sealed class QuantizationPlan
     /// <summary>The codec that the plan was made for.</summary>
     public QuantCodec Codec { get; }
 
+    /// <summary>What a GGUF file of the plan says it is; null for what goes with <see cref="Codec"/>.</summary>
+    public GgufFileType? FileType { get; private init; }
+
     /// <summary>All tensors in the order of the source.</summary>
     public IReadOnlyList<PlannedTensor> Tensors { get; }
 
@@ -40,7 +43,64 @@ public sealed class QuantizationPlan
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(rule);
-        PlannedTensor[] planned = [.. source.Tensors.Select(tensor => Plan(tensor, rule))];
+        return Create(source, (tensor, role) => new TensorDecision(rule(tensor, role), FindReasonToStay(tensor, role)), codec);
+    }
+
+    /// <summary>The tensors of a model by a recipe.</summary>
+    /// <param name="source">The model.</param>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="options">What is to be otherwise; null for nothing.</param>
+    /// <param name="model">What the lines ask about the model; null for what it says itself.</param>
+    /// <returns>The plan.</returns>
+    /// <exception cref="ArgumentException">
+    /// A pattern of the options is found in no tensor's name, or the recipe needs an importance matrix and there is none.
+    /// </exception>
+    /// <exception cref="System.Text.RegularExpressions.RegexMatchTimeoutException">A pattern takes too long.</exception>
+    public static QuantizationPlan FromRecipe(
+        ModelSource source, QuantizationRecipe recipe, RecipeOptions? options = null, RecipeModel? model = null)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(recipe);
+        if (recipe.NeedsImportance && options is not { HasImportance: true })
+        {
+            throw new ArgumentException($"{recipe.Name} needs an importance matrix: with so few bits the result would be useless.", nameof(options));
+        }
+
+        var planner = new RecipePlanner(source.Tensors, recipe, model ?? RecipeModel.Of(source), options ?? new RecipeOptions());
+        Dictionary<ModelTensor, TensorDecision> decisions = planner.Decide(source.Tensors);
+        return planner.FindUnused() is string unused
+            ? throw new ArgumentException($"'{unused}' is found in the name of no tensor.", nameof(options))
+            : new QuantizationPlan(
+                source, recipe.Codec, [.. source.Tensors.Select(tensor => Plan(tensor, TensorRoles.Classify(tensor.Name), decisions[tensor]))])
+            {
+                FileType = recipe.FileType,
+            };
+    }
+
+    /// <summary>The same with other codecs for some tensors.</summary>
+    /// <param name="choose">The codec of a tensor; null for the one that it has in this plan.</param>
+    internal QuantizationPlan With(Func<PlannedTensor, QuantCodec?> choose)
+    {
+        PlannedTensor[] planned =
+        [
+            .. Tensors.Select(tensor => choose(tensor) is QuantCodec codec
+                ? tensor with { Codec = codec, Requested = codec, Reason = PlanReason.Requested, Rule = $"{codec.Name} within the budget" }
+                : tensor),
+        ];
+        return new QuantizationPlan(Source, FindMain(planned), planned);
+    }
+
+    private static QuantizationPlan Create(
+        ModelSource source, Func<ModelTensor, TensorRole, TensorDecision> decide, QuantCodec? codec)
+    {
+        PlannedTensor[] planned =
+        [
+            .. source.Tensors.Select(tensor =>
+            {
+                TensorRole role = TensorRoles.Classify(tensor.Name);
+                return Plan(tensor, role, tensor.Codec is null ? default : decide(tensor, role));
+            }),
+        ];
         return new QuantizationPlan(source, codec ?? FindMain(planned), planned);
     }
 
@@ -103,21 +163,20 @@ public sealed class QuantizationPlan
         return codec;
     }
 
-    private static PlannedTensor Plan(ModelTensor tensor, Func<ModelTensor, TensorRole, QuantCodec?> rule)
+    private static PlannedTensor Plan(ModelTensor tensor, TensorRole role, TensorDecision decision)
     {
-        TensorRole role = TensorRoles.Classify(tensor.Name);
         if (tensor.Codec is not QuantCodec stored)
         {
             return Kept(PlanReason.NotFloat);
         }
 
-        QuantCodec? wanted = rule(tensor, role);
+        QuantCodec? wanted = decision.Codec;
         if (wanted is { IsQuantized: false } && wanted == stored)
         {
             return Kept(PlanReason.AlreadyFloat, wanted);
         }
 
-        if (wanted is null or { IsQuantized: true } && FindReasonToStay(tensor, role) is PlanReason reason)
+        if (wanted is null or { IsQuantized: true } && decision.Stays is PlanReason reason)
         {
             return Kept(reason, wanted);
         }
@@ -140,6 +199,7 @@ public sealed class QuantizationPlan
             Codec = fitting,
             Reason = fitting == wanted ? PlanReason.Requested : PlanReason.WidthFallback,
             Requested = wanted,
+            Rule = decision.Rule,
         };
 
         PlannedTensor Kept(PlanReason reason, QuantCodec? requested = null) =>
@@ -154,7 +214,7 @@ public sealed class QuantizationPlan
         .MaxBy(group => group.Sum(tensor => tensor.Source.GetWeightCount()))?.Key ?? QuantCodec.Get(QuantFormat.F32);
 
     /// <summary>Why a tensor is nothing to quantize, whatever format it has.</summary>
-    private static PlanReason? FindReasonToStay(ModelTensor tensor, TensorRole role) => role switch
+    internal static PlanReason? FindReasonToStay(ModelTensor tensor, TensorRole role) => role switch
     {
         _ when !tensor.Name.EndsWith(".weight", StringComparison.Ordinal) => PlanReason.NotAWeight,
         TensorRole.Norm or TensorRole.Router or TensorRole.Convolution => PlanReason.Role,

@@ -5,8 +5,8 @@ namespace KQuant.Codecs.Scheduling;
 /// <summary>Work on numbered rows that do not depend on each other.</summary>
 internal interface IRowJob
 {
-    /// <summary>Does one row, on any thread.</summary>
-    void Run(int row);
+    /// <summary>Does some rows, on any thread. When rows fail, the exception is that of the first of them.</summary>
+    void Run(int first, int count);
 }
 
 /// <summary>Spreads rows over threads. What is done, and which error is reported, does not depend on their number.</summary>
@@ -17,7 +17,7 @@ internal static class ParallelRows
     /// <param name="rows">Number of rows.</param>
     /// <param name="rowsPerTurn">Rows that a thread takes at once.</param>
     /// <param name="maxDegreeOfParallelism">-1 for one thread per processor, a positive number for at most so many.</param>
-    /// <param name="cancellationToken">Looked at before each row.</param>
+    /// <param name="cancellationToken">Looked at before each turn.</param>
     /// <exception cref="OperationCanceledException">Cancelled before all rows were done.</exception>
     /// <remarks>The exception of the lowest failing row comes through; rows above it may or may not have been done.</remarks>
     public static void Run<TJob>(TJob job, int rows, int rowsPerTurn, int maxDegreeOfParallelism, CancellationToken cancellationToken)
@@ -31,10 +31,10 @@ internal static class ParallelRows
             return;
         }
 
-        for (int row = 0; row < rows; row++)
+        for (int row = 0; row < rows; row += Math.Min(rowsPerTurn, rows - row))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            job.Run(row);
+            job.Run(row, Math.Min(rowsPerTurn, rows - row));
         }
     }
 
@@ -45,7 +45,7 @@ internal static class ParallelRows
         private readonly TJob _job = job;
         private ExceptionDispatchInfo? _failure;
         private long _nextRow;
-        private int _failedRow = int.MaxValue;
+        private int _failedTurn = int.MaxValue;
 
         public void Run(int threads)
         {
@@ -63,38 +63,33 @@ internal static class ParallelRows
             while (true)
             {
                 long first = Interlocked.Add(ref _nextRow, rowsPerTurn) - rowsPerTurn;
-                long end = Math.Min(first + rowsPerTurn, rows);
-                for (long row = first; row < end; row++)
-                {
-                    // Turns are handed out in order, so every row below a failed one is done or in somebody's hands.
-                    if (row > Volatile.Read(ref _failedRow) || cancellationToken.IsCancellationRequested || !TryRun((int)row))
-                    {
-                        return;
-                    }
-                }
 
-                if (end == rows)
+                // Turns are handed out in order, so every row below a failed one is done or in somebody's hands.
+                if (first >= rows
+                    || first > Volatile.Read(ref _failedTurn)
+                    || cancellationToken.IsCancellationRequested
+                    || !TryRun((int)first, (int)Math.Min(rowsPerTurn, rows - first)))
                 {
                     return;
                 }
             }
         }
 
-        private bool TryRun(int row)
+        private bool TryRun(int first, int count)
         {
             try
             {
-                _job.Run(row);
+                _job.Run(first, count);
                 return true;
             }
             catch (Exception exception)
             {
                 lock (_failureLock)
                 {
-                    if (row < _failedRow)
+                    if (first < _failedTurn)
                     {
                         _failure = ExceptionDispatchInfo.Capture(exception);
-                        Volatile.Write(ref _failedRow, row);
+                        Volatile.Write(ref _failedTurn, first);
                     }
                 }
 

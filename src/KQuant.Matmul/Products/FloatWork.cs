@@ -26,15 +26,39 @@ internal sealed unsafe class FloatWork : ParallelWork, IDisposable
     /// <summary>Multiplies every group of the plan.</summary>
     public void Run(in WeightStack weights, float** rows, RowPlan plan, WorkTeam team, CancellationToken cancellation)
     {
+        Prepare(weights, rows, plan, team);
+        int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, team.MaxThreads);
+        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, team.MaxThreads);
+        team.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+    }
+
+    /// <summary>Takes what single rows of a matrix are multiplied with: <see cref="MultiplyRow"/>, on any thread.</summary>
+    public void Prepare(in WeightStack weights, float** rows, RowPlan plan, WorkTeam team)
+    {
         _weights = weights;
         _plan = plan;
         _rows = rows;
         _kernel = team.Kernels.Float32;
         _direct = weights.Codec.IsQuantized || weights.Columns % FloatKernel.Lanes != 0 ? null : team.Kernels.Float(weights.Codec);
         _decoder = team.Kernels.Decoder(weights.Codec);
-        int granule = plan.RowCount <= FewRows * plan.GroupCount ? FewWeightRows : Granule(weights.Rows, team.MaxThreads);
-        _pieces.Cut(plan, weights.MatrixBytes, weights.Rows, weights.Columns, granule, isInteger: false, team.MaxThreads);
-        team.Run(this, _pieces.Count, _pieces.Threads, _pieces.IsWorthWaking, cancellation);
+    }
+
+    /// <summary>A row of the first matrix times the first activation row.</summary>
+    public void MultiplyRow(int row, float* result, AlignedBuffer scratch)
+    {
+        // Kernels count outputs from the first row of the matrix.
+        float* outputs = result - row;
+        var task = new FloatTask { Rows = _rows, RowCount = 1, Outputs = &outputs };
+        var group = new RowGroup { Count = 1 };
+        var range = new Piece { First = row, Count = 1 };
+        if (_direct is not null)
+        {
+            MultiplyDirectly(task, group, range, _direct);
+        }
+        else
+        {
+            DecodeAndMultiply(task, group, range, scratch);
+        }
     }
 
     public void Dispose() => _pieces.Dispose();

@@ -8,8 +8,9 @@ namespace KQuant.Matmul.Products;
 /// <param name="planes">Where their planes begin.</param>
 /// <param name="bias">What is added to results; null for nothing.</param>
 /// <param name="packed">The same weights in an arrangement of their own.</param>
+/// <param name="rows">Rows of a matrix from <paramref name="planes"/> on; null for those of the tensor.</param>
 internal readonly unsafe struct WeightStack(
-    QuantizedTensor tensor, PlanePointers planes, float* bias = null, PackedWeights? packed = null)
+    QuantizedTensor tensor, PlanePointers planes, float* bias = null, PackedWeights? packed = null, int? rows = null)
 {
     /// <summary>The codec.</summary>
     public readonly QuantCodec Codec = tensor.Codec;
@@ -27,7 +28,7 @@ internal readonly unsafe struct WeightStack(
     public readonly nint BiasRowBytes = (nint)tensor.GetRowByteCount(2);
 
     /// <summary>Rows of one matrix.</summary>
-    public readonly int Rows = (int)tensor.Shape.Rows;
+    public readonly int Rows = rows ?? (int)tensor.Shape.Rows;
 
     /// <summary>Columns.</summary>
     public readonly int Columns = tensor.Shape.Columns;

@@ -7,9 +7,9 @@ namespace KQuant.Matmul.Products;
 /// Everything that one product needs while it runs: lists, quantized activations, the calling thread's scratch. A context keeps them and
 /// gives each call one of its own.
 /// </summary>
-internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, ActivationPrecision activations) : IDisposable
+internal sealed unsafe class Workspace : IDisposable
 {
-    private readonly WorkTeam _team = new(pool, kernels);
+    private readonly WorkTeam _team;
     private readonly QuantizeWork _quantize = new();
     private readonly IntegerWork _integer = new();
     private readonly WidenWork _widen = new();
@@ -21,6 +21,16 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     private readonly LookupWork _lookup = new();
     private readonly PackWeightsWork _packWeights = new();
     private readonly CallerWork _caller = new();
+    private readonly DotWork _dot;
+
+    public Workspace(WorkerPool pool, KernelSet kernels)
+    {
+        _team = new WorkTeam(pool, kernels);
+        _dot = new DotWork(_float);
+    }
+
+    /// <summary>What activations are turned into; set whenever the workspace is lent.</summary>
+    public ActivationPrecision Activations { get; set; }
 
     /// <summary>Which rows meet which matrix; set before a product is run.</summary>
     public RowPlan Plan { get; } = new();
@@ -75,6 +85,21 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
     public void Lookup(in WeightStack weights, int* rows, int count, float* output, CancellationToken cancellation) =>
         _lookup.Run(weights, rows, count, output, _team, cancellation);
 
+    /// <summary>Single rows of a matrix times the one activation row of the plan.</summary>
+    public void Dot(in WeightStack weights, in RowSource x, long* rows, int count, float* scores, CancellationToken cancellation)
+    {
+        if (Activations == ActivationPrecision.Float32 || weights.Codec.Integers is not IntegerForm form)
+        {
+            _widen.Run(x, Plan, needsPadding: true, weights.Transform, _team, cancellation);
+            _float.Prepare(weights, _widen.Rows, Plan, _team);
+            _dot.RunInFloat(weights, rows, count, scores, _team, cancellation);
+            return;
+        }
+
+        _quantize.Run(x, Plan, form.Scheme, weights.Transform, _team, cancellation);
+        _dot.Run(weights, _quantize.View, rows, count, scores, _team, cancellation);
+    }
+
     /// <summary>Arranges weights for their packed kernel.</summary>
     public void Pack(in WeightStack weights, PackedWeights packed, CancellationToken cancellation) =>
         _packWeights.Run(weights, packed, _team, cancellation);
@@ -94,11 +119,12 @@ internal sealed unsafe class Workspace(WorkerPool pool, KernelSet kernels, Activ
         Plan.Dispose();
         Pairs.Dispose();
         _scatter.Dispose();
+        _dot.Dispose();
     }
 
     private void Multiply(in WeightStack weights, in RowSource x, CancellationToken cancellation)
     {
-        if (activations == ActivationPrecision.Float32 || weights.Codec.Integers is not IntegerForm form)
+        if (Activations == ActivationPrecision.Float32 || weights.Codec.Integers is not IntegerForm form)
         {
             MultiplyInFloat(weights, x, cancellation);
             return;

@@ -212,9 +212,9 @@ public class BadModelTests
             metadata.Remove(key);
             switch (value)
             {
-                case string text: metadata.Set(key, text); break;
-                case long number: metadata.Set(key, number); break;
-                case double number: metadata.Set(key, (float)number); break;
+                case string text: metadata.Set(key, GgufValue.From(text)); break;
+                case long number: metadata.Set(key, GgufValue.From(number)); break;
+                case double number: metadata.Set(key, GgufValue.From((float)number)); break;
             }
         }),
         message,

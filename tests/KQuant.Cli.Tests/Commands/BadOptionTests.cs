@@ -17,7 +17,7 @@ public class BadOptionTests
     {
         foreach ((string[] verb, Command command) in Verbs())
         {
-            foreach (Option option in command.Options.Where(option => option.Name is not ("--help" or "--version")))
+            foreach (Option option in command.Options.Where(option => option.Name is not ("--help" or "--version" or "--list-presets")))
             {
                 yield return new TestCaseData(verb, option).SetArgDisplayNames(string.Join(' ', verb), option.Name);
             }
@@ -30,6 +30,13 @@ public class BadOptionTests
         string[] rest = Required(verb, option);
         if (option is Option<bool>)
         {
+            // Of a verb that takes any number of files, the word is one of them.
+            if (verb is ["imatrix", "merge"])
+            {
+                Assert.That(Cli.Run([.. verb, .. rest, option.Name + "=maybe"]).MustFail("no such importance matrix").Output, Is.Empty);
+                return;
+            }
+
             Check(option, [.. verb, .. rest, option.Name + "=maybe"], "maybe");
             return;
         }
@@ -213,6 +220,11 @@ public class BadOptionTests
 
         foreach (Option other in command.Options.Where(other => other.Name != option.Name && (other.Required || other.Name is "--model" or "--kquant-type")))
         {
+            if (other.Name == "--kquant-type" && option.Name is ("--preset" or "--target-size" or "--target-bpw"))
+            {
+                continue;
+            }
+
             words.AddRange([other.Name, other.Name is "--codec" or "--kquant-type" ? "q4_k" : other.Name is "--output" or "-o" ? "x.gguf" : "x"]);
         }
 

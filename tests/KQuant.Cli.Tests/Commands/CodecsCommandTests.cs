@@ -21,10 +21,11 @@ public class CodecsCommandTests
                 entry.Int("bytes_per_block"),
                 entry.Number("bits_per_weight"),
                 entry.Text("decode_tier"),
+                entry.Text("encode_tier"),
                 entry.Text("product_kernel") == "float")),
             Is.EqualTo(Codecs.Select(codec => (
                 codec.Name, codec.Format is { } format ? $"{(int)format}" : "", codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
-                codec.DecodeTier.ToString(), !codec.IsQuantized || codec.Mlx is not null || codec.Name.EndsWith("fp4", StringComparison.Ordinal)))));
+                codec.DecodeTier.ToString(), codec.EncodeTier.ToString(), !codec.IsQuantized || codec.Mlx is not null || codec.Name.EndsWith("fp4", StringComparison.Ordinal)))));
     }
 
     [Test]
@@ -32,8 +33,8 @@ public class CodecsCommandTests
     {
         string[] lines = Cli.Run("codecs").MustSucceed().Output.TrimEnd().Split('\n');
         Assert.That(lines, Has.Length.EqualTo(Codecs.Length + 1));
-        Assert.That(lines[0], Does.Match(@"^codec +decoder +product +ggml type +weights/block +bytes/block +bits/weight$"));
-        Assert.That(lines.Single(line => line.StartsWith("q4_k ", StringComparison.Ordinal)), Does.Match(@"^q4_k +\w+ +\w+ \w+ +12 +256 +144 +4\.5$"));
+        Assert.That(lines[0], Does.Match(@"^codec +decoder +encoder +product +ggml type +weights/block +bytes/block +bits/weight$"));
+        Assert.That(lines.Single(line => line.StartsWith("q4_k ", StringComparison.Ordinal)), Does.Match(@"^q4_k +\w+ +\w+ +\w+ \w+ +12 +256 +144 +4\.5$"));
     }
 
     [Test]

@@ -82,8 +82,8 @@ public class ExportTests
             Assert.That(file.Metadata.Get<uint>("general.file_type"), Is.EqualTo((uint)GgufFileType.BF16));
             Assert.That(file.Tensors.Select(tensor => tensor.TypeName).Distinct(), Is.EquivalentTo(["f32", "bf16"]));
         });
-        Cli.Run("quantize", "--model", _folder["x.gguf"], "--output", _folder["y.gguf"]).MustFail("--kquant-type is missing");
-        Cli.Run("quantize", "--model", TestModels.TinyDense, "--output", _folder["y"]).MustFail("'--kquant-type' is required", exitCode: 2);
+        Cli.Run("quantize", "--model", _folder["x.gguf"], "--output", _folder["y.gguf"]).MustFail("--preset or --kquant-type is missing");
+        Cli.Run("quantize", "--model", TestModels.TinyDense, "--output", _folder["y"]).MustFail("'--kquant-type' or '--preset' is required", exitCode: 2);
     }
 
     [TestCase(Down)]

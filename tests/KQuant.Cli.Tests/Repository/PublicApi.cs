@@ -1,7 +1,9 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace KQuant.Cli.Tests.Repository;
 
@@ -33,11 +35,27 @@ internal static class PublicApi
         return text.ToString();
     }
 
+    /// <summary>The types whose part of two listings differs, by name and without arguments.</summary>
+    public static IEnumerable<string> Changes(string before, string after)
+    {
+        ILookup<string, string> old = Parts(before), made = Parts(after);
+        return old.Select(part => part.Key).Union(made.Select(part => part.Key))
+            .Where(key => !old[key].SequenceEqual(made[key]))
+            .Select(key => Regex.Match(key, @"(?:class|struct|interface|enum) (?<name>\w+)|delegate \S+ (?<name>\w+)").Groups["name"].Value)
+            .Distinct()
+            .Order(StringComparer.Ordinal);
+    }
+
+    // A type is the line that it begins with, up to its base types.
+    private static ILookup<string, string> Parts(string listing) => listing.Split("\n\n  ").Skip(1).ToLookup(
+        part => Regex.Match(part, @"^[^\n:]*?(?= : | where |\n|$)").Value, part => part.Split("\n\nnamespace ")[0].TrimEnd('\n'));
+
     private static string Head(Type type)
     {
         if (typeof(Delegate).IsAssignableFrom(type))
         {
-            return $"delegate {TypeName(type)}";
+            MethodInfo invoke = type.GetMethod("Invoke")!;
+            return $"delegate {Returned(invoke)} {TypeName(type)}({Parameters(invoke)}){Constraints(type.GetGenericArguments())}";
         }
 
         string kind = type.IsEnum ? "enum"
@@ -61,7 +79,7 @@ internal static class PublicApi
 
         string list = string.Join(", ", type.IsEnum ? [TypeName(Enum.GetUnderlyingType(type))] : bases);
         string record = !type.IsEnum && type.GetMethod("PrintMembers", Declared) is not null ? "record " : "";
-        return $"{modifier}{record}{kind} {TypeName(type)}{(list.Length == 0 ? "" : " : " + list)}";
+        return $"{Attributes(type)}{modifier}{record}{kind} {TypeName(type)}{(list.Length == 0 ? "" : " : " + list)}{Constraints(type.GetGenericArguments())}";
     }
 
     private static IEnumerable<Type> Inherited(Type type) =>
@@ -94,37 +112,126 @@ internal static class PublicApi
         string accessors = (get is null ? "" : "get; ") + (set is null ? "" : isInit ? "init; " : "set; ");
         ParameterInfo[] index = property.GetIndexParameters();
         string name = index.Length == 0 ? property.Name : $"this[{string.Join(", ", index.Select(Parameter))}]";
-        return $"{Modifiers((get ?? set)!)}{Annotated(property.PropertyType, Nullability.Create(property))} {name} {{ {accessors}}}";
+        string required = Has<RequiredMemberAttribute>(property) ? "required " : "";
+        string reference = get is not null && get.ReturnType.IsByRef ? RefKind(get.ReturnParameter) : "";
+        return $"{Attributes(property)}{Modifiers((get ?? set)!)}{required}{reference}{Annotated(property.PropertyType, Nullability.Create(property))} {name} {{ {accessors}}}";
     }
 
     private static bool IsListed(MethodInfo method) =>
-        IsVisible(method) && !Has<CompilerGeneratedAttribute>(method) && !method.Name.Contains('<', StringComparison.Ordinal)
+        IsVisible(method) && (!Has<CompilerGeneratedAttribute>(method) || method.Name == "Deconstruct") && !method.Name.Contains('<', StringComparison.Ordinal)
         && (!method.IsSpecialName || method.Name.StartsWith("op_", StringComparison.Ordinal))
         && method.GetBaseDefinition().DeclaringType != typeof(object);
 
     private static string Method(MethodInfo method)
     {
         string generic = method.IsGenericMethodDefinition ? $"<{string.Join(", ", method.GetGenericArguments().Select(TypeName))}>" : "";
-        return $"{Modifiers(method)}{Annotated(method.ReturnType, Nullability.Create(method.ReturnParameter))} {method.Name}{generic}({Parameters(method)})";
+        return $"{Attributes(method)}{Modifiers(method)}{Returned(method)} {method.Name}{generic}({Parameters(method)}){Constraints(method.GetGenericArguments())}";
     }
+
+    private static string Returned(MethodInfo method) =>
+        $"{Attributes(method.ReturnParameter)}{(method.ReturnType.IsByRef ? RefKind(method.ReturnParameter) : "")}{Annotated(method.ReturnType, Nullability.Create(method.ReturnParameter))}";
+
+    private static string RefKind(ParameterInfo result) =>
+        result.GetRequiredCustomModifiers().Contains(typeof(System.Runtime.InteropServices.InAttribute)) || Has<IsReadOnlyAttribute>(result) ? "ref readonly " : "ref ";
+
+    /// <summary>What must hold for type arguments: a caller's code compiles or not.</summary>
+    private static string Constraints(Type[] parameters) => string.Concat(parameters.Where(type => type.IsGenericParameter).Select(parameter =>
+    {
+        GenericParameterAttributes flags = parameter.GenericParameterAttributes;
+        bool isUnmanaged = parameter.GetCustomAttributesData().Any(data => data.AttributeType.Name == "IsUnmanagedAttribute");
+        bool isStruct = flags.HasFlag(GenericParameterAttributes.NotNullableValueTypeConstraint);
+        var parts = new List<string>();
+        if (isUnmanaged || isStruct)
+        {
+            parts.Add(isUnmanaged ? "unmanaged" : "struct");
+        }
+        else if (flags.HasFlag(GenericParameterAttributes.ReferenceTypeConstraint))
+        {
+            parts.Add("class");
+        }
+        else if (IsNotNull(parameter))
+        {
+            parts.Add("notnull");
+        }
+
+        parts.AddRange(parameter.GetGenericParameterConstraints().Where(type => type != typeof(ValueType)).Select(TypeName));
+        if (flags.HasFlag(GenericParameterAttributes.DefaultConstructorConstraint) && !isStruct)
+        {
+            parts.Add("new()");
+        }
+
+        if (flags.HasFlag(GenericParameterAttributes.AllowByRefLike))
+        {
+            parts.Add("allows ref struct");
+        }
+
+        return parts.Count == 0 ? "" : $" where {parameter.Name} : {string.Join(", ", parts)}";
+    }));
+
+    // What the compiler notes of a type parameter: 1 for notnull; where it notes nothing, what it notes of the member or a type around it holds.
+    private static bool IsNotNull(Type parameter)
+    {
+        CustomAttributeData? Find(MemberInfo member, string name) => member.GetCustomAttributesData().FirstOrDefault(data => data.AttributeType.Name == name);
+        CustomAttributeData? note = Find(parameter, "NullableAttribute");
+        for (MemberInfo? around = (MemberInfo?)parameter.DeclaringMethod ?? parameter.DeclaringType; note is null && around is not null; around = around.DeclaringType)
+        {
+            note = Find(around, "NullableContextAttribute");
+        }
+
+        return note?.ConstructorArguments is [{ Value: (byte)1 }];
+    }
+
+    /// <summary>Attributes that change what callers may write or are warned of.</summary>
+    private static string Attributes(ICustomAttributeProvider member) => string.Concat(member.GetCustomAttributes(inherit: false)
+        .Select(attribute => attribute switch
+        {
+            NotNullWhenAttribute condition => $"[NotNullWhen({Literal(condition.ReturnValue)})] ",
+            MaybeNullWhenAttribute condition => $"[MaybeNullWhen({Literal(condition.ReturnValue)})] ",
+
+            // The compiler marks every ref struct as obsolete, for compilers that do not know them.
+            ObsoleteAttribute { Message: "Types with embedded references are not supported in this version of your compiler." } => "",
+            FlagsAttribute or ObsoleteAttribute or NotNullAttribute or MaybeNullAttribute or AllowNullAttribute or DisallowNullAttribute
+                or DoesNotReturnAttribute or RequiresUnreferencedCodeAttribute or RequiresDynamicCodeAttribute or ExperimentalAttribute
+                => $"[{attribute.GetType().Name.Replace("Attribute", "", StringComparison.Ordinal)}] ",
+            _ => "",
+        })
+        .Order(StringComparer.Ordinal));
 
     private static string Modifiers(MethodInfo method) =>
         (method.IsFamily || method.IsFamilyOrAssembly ? "protected " : "") + (method.IsStatic ? "static " : "")
-        + (method is { IsAbstract: true, DeclaringType.IsInterface: false } || (method.IsStatic && method.IsAbstract) ? "abstract " : "");
+        + (method is { IsAbstract: true, DeclaringType.IsInterface: false } || (method.IsStatic && method.IsAbstract) ? "abstract "
+            : method.DeclaringType!.IsInterface ? ""
+            : method.IsVirtual && method.GetBaseDefinition() != method ? "override "
+            : method is { IsVirtual: true, IsFinal: false } ? "virtual "
+            : "");
 
     private static string Parameters(MethodBase method) =>
         (Has<ExtensionAttribute>(method) ? "this " : "") + string.Join(", ", method.GetParameters().Select(Parameter));
 
     private static string Parameter(ParameterInfo parameter)
     {
-        string passing = parameter.ParameterType.IsByRef ? parameter.IsOut ? "out " : parameter.IsIn ? "in " : "ref " : "";
+        string passing = parameter.ParameterType.IsByRef
+            ? parameter.IsOut ? "out " : parameter.IsIn ? Has<RequiresLocationAttribute>(parameter) ? "ref readonly " : "in " : "ref "
+            : "";
         string spread = Has<ParamArrayAttribute>(parameter) || Has<ParamCollectionAttribute>(parameter) ? "params " : "";
         string value = parameter.HasDefaultValue ? $" = {Literal(parameter.DefaultValue)}" : "";
-        return $"{spread}{passing}{Annotated(parameter.ParameterType, Nullability.Create(parameter))} {parameter.Name}{value}";
+        return $"{Attributes(parameter)}{spread}{passing}{Annotated(parameter.ParameterType, Nullability.Create(parameter))} {parameter.Name}{value}";
     }
 
-    private static string Annotated(Type type, NullabilityInfo info) =>
-        TypeName(type) + (!type.IsValueType && (info.ReadState == NullabilityState.Nullable || info.WriteState == NullabilityState.Nullable) ? "?" : "");
+    private static string Annotated(Type type, NullabilityInfo info)
+    {
+        if (type.IsByRef)
+        {
+            type = type.GetElementType()!;
+        }
+
+        bool isNullable = !type.IsValueType && (info.ReadState == NullabilityState.Nullable || info.WriteState == NullabilityState.Nullable);
+        string name = type.IsArray && info.ElementType is { } element ? Annotated(type.GetElementType()!, element) + "[]"
+            : type.IsGenericType && Nullable.GetUnderlyingType(type) is null && info.GenericTypeArguments.Length == type.GetGenericArguments().Length
+                ? $"{TypeName(type).Split('<')[0]}<{string.Join(", ", type.GetGenericArguments().Zip(info.GenericTypeArguments, Annotated))}>"
+            : TypeName(type);
+        return name + (isNullable ? "?" : "");
+    }
 
     private static string TypeName(Type type)
     {

@@ -16,7 +16,8 @@ public partial class ReadmeTests
 
     private static readonly string[][] Verbs =
     [
-        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["logits"], ["tokenize"], ["template"],
+        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["compare"], ["logits"], ["tokenize"],
+        ["template"], ["imatrix", "calibrate"], ["imatrix", "merge"], ["imatrix", "stats"], ["imatrix", "convert"], ["calibrate-imatrix"],
         ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
         ["bench", "matmul"], ["bench", "model"],
     ];

@@ -218,7 +218,12 @@ public class CodecContractTests(QuantCodec codec)
             return GC.GetAllocatedBytesForCurrentThread() - before;
         }
 
-        Allocated();
+        // What the first calls compile and remember may come late, on the thread of the test.
+        for (int i = 0; i < 4; i++)
+        {
+            Allocated();
+        }
+
         Assert.That(Allocated(), Is.Zero);
     }
 

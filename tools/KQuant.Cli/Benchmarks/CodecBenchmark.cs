@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
+using KQuant.Codecs.Encoders;
 
 namespace KQuant.Cli.Benchmarks;
 
@@ -67,14 +68,15 @@ internal static unsafe class CodecBenchmark
         }
     }
 
-    /// <summary>Times the three ways of encoding on one thread.</summary>
+    /// <summary>Times the three ways of encoding on one thread, with every encoder of some codecs and tiers.</summary>
     /// <param name="codecs">The codecs.</param>
+    /// <param name="tiers">The tiers; the machine has them all.</param>
     /// <param name="rounds">Turns of each.</param>
     /// <param name="progress">Told what is happening.</param>
     /// <param name="cancellationToken">Stops the measurement.</param>
-    /// <returns>In the order of the codecs.</returns>
+    /// <returns>In the order of the codecs, worst tier first.</returns>
     public static IReadOnlyList<EncodeSpeed> Encode(
-        IReadOnlyList<QuantCodec> codecs, int rounds, Action<string> progress, CancellationToken cancellationToken)
+        IReadOnlyList<QuantCodec> codecs, IReadOnlyList<KernelTier> tiers, int rounds, Action<string> progress, CancellationToken cancellationToken)
     {
         var random = new Random(1);
         float[] weights = new float[EncodedRows * EncodedRow];
@@ -89,26 +91,47 @@ internal static unsafe class CodecBenchmark
             importance[i] = random.NextSingle() + 0.1f;
         }
 
-        Contender[][] ways = [.. codecs.Select(codec => new[]
+        EncodeKernel[] kernels =
+        [
+            .. from codec in codecs
+               from kernel in EncodeKernels.All.OrderBy(kernel => kernel.Tier)
+               where kernel.Codec == codec && tiers.Contains(kernel.Tier)
+               select kernel,
+        ];
+        if (kernels.Length == 0)
         {
-            Contend(codec, "reference", [], EncodeMode.Reference),
-            Contend(codec, "importance", importance, EncodeMode.Reference),
-            Contend(codec, "best", [], EncodeMode.Best),
+            throw new NotSupportedException($"No encoder of {string.Join(", ", codecs)} is written for {string.Join(", ", tiers)}.");
+        }
+
+        Contender[][] ways = [.. kernels.Select(kernel => new[]
+        {
+            Contend(kernel, "reference", [], EncodeMode.Reference),
+            Contend(kernel, "importance", importance, EncodeMode.Reference),
+            Contend(kernel, "best", [], EncodeMode.Best),
         })];
         Contender[] all = [.. ways.SelectMany(way => way)];
         Contest.WarmUp(all, progress, cancellationToken);
         Contest.Run(all, rounds, TimeSpan.FromMilliseconds(5), progress, cancellationToken);
-        return [.. codecs.Select((codec, i) => new EncodeSpeed(codec.Name, Speed(ways[i][0]), Speed(ways[i][1]), Speed(ways[i][2])))];
+        return
+        [
+            .. kernels.Select((kernel, i) => new EncodeSpeed(
+                kernel.Codec.Name,
+                kernel.Tier.ToString(),
+                kernel.Tier == kernel.Codec.EncodeTier,
+                Speed(ways[i][0]),
+                Speed(ways[i][1]),
+                Speed(ways[i][2]))),
+        ];
 
-        Contender Contend(QuantCodec codec, string way, float[] columns, EncodeMode mode)
+        Contender Contend(EncodeKernel kernel, string way, float[] columns, EncodeMode mode)
         {
-            byte[] destination = new byte[codec.GetByteCount(weights.Length)];
-            return new Contender($"encode {codec.Name} {way}", repetitions =>
+            byte[] destination = new byte[kernel.Codec.GetByteCount(weights.Length)];
+            return new Contender($"encode {kernel} {way}", repetitions =>
             {
                 var options = new EncodeOptions { RowLength = EncodedRow, Importance = columns, Mode = mode, MaxDegreeOfParallelism = 1 };
                 for (int i = 0; i < repetitions; i++)
                 {
-                    codec.Encode(weights, destination, options);
+                    kernel.Codec.EncodeWith(kernel, weights, destination, options, cancellationToken);
                 }
             });
         }

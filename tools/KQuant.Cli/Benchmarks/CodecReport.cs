@@ -6,7 +6,7 @@ namespace KQuant.Cli.Benchmarks;
 /// <param name="Processor">The machine.</param>
 /// <param name="Runtime">The .NET version.</param>
 /// <param name="Decode">One entry per codec and tier; null when not asked for.</param>
-/// <param name="Encode">One entry per codec; null when not asked for.</param>
+/// <param name="Encode">One entry per codec and tier; null when not asked for.</param>
 internal sealed record CodecReport(
     string Processor, string Runtime, IReadOnlyList<DecodeSpeed>? Decode, IReadOnlyList<EncodeSpeed>? Encode);
 
@@ -22,7 +22,9 @@ internal sealed record DecodeSpeed(
 
 /// <summary>How fast a codec encodes on one thread, in millions of weights per second.</summary>
 /// <param name="Codec">Its name.</param>
+/// <param name="Tier">The kernel's tier.</param>
+/// <param name="InUse">Whether the library encodes with this kernel in this process.</param>
 /// <param name="Reference">ggml's bytes without importance.</param>
 /// <param name="Importance">ggml's bytes with importance.</param>
 /// <param name="Best">The lowest error.</param>
-internal sealed record EncodeSpeed(string Codec, double Reference, double Importance, double Best);
+internal sealed record EncodeSpeed(string Codec, string Tier, bool InUse, double Reference, double Importance, double Best);

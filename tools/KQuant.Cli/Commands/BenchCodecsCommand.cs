@@ -13,7 +13,7 @@ internal static class BenchCodecsCommand
     internal static Command Create()
     {
         Option<QuantCodec[]> codecs = CommonOptions.Codecs("Only this codec; may be given several times.");
-        Option<KernelTier[]> tiers = CommonOptions.Tiers("Decode with this tier only; may be given several times.");
+        Option<KernelTier[]> tiers = CommonOptions.Tiers("Only this tier; may be given several times.");
         var encode = new Option<bool>("--encode") { Description = "Encoders only." };
         var decode = new Option<bool>("--decode") { Description = "Decoders only." };
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 10, 1, 10_000);
@@ -29,7 +29,8 @@ internal static class BenchCodecsCommand
             bool both = parsed.GetValue(encode) == parsed.GetValue(decode);
             CodecReport report = Measure(
                 parsed.GetValue(codecs) ?? [],
-                both || parsed.GetValue(decode) ? ChooseTiers(parsed.GetValue(tiers) ?? []) : null,
+                ChooseTiers(parsed.GetValue(tiers) ?? []),
+                both || parsed.GetValue(decode),
                 both || parsed.GetValue(encode),
                 parsed.GetValue(rounds),
                 cancellationToken);
@@ -60,22 +61,22 @@ internal static class BenchCodecsCommand
     }
 
     private static CodecReport Measure(
-        QuantCodec[] asked, KernelTier[]? decodeTiers, bool encode, int rounds, CancellationToken cancellationToken)
+        QuantCodec[] asked, KernelTier[] tiers, bool decode, bool encode, int rounds, CancellationToken cancellationToken)
     {
         IReadOnlyList<DecodeSpeed>? decoded = null;
         IReadOnlyList<EncodeSpeed>? encoded = null;
         Progress.Show("Measuring", progress =>
         {
-            if (decodeTiers is not null)
+            if (decode)
             {
                 QuantCodec[] codecs = asked.Length > 0 ? asked : [.. CommonOptions.AllCodecs];
-                decoded = CodecBenchmark.Decode(codecs, decodeTiers, rounds, progress, cancellationToken);
+                decoded = CodecBenchmark.Decode(codecs, tiers, rounds, progress, cancellationToken);
             }
 
             if (encode)
             {
                 QuantCodec[] codecs = asked.Length > 0 ? asked : [.. QuantCodec.Quantized];
-                encoded = CodecBenchmark.Encode(codecs, rounds, progress, cancellationToken);
+                encoded = CodecBenchmark.Encode(codecs, tiers, rounds, progress, cancellationToken);
             }
         });
         return new CodecReport(MachineName.Processor, MachineName.Runtime, decoded, encoded);
@@ -101,11 +102,17 @@ internal static class BenchCodecsCommand
         if (report.Encode is not null)
         {
             output.WriteLine();
-            output.WriteLine("Encode, millions of weights per second.");
-            var table = new TextTable("codec", "reference", "importance", "best");
+            output.WriteLine("Encode, millions of weights per second. * is what the library uses.");
+            var table = new TextTable("codec", "tier", "", "reference", "importance", "best") { TextColumns = 3 };
             foreach (EncodeSpeed speed in report.Encode)
             {
-                table.Add(speed.Codec, Format(speed.Reference), Format(speed.Importance), Format(speed.Best));
+                table.Add(
+                    speed.Codec,
+                    speed.Tier,
+                    speed.InUse ? "*" : "",
+                    Format(speed.Reference),
+                    Format(speed.Importance),
+                    Format(speed.Best));
             }
 
             table.Write(output);

@@ -17,7 +17,7 @@ internal static class CodecsCommand
     {
         var hardware = new Option<bool>("--hardware") { Description = "Also show the instruction tiers of this machine." };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("codecs", "List the formats, with their sizes, the tier of their decoder and the kernel of their products.") { hardware, json };
+        var command = new Command("codecs", "List the formats, with their sizes, the tiers of their decoder and encoder, and the kernel of their products.") { hardware, json };
         command.SetWork((parsed, _) =>
         {
             using var context = new MatmulContext(new MatmulOptions { MaxDegreeOfParallelism = 1 });
@@ -66,12 +66,13 @@ internal static class CodecsCommand
 
     private static void Write(CodecsReport report, TextWriter output)
     {
-        var table = new TextTable("codec", "decoder", "product", "ggml type", "weights/block", "bytes/block", "bits/weight") { TextColumns = 3 };
+        var table = new TextTable("codec", "decoder", "encoder", "product", "ggml type", "weights/block", "bytes/block", "bits/weight") { TextColumns = 4 };
         foreach (CodecEntry codec in report.Codecs)
         {
             table.Add(
                 codec.Name,
                 codec.DecodeTier,
+                codec.EncodeTier,
                 $"{codec.ProductTier} {codec.ProductKernel}",
                 codec.GgmlType?.ToString(CultureInfo.InvariantCulture) ?? "",
                 codec.WeightsPerBlock.ToString(CultureInfo.InvariantCulture),

@@ -71,17 +71,19 @@ internal static class ConversionOutput
 
     private static void WritePlan(QuantizationPlan plan, TextWriter output)
     {
-        var table = new TextTable("tensor", "shape", "from", "to", "why", "before", "after") { TextColumns = 5 };
+        var table = new TextTable("tensor", "role", "shape", "from", "to", "why", "before", "after", "bits/weight") { TextColumns = 6 };
         foreach (PlannedTensor tensor in plan.Tensors)
         {
             table.Add(
                 tensor.Source.Name,
+                tensor.Role.ToString(),
                 Amounts.Shape(tensor.Source.Shape),
                 tensor.Source.FormatName,
                 tensor.FormatName,
                 tensor.Explanation,
                 Amounts.Bytes(tensor.Source.ByteCount),
-                Amounts.Bytes(tensor.ByteCount));
+                Amounts.Bytes(tensor.ByteCount),
+                Amounts.Bits(tensor.BitsPerWeight));
         }
 
         table.Write(output);

@@ -32,9 +32,16 @@ internal sealed class ModelArguments
     };
 
     /// <summary>Adds the options to a command.</summary>
-    public void AddTo(Command command)
+    /// <param name="command">The command.</param>
+    /// <param name="withModel">Whether <c>--model</c> is one of them.</param>
+    public void AddTo(Command command, bool withModel = true)
     {
-        foreach (Option option in new Option[] { _model, _device, _threads, _cache, _activations, _conventions, _context, _chunk, _noMap })
+        if (withModel)
+        {
+            command.Options.Add(_model);
+        }
+
+        foreach (Option option in new Option[] { _device, _threads, _cache, _activations, _conventions, _context, _chunk, _noMap })
         {
             command.Options.Add(option);
         }
@@ -83,6 +90,10 @@ internal sealed class ModelArguments
 
         return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation);
     }
+
+    /// <summary>Loads the model at a path.</summary>
+    public LanguageModel LoadAt(ParseResult parsed, string path, MatmulBackend? device, CancellationToken cancellation) =>
+        Load(parsed, path, device, null, needsTokenizer: true, cancellation);
 
     /// <summary>Loads a second model, for token ids alone, with the options and threads of the first.</summary>
     public LanguageModel LoadBeside(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>

@@ -9,17 +9,13 @@ using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
 
-/// <summary><c>kquant quantize</c>: one codec for all weights of a model.</summary>
+/// <summary><c>kquant quantize</c>: a codec for each weight of a model.</summary>
 internal static class QuantizeCommand
 {
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
-        Option<QuantizeChoice> codec = QuantizeChoice.Option(
-            "The codec for every weight that has room for it. A checkpoint that becomes a GGUF file keeps its formats without it.");
-        Option<int> groupSize = CommonOptions.Number(
-            "--group-size", "Weights that share a scale, for affine and mixed checkpoints: 32, 64 or 128; 64 if not given.", 64, 1, 1024);
-        groupSize.DefaultValueFactory = null;
+        var recipe = new RecipeArguments();
         var output = new Option<string>("--output", "--mlx-path")
         {
             Description = "The folder or .gguf file to write.",
@@ -30,6 +26,10 @@ internal static class QuantizeCommand
             "--format", "The kind of output; if not given, the name tells.", ("mlx", ModelFormat.Mlx), ("gguf", ModelFormat.Gguf));
         Option<EncodeMode> encode = CommonOptions.Encode();
         var imatrix = new Option<string>("--imatrix") { Description = "An importance matrix, .gguf or .dat.", HelpName = "file" };
+        var ignoreMismatch = new Option<bool>("--ignore-mismatch")
+        {
+            Description = "Quantize weights without importance whose entry in the matrix has another size, instead of stopping.",
+        };
         Option<ScaleOverflow> onOverflow = CommonOptions.OnOverflow();
         var allowRequantize = new Option<bool>("--allow-requantize") { Description = "Decode weights that are quantized already and encode them again." };
         var pre = new Option<string>("--pre-tokenizer")
@@ -43,25 +43,33 @@ internal static class QuantizeCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to GGUF, or GGUF to GGUF.")
         {
-            model, codec, groupSize, output, format, encode, imatrix, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
+            model, output, format, encode, imatrix, ignoreMismatch, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
         };
+        recipe.AddTo(command);
+        var budget = new BudgetArguments();
+        budget.AddTo(command);
         command.Validators.Add(result =>
         {
             // Words rather than values: those of an option that is wrong by itself cannot be asked for.
             string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? ModelFormats.FormatOf(target).ToString() : null);
-            bool isCheckpoint = nameof(ModelFormat.Mlx).Equals(kind, StringComparison.OrdinalIgnoreCase);
-            QuantizeChoice? choice = WordOf(result, codec) is string word ? QuantizeChoice.Find(word) : null;
-            if (isCheckpoint && FindCodecProblem(WordOf(result, codec)) is string problem)
+            if (budget.IsGiven(result))
+            {
+                if (recipe.IsGiven(result))
+                {
+                    result.AddError("A target size chooses all codecs; --preset and --kquant-type do so, too.");
+                }
+
+                return;
+            }
+
+            if (recipe.FindMissing(result) is string missing)
+            {
+                result.AddError(missing);
+            }
+
+            if (recipe.FindProblem(result, kind) is string problem)
             {
                 result.AddError(problem);
-            }
-            else if (!isCheckpoint && kind is not null && choice is { Codec: null })
-            {
-                result.AddError($"'{choice.Word}' is a mode of MLX's, which a GGUF file cannot hold.");
-            }
-            else if (CommonOptions.ValueOf(result.GetResult(groupSize)) is int size && choice?.FindGroupSizeProblem(size, isCheckpoint) is string sizeProblem)
-            {
-                result.AddError(sizeProblem);
             }
         });
         command.SetWork((parsed, cancellationToken) =>
@@ -71,16 +79,35 @@ internal static class QuantizeCommand
             ModelFormat kind = parsed.GetResult(format) is null ? ModelFormats.FormatOf(target) : parsed.GetValue(format);
             var export = new GgufExportOptions { PreTokenizer = parsed.GetValue(pre) };
             using ModelSource source = ModelFormats.Open(parsed.GetModel(model), target, kind, export);
-            QuantizationPlan plan = MakePlan(source, parsed.GetValue(codec), kind, CommonOptions.ValueOf(parsed.GetResult(groupSize)), parsed.GetValue(allowRequantize));
-            ImportanceMap? importance = matrix is null ? null : ImportanceMap.Create(plan, matrix, NamesOf(source));
+            RecipeOptions adjustments = recipe.GetOptions(parsed, matrix is not null, parsed.GetValue(allowRequantize));
             var options = new ConversionOptions
             {
                 Mode = parsed.GetValue(encode),
                 Overflow = parsed.GetValue(onOverflow),
-                Importance = importance,
                 MaxDegreeOfParallelism = parsed.GetThreads(threads),
                 Overwrite = parsed.GetValue(overwrite),
             };
+            bool isTarget = budget.IsGiven(parsed.CommandResult), asJson = parsed.GetValue(json);
+            QuantizationPlan plan = MakePlan(
+                source,
+                isTarget ? QuantizationRecipe.Uniform(QuantCodec.Get(QuantFormat.Q8_0)) : recipe.GetRecipe(parsed),
+                adjustments,
+                kind == ModelFormat.Mlx ? recipe.GetMlxPlan(parsed, source, adjustments.Requantize) : null);
+            options = options with
+            {
+                Importance = matrix is null
+                    ? null
+                    : ImportanceMap.Create(plan, matrix, NamesOf(source), parsed.GetValue(ignoreMismatch)),
+            };
+            if (budget.Solve(parsed, source, adjustments, options, asJson, cancellationToken) is QuantizationBudget solved)
+            {
+                plan = solved.Plan;
+                if (!asJson)
+                {
+                    BudgetArguments.Write(solved, parsed.InvocationConfiguration.Output);
+                }
+            }
+
             ConversionOutput.Run(parsed, source, plan, target, options, parsed.GetValue(dryRun), parsed.GetValue(json), cancellationToken);
         });
         return command;
@@ -88,13 +115,6 @@ internal static class QuantizeCommand
 
     private static string? WordOf(CommandResult command, Option option) =>
         command.GetResult(option) is { Tokens.Count: > 0 } result ? result.Tokens[0].Value : null;
-
-    /// <summary>What is wrong with a codec for a checkpoint; nothing if it is none, which has an error of its own.</summary>
-    private static string? FindCodecProblem(string? codec) =>
-        codec is null ? "Option '--kquant-type' is required."
-        : QuantCodec.TryParse(codec, out QuantCodec? parsed) && !parsed.IsQuantized
-            ? $"'{codec}' is no codec for --kquant-type of a checkpoint; only GGUF files take floats here."
-            : null;
 
     /// <summary>Opened before the model, so that a wrong name costs no time.</summary>
     private static ImportanceMatrix? OpenImportance(string? path)
@@ -110,18 +130,18 @@ internal static class QuantizeCommand
     private static TensorNames? NamesOf(ModelSource source) =>
         ModelTensorNames.TryFor(source.Architecture, out TensorNames? names) ? names : null;
 
-    private static QuantizationPlan MakePlan(ModelSource source, QuantizeChoice? choice, ModelFormat kind, int? groupSize, bool allowRequantize)
+    private static QuantizationPlan MakePlan(ModelSource source, QuantizationRecipe? recipe, RecipeOptions options, QuantizationPlan? mlx)
     {
-        if (choice is null)
+        if (recipe is null && mlx is null)
         {
             return source is GgufExport
                 ? QuantizationPlan.Keep(source)
-                : throw new CommandException("--kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without it.");
+                : throw new CommandException(
+                    "--preset or --kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without.");
         }
 
-        QuantizationPlan plan = kind == ModelFormat.Mlx && choice.Mode is not null
-            ? choice.MakeMlxPlan(source, groupSize, allowRequantize)
-            : QuantizationPlan.Uniform(source, choice.Codec!, allowRequantize);
+        bool allowRequantize = options.Requantize;
+        QuantizationPlan plan = mlx ?? QuantizationPlan.FromRecipe(source, recipe!, options);
         if (ModelFormats.FolderOf(source) is { QuantizationMode: string mode } folder && (!allowRequantize || !folder.IsDecodable))
         {
             throw new CommandException(

@@ -6,6 +6,7 @@ using KQuant.Cli.Reports;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
+using KQuant.Models;
 using KQuant.Models.Export;
 
 namespace KQuant.Cli.Commands;
@@ -40,6 +41,7 @@ internal static class VerifyCommand
             var options = new VerificationOptions
             {
                 Limits = MakeLimits(parsed.GetValue(limits) ?? []),
+                FindProblems = ModelLayout.FindProblems,
                 MaxDegreeOfParallelism = parsed.GetThreads(threads),
             };
             bool asJson = parsed.GetValue(json);

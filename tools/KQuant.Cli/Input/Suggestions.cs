@@ -11,6 +11,12 @@ internal static class Suggestions
         IEnumerable<string> names = word.StartsWith('-')
             ? command.Options.SelectMany(option => option.Aliases.Prepend(option.Name)).Where(name => name.StartsWith("--", StringComparison.Ordinal))
             : command.Subcommands.Select(verb => verb.Name);
+        return Among(word, names);
+    }
+
+    /// <summary>A question behind an error about a word that is none of some names, or nothing when none is near.</summary>
+    public static string Among(string word, IEnumerable<string> names)
+    {
         string[] near =
         [
             .. names.Distinct().Select(name => (Name: name, Distance: Distance(word, name)))

@@ -8,7 +8,7 @@ namespace KQuant.Cli.Reports;
 /// <param name="Hardware">What the machine has; null unless asked for.</param>
 internal sealed record CodecsReport(IReadOnlyList<CodecEntry> Codecs, HardwareReport? Hardware);
 
-/// <summary>One codec, the tier of its decoder, and the kernel that multiplies one row of activations with it.</summary>
+/// <summary>One codec, the tiers of its decoder and encoder, and the kernel that multiplies one row of activations with it.</summary>
 internal sealed record CodecEntry(
     string Name,
     int? GgmlType,
@@ -17,12 +17,13 @@ internal sealed record CodecEntry(
     int BytesPerBlock,
     double BitsPerWeight,
     string DecodeTier,
+    string EncodeTier,
     string ProductTier,
     string ProductKernel)
 {
     public static CodecEntry Of(QuantCodec codec, MatmulKernel kernel) => new(
         codec.Name, (int?)codec.Format, codec.IsQuantized, codec.WeightsPerBlock, codec.BytesPerBlock, codec.BitsPerWeight,
-        codec.DecodeTier.ToString(), kernel.Tier.ToString(), kernel.Name);
+        codec.DecodeTier.ToString(), codec.EncodeTier.ToString(), kernel.Tier.ToString(), kernel.Name);
 }
 
 /// <summary>What the machine has.</summary>

@@ -54,7 +54,7 @@ internal sealed record FormatReport(
 
 /// <summary>One tensor.</summary>
 internal sealed record ConvertedTensorReport(
-    string Name, string Role, IReadOnlyList<long> Shape, string SourceFormat, string Format, long SourceBytes, long Bytes, string Reason,
+    string Name, string Role, IReadOnlyList<long> Shape, string SourceFormat, string Format, long SourceBytes, long Bytes, double BitsPerWeight, string Reason,
     string Explanation, ErrorReport? Error)
 {
     public static ConvertedTensorReport Of(ConvertedTensor tensor)
@@ -62,6 +62,6 @@ internal sealed record ConvertedTensorReport(
         PlannedTensor planned = tensor.Planned;
         return new ConvertedTensorReport(
             planned.Source.Name, planned.Role.ToString(), planned.Source.Shape, planned.Source.FormatName, planned.FormatName,
-            planned.Source.ByteCount, planned.ByteCount, planned.Reason.ToString(), planned.Explanation, ErrorReport.Of(tensor.Error));
+            planned.Source.ByteCount, planned.ByteCount, planned.BitsPerWeight, planned.Reason.ToString(), planned.Explanation, ErrorReport.Of(tensor.Error));
     }
 }

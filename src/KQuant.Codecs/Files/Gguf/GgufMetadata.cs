@@ -140,12 +140,33 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
         this[key].TryGetStrings(out GgufStrings? values) ? values : throw Mismatch(key, "string[]");
 
     /// <summary>Sets a scalar or a string. A new key goes to the end, an old one keeps its place.</summary>
-    /// <typeparam name="T">An integer of 8 to 64 bits, float, double, bool or string: this is the type in the file.</typeparam>
+    /// <typeparam name="T">
+    /// An integer of 8 to 64 bits, float, double, bool or string. It is the type in the file, unless llama.cpp knows the key: then that one's
+    /// type is, so that <c>Set("llama.block_count", 12)</c> writes the u32 that it reads.
+    /// </typeparam>
     /// <param name="key">The key.</param>
     /// <param name="value">The value.</param>
+    /// <exception cref="ArgumentException">A known key has a type that the value does not fit.</exception>
     /// <exception cref="InvalidOperationException">This is the metadata of an open file.</exception>
     public void Set<T>(string key, T value)
-        where T : notnull => Set(key, GgufValue.From(value));
+        where T : notnull
+    {
+        ArgumentException.ThrowIfNullOrEmpty(key);
+        var given = GgufValue.From(value);
+        Set(key, GgufKeys.TypeOf(key) is GgufValueType type && type != given.Type ? Convert(key, given, type) : given);
+    }
+
+    /// <summary>Sets a number of things: a u32, as every count in the format is.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="count">The number, at most 2^32 - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The number is no u32.</exception>
+    /// <exception cref="InvalidOperationException">This is the metadata of an open file.</exception>
+    public void SetCount(string key, long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, uint.MaxValue);
+        Set(key, GgufValue.From((uint)count));
+    }
 
     /// <summary>Sets an array of numbers or booleans.</summary>
     /// <inheritdoc cref="Set{T}(string, T)"/>
@@ -161,7 +182,7 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
     /// <param name="values">The strings.</param>
     public void SetStrings(string key, IReadOnlyList<string> values) => Set(key, GgufValue.FromStrings(values));
 
-    /// <summary>Sets a value of any type.</summary>
+    /// <summary>Sets a value of any type, as it is.</summary>
     /// <inheritdoc cref="Set{T}(string, T)"/>
     /// <param name="key">The key, not empty, at most 65535 bytes of UTF-8.</param>
     /// <param name="value">The value.</param>
@@ -207,6 +228,27 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
     public IEnumerator<KeyValuePair<string, GgufValue>> GetEnumerator() => _values.GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    private static GgufValue Convert(string key, GgufValue value, GgufValueType type)
+    {
+        if (value.TryGetInteger(out long number))
+        {
+            switch (type)
+            {
+                case GgufValueType.UInt32 when number is >= 0 and <= uint.MaxValue: return GgufValue.From((uint)number);
+                case GgufValueType.Int32 when number is >= int.MinValue and <= int.MaxValue: return GgufValue.From((int)number);
+                case GgufValueType.UInt16 when number is >= 0 and <= ushort.MaxValue: return GgufValue.From((ushort)number);
+                case GgufValueType.Float32: return GgufValue.From((float)number);
+            }
+        }
+        else if (type == GgufValueType.Float32 && value.TryGetNumber(out double real))
+        {
+            return GgufValue.From((float)real);
+        }
+
+        throw new ArgumentException(
+            $"key '{key}' is {GgufWire.Name(type)} and cannot be {value.TypeName} '{Printable.Shorten(value.ToString())}'", nameof(value));
+    }
 
     private T Expect<T>(string key, GgufValue value)
         where T : notnull => value.TryGet(out T result) ? result : throw Mismatch(key, GgufWire.Name(GgufWire.TypeOf<T>()));

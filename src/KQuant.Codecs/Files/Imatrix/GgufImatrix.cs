@@ -6,6 +6,10 @@ namespace KQuant.Codecs.Files;
 internal static class GgufImatrix
 {
     private const string SumSuffix = ".in_sum2";
+    private const string InputSuffix = ".in_sum";
+
+    /// <summary>Only here: other readers pass over what they do not know.</summary>
+    private const string LossSuffix = ".loss";
     private const string CountSuffix = ".counts";
     private const string DatasetsKey = "imatrix.datasets";
     private const string ChunkCountKey = "imatrix.chunk_count";
@@ -55,6 +59,19 @@ internal static class GgufImatrix
             writer.Add(
                 name + SumSuffix, new QuantShape(experts, checked((int)(entry.ValueCount / experts))), QuantFormat.F32,
                 stream => stream.Write(MemoryMarshal.AsBytes(entry.GetSums().AsSpan())));
+            if (entry.HasInputSums)
+            {
+                writer.Add(
+                    name + InputSuffix, new QuantShape(experts, checked((int)(entry.ValueCount / experts))), QuantFormat.F32,
+                    stream => stream.Write(MemoryMarshal.AsBytes(entry.GetInputSums().AsSpan())));
+            }
+
+            if (entry.LossPerError is double loss)
+            {
+                float[] value = [(float)loss];
+                writer.Add(name + LossSuffix, new QuantShape(1, 1), QuantFormat.F32, stream => stream.Write(MemoryMarshal.AsBytes(value.AsSpan())));
+            }
+
             writer.Add(
                 name + CountSuffix, new QuantShape(experts, 1), QuantFormat.F32,
                 stream => stream.Write(MemoryMarshal.AsBytes(Array.ConvertAll(entry.GetDivisors(), count => (float)count).AsSpan())));
@@ -81,6 +98,13 @@ internal static class GgufImatrix
 
         string name = tensor.Name[..^SumSuffix.Length];
         FloatRegion values = AsFloats(tensor);
+        FloatRegion? inputs = file.TryGet(name + InputSuffix, out GgufTensor? inputSums) ? AsFloats(inputSums) : null;
+        if (inputs is FloatRegion found && found.Count != values.Count)
+        {
+            throw tensor.Error($"{values.Count} sums of squares for {found.Count} sums of inputs");
+        }
+
+        double? loss = file.TryGet(name + LossSuffix, out GgufTensor? losses) ? ReadLoss(losses) : null;
         ImportanceEntry entry;
         if (file.TryGet(name + CountSuffix, out GgufTensor? counts))
         {
@@ -90,15 +114,23 @@ internal static class GgufImatrix
                 throw tensor.Error($"{values.Count} sums for {countValues.Count} counts: there must be as many for each count");
             }
 
-            entry = new ImportanceEntry(file.Path, name, values, null, countValues, valuesAreMeans: false);
+            entry = new ImportanceEntry(file.Path, name, values, null, countValues, valuesAreMeans: false, inputs) { LossPerError = loss };
         }
         else
         {
-            entry = new ImportanceEntry(file.Path, name, values, [1], null, valuesAreMeans: false);
+            entry = new ImportanceEntry(file.Path, name, values, [1], null, valuesAreMeans: false, inputs) { LossPerError = loss };
         }
 
         // Tensor names are unique, so these are too.
         matrix.Add(entry);
+    }
+
+    private static double ReadLoss(GgufTensor tensor)
+    {
+        FloatRegion region = AsFloats(tensor);
+        return region.Count == 1 && region.ToArray()[0] is >= 0 and < float.PositiveInfinity and float value
+            ? value
+            : throw tensor.Error("the loss is one number that is finite and not negative");
     }
 
     private static FloatRegion AsFloats(GgufTensor tensor)

@@ -11,17 +11,26 @@ public sealed class ImportanceEntry
     private readonly FloatRegion? _floatCounts;
     private readonly long[]? _counts;
     private readonly bool _valuesAreMeans;
+    private readonly FloatRegion? _inputSums;
 
     /// <summary>Creates an entry from sums, as calibration gathers them.</summary>
     /// <param name="name">The name of the weight, <c>blk.0.ffn_down.weight</c> or <c>model.layers.0.mlp.down_proj.weight</c>.</param>
     /// <param name="sums">For each expert and column the sum of the squared inputs; one expert for a matrix.</param>
     /// <param name="counts">For each expert the number of inputs that were summed; 0 for an expert that none was routed to.</param>
+    /// <param name="inputSums">The sums of the inputs themselves, as many; or none. Statistics ask for them, encoders do not.</param>
     /// <exception cref="ArgumentException">
-    /// The name is empty, there are no sums or counts, or the sums are no whole rows for the counts.
+    /// The name is empty, there are no sums or counts, the sums are no whole rows for the counts, or there are not as many of both kinds.
     /// </exception>
-    public ImportanceEntry(string name, ReadOnlySpan<float> sums, ReadOnlySpan<long> counts)
-        : this("new importance matrix", name, new FloatRegion([.. sums]), [.. counts], null, valuesAreMeans: false)
+    public ImportanceEntry(string name, ReadOnlySpan<float> sums, ReadOnlySpan<long> counts, ReadOnlySpan<float> inputSums = default)
+        : this(
+            "new importance matrix", name, new FloatRegion([.. sums]), [.. counts], null, valuesAreMeans: false,
+            inputSums.IsEmpty ? null : new FloatRegion([.. inputSums]))
     {
+        if (!inputSums.IsEmpty && inputSums.Length != sums.Length)
+        {
+            throw new ArgumentException($"{inputSums.Length} sums of inputs for {sums.Length} sums of squares.", nameof(inputSums));
+        }
+
         ArgumentException.ThrowIfNullOrEmpty(name);
         if (sums.IsEmpty || counts.IsEmpty || sums.Length % counts.Length != 0)
         {
@@ -36,8 +45,10 @@ public sealed class ImportanceEntry
     }
 
     internal ImportanceEntry(
-        string path, string name, FloatRegion values, long[]? counts, FloatRegion? floatCounts, bool valuesAreMeans)
+        string path, string name, FloatRegion values, long[]? counts, FloatRegion? floatCounts, bool valuesAreMeans,
+        FloatRegion? inputSums = null)
     {
+        _inputSums = inputSums;
         _path = path;
         _values = values;
         _counts = counts;
@@ -57,6 +68,15 @@ public sealed class ImportanceEntry
     /// The number of counts. The older formats keep a single one even for stacked experts, so 1 does not say that the weight is a matrix.
     /// </summary>
     public int ExpertCount { get; }
+
+    /// <summary>
+    /// What a unit of expected squared error in the outputs of the weight costs the model, in nats of divergence for each token; null where no
+    /// calibration has measured it.
+    /// </summary>
+    public double? LossPerError { get; init; }
+
+    /// <summary>Whether the sums of the inputs are known, too.</summary>
+    public bool HasInputSums => _inputSums is not null;
 
     /// <summary>Whether the values fit a weight: one for each column, or one for each column of each expert.</summary>
     /// <param name="shape">The shape of the weight.</param>
@@ -124,8 +144,65 @@ public sealed class ImportanceEntry
         ? GetImportance()
         : throw Error($"there are {ValueCount} values for a weight of shape {shape}");
 
+    /// <summary>The mean input of each column of each expert; zeros for an expert that saw none.</summary>
+    /// <returns><see cref="ValueCount"/> values, or none if they are not known.</returns>
+    /// <exception cref="ModelFormatException">A value in the file is not finite.</exception>
+    public float[] GetInputMeans()
+    {
+        float[] values = GetInputSums();
+        long[] counts = GetCounts();
+        int columns = values.Length / counts.Length;
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = counts[i / columns] > 0 ? values[i] / counts[i / columns] : 0;
+        }
+
+        return values;
+    }
+
+    /// <summary>
+    /// The same with a neutral input added that counts as several: one whose columns are all as important as a column is on average.
+    /// Experts that have seen little get closer to it than others.
+    /// </summary>
+    /// <param name="weight">As how many it counts; above 0.</param>
+    /// <returns>The entry, with counts rounded.</returns>
+    /// <exception cref="ModelFormatException">A value in the file is negative or not finite.</exception>
+    public ImportanceEntry WithPrior(double weight)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(weight);
+        float[] sums = GetSums();
+        long[] counts = GetDivisors();
+        double all = sums.Sum(value => (double)value), inputs = counts.Sum();
+        int columns = sums.Length / counts.Length;
+        double neutral = inputs > 0 ? all / (inputs * columns) : 1;
+        long[] weighed = [.. counts.Select(count => Math.Max(1, (long)Math.Round(count + weight)))];
+        for (int i = 0; i < sums.Length; i++)
+        {
+            // Scaled so that the mean is exact although counts are whole numbers.
+            int expert = i / columns;
+            sums[i] = (float)((sums[i] + (weight * neutral)) / (counts[expert] + weight) * weighed[expert]);
+        }
+
+        float[] inputSums = GetInputSums();
+        for (int i = 0; i < inputSums.Length; i++)
+        {
+            int expert = i / columns;
+            inputSums[i] = (float)(inputSums[i] / (counts[expert] + weight) * weighed[expert]);
+        }
+
+        return new ImportanceEntry(Name, sums, weighed, inputSums) { LossPerError = LossPerError };
+    }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} [{ValueCount}]";
+
+    /// <summary>The sums of the inputs; empty if they are not known.</summary>
+    internal float[] GetInputSums()
+    {
+        float[] values = _inputSums?.ToArray() ?? [];
+        int index = Array.FindIndex(values, value => !float.IsFinite(value));
+        return index < 0 ? values : throw Error($"the sum of inputs {index} is {values[index]}");
+    }
 
     /// <summary>For formats that keep sums: values that <see cref="GetDivisors"/> turn into the importance. Sums come out as they are.</summary>
     internal float[] GetSums()
@@ -141,6 +218,36 @@ public sealed class ImportanceEntry
         }
 
         return values;
+    }
+
+    /// <summary>The same, independent of the file it came from.</summary>
+    internal ImportanceEntry ToMemory() => new(Name, GetSums(), GetDivisors(), GetInputSums()) { LossPerError = LossPerError };
+
+    /// <summary>Both together. A single count stands for all experts of the other, as in older files.</summary>
+    internal ImportanceEntry Plus(ImportanceEntry other)
+    {
+        if (ValueCount != other.ValueCount)
+        {
+            throw other.Error($"there are {other.ValueCount} values, and {ValueCount} for the same weight in {_path}; they are of different models");
+        }
+
+        float[] sums = GetSums(), more = other.GetSums();
+        long[] counts = GetDivisors(), moreCounts = other.GetDivisors();
+        if (counts.Length != moreCounts.Length && counts.Length != 1 && moreCounts.Length != 1)
+        {
+            throw other.Error($"there are {moreCounts.Length} counts, and {counts.Length} for the same weight in {_path}");
+        }
+
+        long[] all = [.. Enumerable.Range(0, Math.Max(counts.Length, moreCounts.Length))
+            .Select(i => counts[counts.Length == 1 ? 0 : i] + moreCounts[moreCounts.Length == 1 ? 0 : i])];
+        float[] inputs = GetInputSums(), moreInputs = other.GetInputSums();
+        return new ImportanceEntry(
+            Name, Add(sums, more), all, inputs.Length == moreInputs.Length ? Add(inputs, moreInputs) : [])
+        {
+            LossPerError = LossPerError is double a && other.LossPerError is double b ? (a + b) / 2 : LossPerError ?? other.LossPerError,
+        };
+
+        static float[] Add(float[] a, float[] b) => [.. a.Zip(b, (x, y) => (float)((double)x + y))];
     }
 
     /// <summary>The counts, or 1 for means without one.</summary>

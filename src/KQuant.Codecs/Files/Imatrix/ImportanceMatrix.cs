@@ -58,6 +58,44 @@ public sealed class ImportanceMatrix : IDisposable
         return matrix;
     }
 
+    /// <summary>Several calibrations as one: sums, counts and chunks are added.</summary>
+    /// <param name="parts">Matrices of one model, all of which keep sums or all of which keep means; the first format wins.</param>
+    /// <returns>A new matrix, in memory.</returns>
+    /// <exception cref="ArgumentException">There is none, or they count different things.</exception>
+    /// <exception cref="ModelFormatException">
+    /// Two have another number of values for the same weight: they are of different models; or a value is negative or not finite.
+    /// </exception>
+    public static ImportanceMatrix Merge(IReadOnlyList<ImportanceMatrix> parts)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        if (parts.Count == 0)
+        {
+            throw new ArgumentException("There is nothing to merge.", nameof(parts));
+        }
+
+        if (parts.FirstOrDefault(part => IsLegacy(part) != IsLegacy(parts[0])) is ImportanceMatrix other)
+        {
+            throw new ArgumentException(
+                $"{parts[0].Path} and {other.Path} count different things: the GGUF form counts tokens, the older ones calls.", nameof(parts));
+        }
+
+        var merged = new ImportanceMatrix
+        {
+            ChunkCount = parts.Sum(part => part.ChunkCount),
+            ChunkSize = parts.Max(part => part.ChunkSize),
+            Datasets = [.. parts.SelectMany(part => part.Datasets).Distinct()],
+        };
+        foreach (string name in parts.SelectMany(part => part._entries).Select(entry => entry.Name).Distinct())
+        {
+            ImportanceEntry[] entries = [.. parts.Where(part => part._byName.ContainsKey(name)).Select(part => part._byName[name])];
+            merged.Add(entries.Length == 1 ? entries[0].ToMemory() : entries.Aggregate((sum, entry) => sum.Plus(entry)));
+        }
+
+        return merged;
+
+        static bool IsLegacy(ImportanceMatrix part) => part.Format is ImportanceFormat.Legacy or ImportanceFormat.LegacyMeans;
+    }
+
     /// <summary>Adds an entry.</summary>
     /// <param name="entry">The entry.</param>
     /// <exception cref="ArgumentException">There is one of that name.</exception>

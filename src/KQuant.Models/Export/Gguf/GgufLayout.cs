@@ -1,3 +1,4 @@
+using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
@@ -42,6 +43,22 @@ internal sealed class GgufLayout
 
     /// <summary>The first tensor that must be there and is not; null when all are.</summary>
     public string? FindMissing(IReadOnlySet<string> names) => _shapes.Keys.FirstOrDefault(name => !names.Contains(name));
+
+    /// <summary>Tensors of a file that are missing, or have other dimensions; one sentence each.</summary>
+    public IEnumerable<string> FindProblems(GgufSource model)
+    {
+        foreach ((string name, long[] shape) in _shapes)
+        {
+            if (!model.TryGetTensor(name, out ModelTensor? tensor))
+            {
+                yield return $"{name} is missing; architecture '{model.Architecture}' needs it.";
+            }
+            else if (!tensor.Shape.AsSpan().SequenceEqual(shape))
+            {
+                yield return $"{name} is [{string.Join(", ", tensor.Shape)}]; the metadata makes it [{string.Join(", ", shape)}].";
+            }
+        }
+    }
 
     private void AddAttention(ModelFamily family, ModelConfig config, string layer)
     {

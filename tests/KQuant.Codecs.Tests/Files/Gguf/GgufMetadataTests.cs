@@ -201,4 +201,38 @@ public class GgufMetadataTests
             Assert.That($"{fileType}", Does.StartWith($"{codec.Format}"));
         }
     }
+
+    [Test]
+    public void KnownKeysHaveTheTypesThatAreRead()
+    {
+        var metadata = new GgufMetadata();
+        metadata.Set("qwen3.block_count", 12);
+        metadata.Set("qwen3.rope.freq_base", 10000);
+        metadata.Set("qwen3.attention.layer_norm_rms_epsilon", 1e-6);
+        metadata.Set("general.file_type", 7L);
+        metadata.Set("split.count", 2);
+        metadata.Set("my.own", 12);
+        metadata.SetCount("my.count", 12);
+
+        Assert.That(metadata["qwen3.block_count"].Type, Is.EqualTo(GgufValueType.UInt32));
+        Assert.That(metadata.Get<uint>("qwen3.block_count"), Is.EqualTo(12));
+        Assert.That(metadata.Get<float>("qwen3.rope.freq_base"), Is.EqualTo(10000));
+        Assert.That(metadata.Get<float>("qwen3.attention.layer_norm_rms_epsilon"), Is.EqualTo(1e-6f));
+        Assert.That(metadata.Get<uint>("general.file_type"), Is.EqualTo(7));
+        Assert.That(metadata.Get<ushort>("split.count"), Is.EqualTo(2));
+        Assert.That(metadata.Get<int>("my.own"), Is.EqualTo(12));
+        Assert.That(metadata.Get<uint>("my.count"), Is.EqualTo(12));
+    }
+
+    [Test]
+    public void AKnownKeyRefusesWhatItCannotBe()
+    {
+        var metadata = new GgufMetadata();
+        Assert.That(() => metadata.Set("qwen3.block_count", -1), Throws.ArgumentException.With.Message.StartsWith("key 'qwen3.block_count' is u32 and cannot be i32 '-1'"));
+        Assert.That(() => metadata.Set("qwen3.block_count", "12"), Throws.ArgumentException);
+        Assert.That(() => metadata.Set("qwen3.block_count", 1.5), Throws.ArgumentException);
+        Assert.That(() => metadata.SetCount("my.count", 1L << 32), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        metadata.Set("qwen3.block_count", GgufValue.From("as it is"));
+        Assert.That(metadata["qwen3.block_count"].Type, Is.EqualTo(GgufValueType.String));
+    }
 }

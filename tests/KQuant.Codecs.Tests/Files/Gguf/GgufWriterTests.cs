@@ -174,7 +174,7 @@ public class GgufWriterTests
         var writer = new GgufWriter();
         writer.Metadata.Set("general.alignment", 24u);
         Assert.That(() => writer.Write(folder["out.gguf"]), Throws.TypeOf<ModelFormatException>().With.Message.Contains("24"));
-        writer.Metadata.Set("general.alignment", 32UL);
+        writer.Metadata.Set("general.alignment", GgufValue.From(32UL));
         Assert.That(
             () => writer.Write(folder["out.gguf"]),
             Throws.TypeOf<ModelFormatException>().With.Message.Contains("should be u32 but is u64"));

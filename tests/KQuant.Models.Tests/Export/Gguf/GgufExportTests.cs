@@ -142,6 +142,23 @@ public class GgufExportTests
     }
 
     [Test]
+    public void AnExportHasWhatItsArchitectureAsksFor([ValueSource(typeof(RandomCheckpoint), nameof(RandomCheckpoint.Names))] string name)
+    {
+        using GgufExport export = Open(RandomCheckpoint.Create(name));
+
+        Assert.That(ModelLayout.FindProblems(export), Is.Empty);
+    }
+
+    [Test]
+    public void MetadataOfAnotherModelShows()
+    {
+        using GgufExport export = Open(RandomCheckpoint.Create("qwen3-moe"));
+        export.Metadata.Set("qwen3moe.expert_count", 5);
+
+        Assert.That(ModelLayout.FindProblems(export), Has.Some.Matches("^blk\\.0\\.ffn_gate_inp\\.weight is \\[4, \\d+\\]; the metadata makes it \\[5, \\d+\\]\\.$"));
+    }
+
+    [Test]
     public void ScalingOfLlama3IsATensor()
     {
         using GgufExport export = Open(RandomCheckpoint.Create("llama3"));
