@@ -19,28 +19,43 @@ internal static class KQuantCommand
     public static string Version { get; } =
         typeof(KQuantCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
-    /// <summary>All verbs.</summary>
-    public static RootCommand CreateRoot()
+    /// <summary>All verbs, in the order in which help lists them.</summary>
+    private static readonly (string Name, Func<Command> Create)[] Verbs =
+    [
+        ("quantize", QuantizeCommand.Create),
+        ("dequantize", DequantizeCommand.Create),
+        ("imatrix", ImatrixCommand.Create),
+        ("calibrate-imatrix", () => ImatrixCalibrateCommand.Create("calibrate-imatrix")),
+        ("inspect", InspectCommand.Create),
+        ("verify", VerifyCommand.Create),
+        ("run", RunCommand.Create),
+        ("chat", ChatCommand.Create),
+        ("perplexity", PerplexityCommand.Create),
+        ("compare", CompareCommand.Create),
+        ("logits", LogitsCommand.Create),
+        ("tensor", TensorCommand.Create),
+        ("tokenize", TokenizeCommand.Create),
+        ("template", TemplateCommand.Create),
+        ("codecs", CodecsCommand.Create),
+        ("bench", BenchCommand.Create),
+    ];
+
+    /// <summary>The verbs.</summary>
+    /// <param name="first">
+    /// The first word of the command line. If it is a verb, no other one is put together: all their options take longer than what some do.
+    /// </param>
+    public static RootCommand CreateRoot(string? first = null)
     {
-        var root = new RootCommand("Quantize, inspect, verify and run GGUF and MLX models in pure managed code.")
+        var root = new RootCommand("Quantize, inspect, verify and run GGUF and MLX models in pure managed code.");
+        bool isVerb = Array.Exists(Verbs, verb => verb.Name == first);
+        foreach ((string name, Func<Command> create) in Verbs)
         {
-            QuantizeCommand.Create(),
-            DequantizeCommand.Create(),
-            ImatrixCommand.Create(),
-            ImatrixCalibrateCommand.Create("calibrate-imatrix"),
-            InspectCommand.Create(),
-            VerifyCommand.Create(),
-            RunCommand.Create(),
-            ChatCommand.Create(),
-            PerplexityCommand.Create(),
-            CompareCommand.Create(),
-            LogitsCommand.Create(),
-            TensorCommand.Create(),
-            TokenizeCommand.Create(),
-            TemplateCommand.Create(),
-            CodecsCommand.Create(),
-            BenchCommand.Create(),
-        };
+            if (!isVerb || name == first)
+            {
+                root.Subcommands.Add(create());
+            }
+        }
+
         foreach (Command verb in root.Subcommands.Concat(root.Subcommands.SelectMany(verb => verb.Subcommands)))
         {
             CommonOptions.Tighten(verb);
@@ -69,7 +84,8 @@ internal static class KQuantCommand
         }
 
         // As git and dotnet have it.
-        ParseResult command = CreateRoot().Parse(args is ["help", ..] ? [.. args[1..], "--help"] : args);
+        string[] words = args is ["help", ..] ? [.. args[1..], "--help"] : args;
+        ParseResult command = CreateRoot(words.FirstOrDefault()).Parse(words);
         var configuration = new CommandStreams(input)
         {
             EnableDefaultExceptionHandler = false,

@@ -6,7 +6,9 @@ namespace KQuant.Matmul.Products;
 /// <summary>Every float kernel there is, best first for each format. Tests, benchmarks and the command line walk the table.</summary>
 internal static class FloatKernels
 {
-    public static IReadOnlyList<FloatKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Floats)];
+    private static readonly FloatKernel[] Usable = [.. KernelTables.OfThisProcessor.SelectMany(table => table.Floats)];
+
+    public static IReadOnlyList<FloatKernel> All => [.. KernelTables.All.SelectMany(table => table.Floats)];
 
     /// <summary>
     /// The best kernel of a float format that this machine runs and that is not above <paramref name="maxTier"/>. Products are rounded
@@ -15,11 +17,11 @@ internal static class FloatKernels
     public static FloatKernel Select(QuantCodec codec, KernelTier maxTier, bool deterministic)
     {
         bool separately = !deterministic && !FusedMultiplyAdd.IsHardwareAccelerated;
-        for (int i = 0; i < All.Count; i++)
+        foreach (FloatKernel kernel in Usable)
         {
-            if (All[i].Codec == codec && KernelTiers.Allows(maxTier, All[i].Tier) && All[i].IsSupported && (All[i].IsCanonical || separately))
+            if (kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && kernel.IsSupported && (kernel.IsCanonical || separately))
             {
-                return All[i];
+                return kernel;
             }
         }
 

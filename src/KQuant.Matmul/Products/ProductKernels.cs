@@ -6,7 +6,9 @@ namespace KQuant.Matmul.Products;
 /// <summary>Every int8 product kernel there is, best first for each format. Tests, benchmarks and the command line walk the table.</summary>
 internal static class ProductKernels
 {
-    public static IReadOnlyList<ProductKernel> All { get; } = [.. KernelTables.All.SelectMany(table => table.Products)];
+    private static readonly ProductKernel[] Usable = [.. KernelTables.OfThisProcessor.SelectMany(table => table.Products)];
+
+    public static IReadOnlyList<ProductKernel> All => [.. KernelTables.All.SelectMany(table => table.Products)];
 
     /// <summary>The kernel to multiply wire bytes with.</summary>
     /// <param name="codec">Codec of the weights.</param>
@@ -17,10 +19,8 @@ internal static class ProductKernels
     internal static ProductKernel? Select(QuantCodec codec, int rows, KernelTier maxTier, bool canonical)
     {
         // Called for every product, so it allocates nothing.
-        IReadOnlyList<ProductKernel> kernels = All;
-        for (int i = 0; i < kernels.Count; i++)
+        foreach (ProductKernel kernel in Usable)
         {
-            ProductKernel kernel = kernels[i];
             if (kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && !kernel.IsPacked
                 && rows <= kernel.PreferredRows && (kernel.IsCanonical || !canonical) && kernel.IsSupported)
             {
@@ -36,7 +36,7 @@ internal static class ProductKernels
     /// <param name="maxTier">The best tier that may be used.</param>
     internal static ProductKernel? SelectPacked(QuantCodec codec, KernelTier maxTier)
     {
-        foreach (ProductKernel kernel in All)
+        foreach (ProductKernel kernel in Usable)
         {
             if (kernel.Codec == codec && KernelTiers.Allows(maxTier, kernel.Tier) && kernel.IsPacked && kernel.IsSupported)
             {

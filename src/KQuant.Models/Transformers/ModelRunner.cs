@@ -152,6 +152,10 @@ internal sealed class ModelRunner(
     /// <param name="activations">A set for each layer.</param>
     public void KeepActivations(IReadOnlyList<LayerActivations>? activations) => InTurn(() => transformer.Activations = activations);
 
+    /// <summary>Measures attention from now on; null ends that.</summary>
+    /// <param name="clock">Adds up the time; to be read between steps.</param>
+    public void MeasureAttention(AttentionClock? clock) => InTurn(() => transformer.Clock = clock);
+
     /// <summary>Frees the memory, once the step that is running has ended; later ones throw.</summary>
     public void Dispose()
     {

@@ -71,7 +71,9 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
         products.Finish(step.Cancellation);
         _heads.Run(_layer, queries, keys, values, _queryNorm, _keyNorm, _rope, step);
         float* attended = activations.Attended.Reserve((long)rows * _query.Outputs);
+        long start = step.Clock is null ? 0 : AttentionClock.Now;
         _work.Run(_layer, step, queries, attended);
+        step.Clock?.Add(start);
         float* output = activations.AttentionOutput.Reserve((long)rows * _output.Outputs);
         products.Multiply(_output, new ProductInput(attended, rows), output, step.Cancellation);
         products.Finish(step.Cancellation);

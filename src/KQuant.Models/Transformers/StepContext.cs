@@ -15,6 +15,9 @@ internal sealed class StepContext(MatmulContext matmul)
     /// <summary>Computes the products with weights.</summary>
     public required IModelProducts Products { get; set; }
 
+    /// <summary>Measures attention; null for not at all.</summary>
+    public AttentionClock? Clock { get; set; }
+
     /// <summary>Rows of the step.</summary>
     public int Rows { get; private set; }
 

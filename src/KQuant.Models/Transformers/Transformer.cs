@@ -76,6 +76,13 @@ internal sealed unsafe class Transformer : IDisposable
     /// </summary>
     public IReadOnlyList<LayerActivations>? Activations { get; set; }
 
+    /// <summary>Measures attention; null for not at all.</summary>
+    public AttentionClock? Clock
+    {
+        get => _context.Clock;
+        set => _context.Clock = value;
+    }
+
     /// <summary>The states of a text without tokens, for all layers.</summary>
     /// <param name="options">How keys and values are stored.</param>
     /// <param name="maxSize">Tokens to remember at most; 0 for all.</param>

@@ -73,6 +73,21 @@ public class BadOptionTests
         Assert.That(walked.Where(verb => verb.StartsWith("tensor ", StringComparison.Ordinal)), Has.Exactly(3).Items);
     }
 
+    /// <summary>A command line that begins with a verb has only that one put together.</summary>
+    [Test]
+    public void AVerbIsTheSameAloneAndAmongAll()
+    {
+        foreach (Command verb in KQuantCommand.CreateRoot().Subcommands)
+        {
+            Command alone = KQuantCommand.CreateRoot(verb.Name).Subcommands.Single();
+            Assert.That(alone.Name, Is.EqualTo(verb.Name));
+            Assert.That(alone.Options.Select(option => option.Name), Is.EqualTo(verb.Options.Select(option => option.Name)), verb.Name);
+            Assert.That(alone.Subcommands.Select(part => part.Name), Is.EqualTo(verb.Subcommands.Select(part => part.Name)), verb.Name);
+        }
+
+        Assert.That(KQuantCommand.CreateRoot("verbless").Subcommands, Has.Count.GreaterThan(10));
+    }
+
     [Test]
     public void AWordTooManyIsOneSentence()
     {

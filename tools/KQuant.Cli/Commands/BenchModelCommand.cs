@@ -9,14 +9,19 @@ using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
 
-/// <summary><c>kquant bench model</c>: tokens per second.</summary>
+/// <summary><c>kquant bench model</c>: the first token, and tokens per second.</summary>
 internal static class BenchModelCommand
 {
+    private const string FirstToken = "--first-token", NoTokenizer = "--no-tokenizer";
+
     internal static Command Create()
     {
         Option<string> path = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
-        Option<int> promptTokens = CommonOptions.Number("--prompt-tokens", "Tokens of the prompt.", 512, 1, 1 << 20);
-        Option<int> tokens = CommonOptions.Number("--tokens", "Tokens that follow the prompt, one by one.", 64, 1, 1 << 20);
+        Option<int[]> prompts = CommonOptions.Numbers("--prompt-tokens", "Tokens of a prompt; may be given several times.", [512], 1, 1 << 20);
+        Option<int[]> depths = CommonOptions.Numbers(
+            "--depth", "Tokens of a text that tokens follow one by one; may be given several times; those of the prompts if not given.", [], 0, 1 << 20);
+        depths.DefaultValueFactory = null;
+        Option<int> tokens = CommonOptions.Number("--tokens", "Tokens that follow one by one.", 64, 1, 1 << 20);
         Option<int[]> threads = CommonOptions.Numbers(
             "--threads", "Threads; may be given several times.", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024);
         Option<ActivationPrecision> activations = CommonOptions.Activations();
@@ -24,55 +29,72 @@ internal static class BenchModelCommand
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
         Option<ComputeDevice> device = ModelArguments.DeviceOption();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("model", "Measure a model: tokens of a prompt per second, and tokens that follow one by one.")
+        Option<bool> firstToken = new(FirstToken) { Description = "Only read a prompt and say when its first token is there.", Hidden = true };
+        Option<bool> noTokenizer = new(NoTokenizer) { Description = $"With {FirstToken}: load no tokenizer.", Hidden = true };
+        var command = new Command("model", "Measure a model: its first token, tokens of prompts per second, and tokens that follow texts one by one.")
         {
-            path, promptTokens, tokens, threads, activations, cache, device, rounds, json,
+            path, prompts, depths, tokens, threads, activations, cache, device, rounds, json, firstToken, noTokenizer,
         };
 
         command.SetWork((parsed, cancellationToken) =>
         {
+            using MetalBackend? backend = ModelArguments.Open(parsed.GetValue(device));
+            string model = parsed.GetModel(path);
+            TextWriter output = parsed.InvocationConfiguration.Output;
+            if (parsed.GetValue(firstToken))
+            {
+                bool hasTokenizer = !parsed.GetValue(noTokenizer);
+                FirstTokenProcess.Run(model, Describe(parsed.GetValue(threads)![0], hasTokenizer), output, cancellationToken);
+                return;
+            }
+
             ModelSpeedReport report = null!;
             var benchmarks = new List<ModelBenchmark>();
-            using MetalBackend? backend = ModelArguments.Open(parsed.GetValue(device));
+            int[] lengths = parsed.GetValue(prompts)!;
+            int[] texts = parsed.GetValue(depths) is { Length: > 0 } given ? given : lengths;
             try
             {
                 foreach (int count in parsed.GetValue(threads)!)
                 {
-                    var options = new ModelOptions
-                    {
-                        LoadTokenizer = false,
-                        Matmul = new MatmulOptions { MaxDegreeOfParallelism = count, Activations = parsed.GetValue(activations) },
-                        Cache = parsed.GetCache(cache),
-                        Backend = backend,
-                    };
                     benchmarks.Add(new ModelBenchmark(
-                        parsed.GetModel(path), options, parsed.GetValue(promptTokens), parsed.GetValue(tokens), backend, cancellationToken));
+                        model, Describe(count, hasTokenizer: false), lengths, texts, parsed.GetValue(tokens), backend, cancellationToken));
                 }
 
+                var first = new List<FirstTokenTime>();
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];
                 Progress.Show("Measuring", progress =>
                 {
+                    string[] more = FirstTokenProcess.HasTokenizer(model) ? [] : [NoTokenizer];
+                    foreach (ModelBenchmark benchmark in benchmarks)
+                    {
+                        int count = benchmark.Model.Context.Threads;
+                        progress($"{count} threads, first token");
+                        first.Add(FirstTokenProcess.Measure(
+                            ["bench", "model", "--model", model, FirstToken, "--threads", count.ToString(CultureInfo.InvariantCulture),
+                                .. Repeat(parsed, activations, cache, device), .. more],
+                            parsed.GetValue(rounds),
+                            cancellationToken));
+                    }
+
                     Contest.WarmUp(contenders, progress, cancellationToken);
                     Contest.Run(contenders, parsed.GetValue(rounds), TimeSpan.FromMilliseconds(10), progress, cancellationToken);
                 });
-                LanguageModel model = benchmarks[0].Model;
+                LanguageModel loaded = benchmarks[0].Model;
                 report = new ModelSpeedReport(
                     MachineName.Processor,
                     MachineName.Runtime,
-                    model.Path,
-                    model.MainCodec.Name,
-                    model.WeightCount,
-                    model.WeightBytes,
-                    parsed.GetValue(promptTokens),
+                    loaded.Path,
+                    loaded.MainCodec.Name,
+                    loaded.WeightCount,
+                    loaded.WeightBytes,
                     parsed.GetValue(tokens),
-                    [.. benchmarks.Select(benchmark => benchmark.Speed)]);
+                    [.. benchmarks.Zip(first, (benchmark, time) => benchmark.GetSpeed(time))]);
             }
             finally
             {
                 benchmarks.ForEach(benchmark => benchmark.Dispose());
             }
 
-            TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
                 ReportJson.Write(output, report, ReportJson.Default.ModelSpeedReport);
@@ -81,9 +103,21 @@ internal static class BenchModelCommand
             {
                 Write(report, output);
             }
+
+            ModelOptions Describe(int count, bool hasTokenizer) => new()
+            {
+                LoadTokenizer = hasTokenizer,
+                Matmul = new MatmulOptions { MaxDegreeOfParallelism = count, Activations = parsed.GetValue(activations) },
+                Cache = parsed.GetCache(cache),
+                Backend = backend,
+            };
         });
         return command;
     }
+
+    /// <summary>Options as they were given.</summary>
+    private static IEnumerable<string> Repeat(ParseResult parsed, params Option[] options) =>
+        options.SelectMany(option => (parsed.GetResult(option)?.Tokens ?? []).SelectMany(token => new[] { option.Name, token.Value }));
 
     private static void Write(ModelSpeedReport report, TextWriter output)
     {
@@ -91,20 +125,36 @@ internal static class BenchModelCommand
         output.WriteLine(Contest.Promise);
         output.WriteLine();
         output.WriteLine(
-            $"{PlainText.OneLine(report.Model)}: {Text(report.Weights / 1e6)} M weights, mostly {report.Format}, {Text(report.WeightBytes / 1e6)} MB. "
-            + $"Tokens per second: a prompt of {report.PromptTokens}, and {report.Tokens} after it.");
-        var table = new TextTable("kernels", "threads", "prompt", "tokens", "GB/s") { TextColumns = 1 };
+            $"{PlainText.OneLine(report.Model)}: {Text(report.Weights / 1e6)} M weights, mostly {report.Format}, {Text(report.WeightBytes / 1e6)} MB.");
+        output.WriteLine();
+        output.WriteLine($"The first token after a prompt of {report.Speeds[0].FirstToken.PromptTokens}, in a fresh process, compilation included: seconds since it was started.");
+        var first = new TextTable("kernels", "threads", "started", "loaded", "first token") { TextColumns = 1 };
+        var prompts = new TextTable("kernels", "threads", "prompt", "tok/s", "attention") { TextColumns = 1 };
+        var depths = new TextTable("kernels", "threads", "depth", "tok/s", "attention", "GB/s") { TextColumns = 1 };
         foreach (ModelSpeed speed in report.Speeds)
         {
-            table.Add(
-                speed.Kernels,
-                speed.Threads.ToString(CultureInfo.InvariantCulture),
-                Text(speed.PromptTokensPerSecond),
-                Text(speed.TokensPerSecond),
-                Text(speed.TokensPerSecond * report.WeightBytes / 1e9));
+            string threads = Text(speed.Threads);
+            first.Add(speed.Kernels, threads, Seconds(speed.FirstToken.StartedSeconds), Seconds(speed.FirstToken.LoadedSeconds), Seconds(speed.FirstToken.Seconds));
+            foreach (PromptSpeed prompt in speed.Prompts)
+            {
+                prompts.Add(speed.Kernels, threads, Text(prompt.Tokens), Text(prompt.TokensPerSecond), Share(prompt.AttentionShare));
+            }
+
+            foreach (DepthSpeed depth in speed.Depths)
+            {
+                depths.Add(
+                    speed.Kernels, threads, Text(depth.Depth), Text(depth.TokensPerSecond), Share(depth.AttentionShare),
+                    Text(depth.TokensPerSecond * report.WeightBytes / 1e9));
+            }
         }
 
-        table.Write(output);
+        first.Write(output);
+        output.WriteLine();
+        output.WriteLine("Prompts into an empty cache, and the share of attention in the time.");
+        prompts.Write(output);
+        output.WriteLine();
+        output.WriteLine($"{report.Tokens} tokens one by one after a text, by its length; weights that are read.");
+        depths.Write(output);
         foreach (ModelSpeed speed in report.Speeds)
         {
             if (speed.Device is { } work)
@@ -114,6 +164,12 @@ internal static class BenchModelCommand
             }
         }
     }
+
+    private static string Share(double? share) => share is { } value ? $"{Text(100 * value)} %" : "-";
+
+    private static string Seconds(double value) => value.ToString("F3", CultureInfo.InvariantCulture);
+
+    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
 
     private static string Text(double value) => value.ToString("F1", CultureInfo.InvariantCulture);
 }
