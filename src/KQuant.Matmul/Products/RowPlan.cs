@@ -1,5 +1,5 @@
-using System.Numerics.Tensors;
 using KQuant.Codecs.Scheduling;
+using KQuant.Matmul.Vectors;
 
 namespace KQuant.Matmul.Products;
 
@@ -167,7 +167,7 @@ internal sealed unsafe class RowPlan : IDisposable
         for (int r = group.First; r < group.First + group.Count; r++)
         {
             var outputs = new Span<float>(Outputs[r] + first, count);
-            TensorPrimitives.Add(outputs, new ReadOnlySpan<float>(bias + first, count), outputs);
+            RowMath.Add(new ReadOnlySpan<float>(bias + first, count), outputs);
         }
     }
 

@@ -1,5 +1,5 @@
-using System.Numerics.Tensors;
 using KQuant.Codecs.Scheduling;
+using KQuant.Matmul.Vectors;
 
 namespace KQuant.Matmul.Products;
 
@@ -77,7 +77,7 @@ internal sealed unsafe class ScatterWork : ParallelWork, IDisposable
                 Row(_first[item]).CopyTo(sum);
                 for (int i = _first[item] + 1; i < _first[item + 1]; i++)
                 {
-                    TensorPrimitives.Add(sum, Row(i), sum);
+                    RowMath.Add(Row(i), sum);
                 }
             }
         }

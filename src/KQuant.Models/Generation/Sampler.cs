@@ -1,4 +1,4 @@
-using System.Numerics.Tensors;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Generation;
@@ -45,7 +45,7 @@ public sealed class Sampler
         Bias(logits);
         Penalize(logits, history);
         LogSoftmax.Compute(logits, _logarithms);
-        int best = TensorPrimitives.IndexOfMax<float>(_logarithms);
+        int best = RowMath.IndexOfMax(_logarithms);
         if (!float.IsFinite(_logarithms[best]))
         {
             throw new ArithmeticException($"The logits of the model are not finite: token {best} has {logits[best]}.");

@@ -1,5 +1,5 @@
-using System.Numerics.Tensors;
 using KQuant.Matmul;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Products;
@@ -69,7 +69,7 @@ internal abstract unsafe class ModelProducts(MatmulContext context) : IModelProd
         {
             var values = new Span<float>(_output + ((long)row * _width), _width);
             int matrix = _ids == null ? 0 : _ids[row];
-            TensorPrimitives.Add(values, _bias.Span.Slice(matrix * _width, _width), values);
+            RowMath.Add(_bias.Span.Slice(matrix * _width, _width), values);
         }
     }
 }

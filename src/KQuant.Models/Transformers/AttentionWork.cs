@@ -183,7 +183,7 @@ internal sealed unsafe class AttentionWork : IParallelWork, IDisposable
         int size = _config.HeadSize;
         for (int row = 0; row < rows; row++)
         {
-            TensorPrimitives.Multiply(
+            RowMath.Multiply(
                 new ReadOnlySpan<float>(Row(_queries, work, row), size), _config.AttentionScale, new Span<float>(target + ((long)row * size), size));
         }
 
@@ -223,7 +223,7 @@ internal sealed unsafe class AttentionWork : IParallelWork, IDisposable
         cache.Values.FinishOutputs(result.Outputs, rows);
         for (int row = 0; row < rows; row++)
         {
-            TensorPrimitives.Divide(
+            RowMath.Divide(
                 new ReadOnlySpan<float>(result.Outputs + ((nint)row * _stride), size), result.Sums[row], new Span<float>(Row(_outputs, work, row), size));
         }
     }

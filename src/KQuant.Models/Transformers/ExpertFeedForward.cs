@@ -95,7 +95,7 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
     /// <summary>The best experts of a token, best first, and their weights.</summary>
     private void Choose(Span<float> probabilities, Span<int> ids, Span<float> weights)
     {
-        TensorPrimitives.Divide(probabilities, RowMath.Exponentiate(probabilities), probabilities);
+        RowMath.Divide(probabilities, RowMath.Exponentiate(probabilities), probabilities);
         float sum = 0;
         for (int k = 0; k < ids.Length; k++)
         {
@@ -119,7 +119,7 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
 
         if (_experts.Normalizes)
         {
-            TensorPrimitives.Divide(weights, Math.Max(sum, _experts.LeastSum), weights);
+            RowMath.Divide(weights, Math.Max(sum, _experts.LeastSum), weights);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using KQuant.Matmul;
 using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
@@ -63,7 +62,7 @@ internal sealed unsafe class NormWork(float epsilon) : RowWork
                 Normalize(added, _addedWeights, epsilon, added);
             }
 
-            TensorPrimitives.Add(stream, added, stream);
+            RowMath.Add(added, stream);
         }
 
         if (_weights is not null)

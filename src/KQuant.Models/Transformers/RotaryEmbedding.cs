@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
@@ -77,6 +78,7 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     public ReadOnlySpan<float> GetTable(int rows) => new(_table.Pointer, rows * 2 * Half);
 
     /// <summary>Rotates one head of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Rotate(int row, float* head)
     {
         float* cosines = _table.Pointer + ((long)row * 2 * Half);

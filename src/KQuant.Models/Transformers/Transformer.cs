@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using KQuant.Matmul;
 using KQuant.Matmul.Backends;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Caching;
 using KQuant.Models.Caching.Kernels;
 using KQuant.Models.Computing;
@@ -157,7 +158,7 @@ internal sealed unsafe class Transformer : IDisposable
         Products.Lookup(_embedding, step.Tokens, stream, cancellation);
         if (_config.EmbeddingScale != 1)
         {
-            TensorPrimitives.Multiply(stream, _config.EmbeddingScale, stream);
+            RowMath.Multiply(stream, _config.EmbeddingScale, stream);
         }
     }
 

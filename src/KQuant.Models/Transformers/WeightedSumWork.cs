@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using KQuant.Matmul;
 using KQuant.Matmul.Vectors;
 using KQuant.Models.Computing;
@@ -34,7 +33,7 @@ internal sealed unsafe class WeightedSumWork : RowWork
             var source = new ReadOnlySpan<float>(_source + ((long)pair * _width), _width);
             if (k == 0)
             {
-                TensorPrimitives.Multiply(source, _weights[pair], target);
+                RowMath.Multiply(source, _weights[pair], target);
             }
             else
             {
