@@ -16,7 +16,7 @@ public sealed partial class LanguageModel
 
     /// <summary>Continues a text.</summary>
     /// <param name="prompt">The text.</param>
-    /// <param name="options">What to generate; null for 256 tokens, the most likely ones.</param>
+    /// <param name="options">What to generate; null for 256 tokens as the makers of the model would choose them.</param>
     /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The tokens, as they come.</returns>
     /// <inheritdoc cref="GenerateAsync(IReadOnlyList{int}, GenerationOptions?, CancellationToken)" path="/exception"/>
@@ -26,7 +26,7 @@ public sealed partial class LanguageModel
 
     /// <summary>Continues a text.</summary>
     /// <param name="prompt">Its tokens.</param>
-    /// <param name="options">What to generate; null for 256 tokens, the most likely ones.</param>
+    /// <param name="options">What to generate; null for 256 tokens as the makers of the model would choose them.</param>
     /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The tokens, as they come. Each is computed when it is asked for, on the thread pool.</returns>
     /// <exception cref="ContextLengthException">The prompt is longer than the context.</exception>
@@ -112,7 +112,7 @@ public sealed partial class LanguageModel
         {
             for (int i = 0; i < prompts.Count; i++)
             {
-                SamplingOptions sampling = options.Sampling;
+                SamplingOptions sampling = options.Sampling ?? DefaultSampling;
                 sampling = sampling.Seed is int seed ? sampling with { Seed = unchecked(seed + i) } : sampling;
                 texts.Add(CreateText(prompts[i], options with { Sampling = sampling }));
             }
@@ -157,6 +157,7 @@ public sealed partial class LanguageModel
 
     private TextGenerator CreateText(IReadOnlyList<int> prompt, GenerationOptions options)
     {
+        options = options with { Sampling = options.Sampling ?? DefaultSampling };
         KeyValueCache cache = options.Cache ?? CreateCache(options.MaxCacheSize);
         try
         {

@@ -1,6 +1,8 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Matmul;
+using KQuant.Models.Caching;
+using KQuant.Models.Generation;
 using KQuant.Models.Products;
 using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
@@ -27,6 +29,7 @@ public sealed partial class LanguageModel : IDisposable
     private readonly bool _ownsContext;
     private readonly Tokenizer? _tokenizer;
     private readonly ChatTemplate? _template;
+    private byte[]? _fingerprint;
     private bool _disposed;
 
     private LanguageModel(
@@ -37,6 +40,7 @@ public sealed partial class LanguageModel : IDisposable
         Config = ModelConfig.Read(source, options.Conventions);
         ContextLength = options.ContextLength > 0 ? options.ContextLength : Config.ContextLength;
         _weights = new ModelWeights(source);
+        DefaultSampling = SamplingReader.Read(source);
         (_tokenizer, _template) = options.LoadTokenizer ? LoadText(source, path) : default;
         _ownsContext = options.Context is null;
         _context = options.Context ?? new MatmulContext(options.Matmul);
@@ -45,7 +49,7 @@ public sealed partial class LanguageModel : IDisposable
             CheckLayers(options.Cache, Config.LayerCount);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
-            _runner = new ModelRunner(this, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
+            _runner = new ModelRunner(this, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
         catch
         {
@@ -69,6 +73,13 @@ public sealed partial class LanguageModel : IDisposable
 
     /// <summary>Tokens that a text may have.</summary>
     public int ContextLength { get; }
+
+    /// <summary>
+    /// How the model's makers would choose tokens: <c>generation_config.json</c> of a folder (greedy unless <c>do_sample</c> is true, as in
+    /// transformers), <c>general.sampling</c> of a GGUF file; greedy where they say nothing. What generates without
+    /// <see cref="GenerationOptions.Sampling"/> does it so.
+    /// </summary>
+    public SamplingOptions DefaultSampling { get; }
 
     /// <summary>Text to token ids and back.</summary>
     /// <exception cref="InvalidOperationException">The model was loaded without.</exception>
@@ -168,15 +179,56 @@ public sealed partial class LanguageModel : IDisposable
     /// _ = model.Generate(model.Tokenizer.Encode(" was", addSpecialTokens: false), options).Count();   // goes on where the first ended
     /// </code>
     /// </example>
-    public KeyValueCache CreateCache(int maxSize = 0)
+    public KeyValueCache CreateCache(int maxSize = 0) => CreateEmptyCache(maxSize, null);
+
+    /// <summary>Reads a cache that <see cref="KeyValueCache.Save"/> wrote.</summary>
+    /// <param name="path">The file. The model is the same, and loaded with the same formats of caches and
+    /// <see cref="ModelOptions.ChunkSize"/>.</param>
+    /// <returns>The cache; dispose it to free its memory.</returns>
+    /// <exception cref="ModelFormatException">
+    /// The file is no saved cache, damaged, of another version, for another model, or of another kind of cache; or the context is too short.
+    /// </exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public KeyValueCache LoadCache(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        return CacheFile.Read(path, Fingerprint, size => CreateCache(size));
+    }
+
+    /// <summary>Bytes that the cache of a text will take, before there is one.</summary>
+    /// <remarks>
+    /// It is what <see cref="KeyValueCache.ByteCount"/> shows behind <see cref="KeyValueCache.Reserve"/>. A cache that grows token by token
+    /// doubles its room, and may hold up to twice as much meanwhile, but never more than a text of <see cref="ContextLength"/> needs.
+    /// </remarks>
+    /// <param name="tokens">Tokens of the text.</param>
+    /// <param name="maxSize">Tokens to remember at most, as for <see cref="CreateCache"/>; 0 for all.</param>
+    /// <param name="options">How keys and values are stored; null for how the model was loaded.</param>
+    /// <returns>Bytes, the ids of the tokens apart.</returns>
+    /// <exception cref="ArgumentException">A number is out of its range, or the options name a layer that the model does not have.</exception>
+    /// <example>
+    /// <code>
+    /// long half = model.GetCacheByteCount(512, options: CacheOptions.Uniform(CacheFormat.F16));
+    /// Console.WriteLine($"{model.GetCacheByteCount(512)} bytes for 512 tokens, {half} in binary16");
+    /// </code>
+    /// </example>
+    public long GetCacheByteCount(int tokens, int maxSize = 0, CacheOptions? options = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(tokens);
+        using KeyValueCache empty = CreateEmptyCache(maxSize, options);
+        return empty.GetByteCount(tokens);
+    }
+
+    /// <summary>An empty cache that stores in its own way.</summary>
+    private KeyValueCache CreateEmptyCache(int maxSize, CacheOptions? options)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        CheckLayers(options ?? Options.Cache, Config.LayerCount);
         if (maxSize is not 0 and < LeastCacheSize)
         {
             Throw.CacheTooSmall(nameof(maxSize), maxSize, LeastCacheSize);
         }
 
-        return _runner.CreateCache(maxSize);
+        return _runner.CreateCache(maxSize, options);
     }
 
     /// <summary>Continues a text and gives the logits of what comes next.</summary>
@@ -279,6 +331,16 @@ public sealed partial class LanguageModel : IDisposable
 
     /// <summary>What takes the steps.</summary>
     internal ModelRunner Runner => _runner;
+
+    /// <summary>Tells the model from others.</summary>
+    internal byte[] Fingerprint
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _fingerprint ??= _weights.GetFingerprint(Config);
+        }
+    }
 
     private static (Tokenizer? Tokenizer, ChatTemplate? Template) LoadText(ModelSource source, string path) => source switch
     {

@@ -186,7 +186,7 @@ public class ProcessTests
             File.Copy(file, _folder[Path.GetFileName(file)]);
         }
 
-        string[] arguments = ["chat", _folder.Path, "--max-tokens", "3", "--no-history"];
+        string[] arguments = ["chat", _folder.Path, "--max-tokens", "3", "--temp", "0", "--no-history"];
         using Process process = CliProcess.StartWithInput([.. arguments, .. isMapped ? Array.Empty<string>() : ["--no-mmap"]]);
         Assert.That(process.StandardOutput.ReadLine(), Does.StartWith("[kquant] chat with"));
         string maps = File.ReadAllText($"/proc/{process.Id}/maps");
@@ -200,7 +200,7 @@ public class ProcessTests
         process.StandardInput.Close();
         CliResult result = CliProcess.Finish(process);
         Assert.That((result.ExitCode, result.Error), Is.EqualTo((0, "")));
-        string[] expected = Cli.RunWith("Hello\n/temp\n", "chat", TestModels.TinyDense, "--max-tokens", "3", "--no-history").MustSucceed().Output.Split('\n', 2);
+        string[] expected = Cli.RunWith("Hello\n/temp\n", "chat", TestModels.TinyDense, "--max-tokens", "3", "--temp", "0", "--no-history").MustSucceed().Output.Split('\n', 2);
         Assert.That(result.Output, Is.EqualTo(expected[1]).And.EndsWith("[kquant] temp=0\n"), "it answers, whatever became of the file");
     }
 

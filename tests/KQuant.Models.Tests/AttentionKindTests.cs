@@ -18,7 +18,6 @@ public unsafe class AttentionKindTests
     private static readonly int[] Second = RandomCheckpoint.Prompt(5);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly object _owner = new();
     private MatmulContext _matmul = null!;
     private ModelWeights _weights = null!;
     private ResidualStream _stream = null!;
@@ -88,7 +87,7 @@ public unsafe class AttentionKindTests
         Assert.That(Run((cache, Second)), Is.EqualTo(Run((fresh, Second))));
     }
 
-    private KeyValueCache Create() => new(_owner, [_layer.Attention.CreateState(default, 0, 512)], 1000, 0);
+    private KeyValueCache Create() => new(new object(), () => [], [_layer.Attention.CreateState(default, 0, 512)], 1000, 0);
 
     private float[] Run(params (KeyValueCache Cache, int[] Tokens)[] chunks)
     {
@@ -150,6 +149,22 @@ public unsafe class AttentionKindTests
         public float[] Next { get; private set; } = new float[width];
 
         public override long ByteCount => 2L * sizeof(float) * width;
+
+        public override string Layout => $"a sum of {width}";
+
+        public override long GetByteCount(int length) => ByteCount;
+
+        public override long GetStoredByteCount(int length) => sizeof(float) * width;
+
+        public override void Reserve(int length)
+        {
+        }
+
+        public override void Pass(CacheTransfer transfer, int length)
+        {
+            transfer.Pass(System.Runtime.InteropServices.MemoryMarshal.AsBytes(_sum.AsSpan()));
+            _length = length;
+        }
 
         public override void Prepare(int length, int added, int limit) => _sum.CopyTo(Next, 0);
 

@@ -85,9 +85,7 @@ public class CacheStoreTests
         {
             private readonly DenseKeys _keys = new(heads, headSize, CacheElement.Single);
 
-            public override long ByteCount => _keys.ByteCount;
-
-            public override void Reserve(int slots) => _keys.Reserve(slots);
+            public override SlotMemory Memory => _keys.Memory;
 
             public override void Store(int head, int slot, float* key)
             {
@@ -106,17 +104,13 @@ public class CacheStoreTests
             public override CacheSpan Read(int head, int block, int count, float* scratch) => _keys.Read(head, block, count, scratch);
 
             public override KeyStore Fork(int slots) => throw new NotSupportedException();
-
-            public override void Dispose() => _keys.Dispose();
         }
 
         private sealed unsafe class TurnedValues(int heads, int headSize) : ValueStore(heads, headSize)
         {
             private readonly DenseValues _values = new(heads, headSize, CacheElement.Single);
 
-            public override long ByteCount => _values.ByteCount;
-
-            public override void Reserve(int slots) => _values.Reserve(slots);
+            public override SlotMemory Memory => _values.Memory;
 
             public override void Store(int head, int slot, float* value)
             {
@@ -136,8 +130,6 @@ public class CacheStoreTests
             }
 
             public override ValueStore Fork(int slots) => throw new NotSupportedException();
-
-            public override void Dispose() => _values.Dispose();
         }
     }
 }

@@ -28,7 +28,7 @@ public class GenerationTests
     {
         var text = new System.Text.StringBuilder();
         var ids = new List<int>();
-        var options = new GenerationOptions { MaxTokens = 64, StopTokens = [], IncludeSpecialTokens = true, TopLogProbabilities = 3 };
+        var options = new GenerationOptions { Sampling = SamplingOptions.Greedy, MaxTokens = 64, StopTokens = [], IncludeSpecialTokens = true, TopLogProbabilities = 3 };
         await foreach (GeneratedToken token in _model.GenerateAsync(_reference.PromptText(0), options))
         {
             text.Append(token.Text);
@@ -48,7 +48,7 @@ public class GenerationTests
     {
         string expected = _reference.GreedyText(0);
         string stop = expected.Substring(20, 9);
-        var options = new GenerationOptions { MaxTokens = 64, StopSequences = ["never this", stop], StopTokens = [] };
+        var options = new GenerationOptions { Sampling = SamplingOptions.Greedy, MaxTokens = 64, StopSequences = ["never this", stop], StopTokens = [] };
         List<GeneratedToken> tokens = [.. _model.Generate(_reference.Prompt(0), options)];
         Assert.That(string.Concat(tokens.Select(token => token.Text)), Is.EqualTo(expected[..expected.IndexOf(stop, StringComparison.Ordinal)]));
         Assert.That(tokens[^1].FinishReason, Is.EqualTo(FinishReason.StopSequence));
@@ -74,6 +74,7 @@ public class GenerationTests
         Assert.That(_reference.Greedy(0).Take(3), Has.No.Member(end), "the reference text does not end earlier");
         var options = new GenerationOptions
         {
+            Sampling = SamplingOptions.Greedy,
             MaxTokens = 9,
             StopTokens = [end],
             StopSequences = [expected[^1] + "never this"],
@@ -89,7 +90,7 @@ public class GenerationTests
     {
         int[][] prompts = [.. Enumerable.Range(0, _reference.PromptCount).Select(_reference.Prompt)];
         var texts = prompts.Select(_ => new List<int>()).ToArray();
-        var options = new GenerationOptions { MaxTokens = 16, StopTokens = [] };
+        var options = new GenerationOptions { Sampling = SamplingOptions.Greedy, MaxTokens = 16, StopTokens = [] };
         await foreach (BatchToken token in _model.GenerateBatchAsync(prompts, options))
         {
             texts[token.Text].Add(token.Token.Id);
@@ -169,7 +170,7 @@ public class GenerationTests
         ChatResponse response = await client.GetResponseAsync(messages, options);
         int[] prompt = _model.Tokenizer.Encode(
             "<|im_start|>user\n\"What do you think of Mr. Darcy?\" said Elizabeth.<|im_end|>\n<|im_start|>assistant\n", addSpecialTokens: false);
-        GeneratedToken[] expected = [.. _model.Generate(prompt, new GenerationOptions { MaxTokens = 12 })];
+        GeneratedToken[] expected = [.. _model.Generate(prompt, new GenerationOptions { Sampling = SamplingOptions.Greedy, MaxTokens = 12 })];
         Assert.That(response.Text, Is.EqualTo(string.Concat(expected.Select(token => token.Text))));
         Assert.That(response.Usage!.InputTokenCount, Is.EqualTo(prompt.Length));
         Assert.That(response.Usage.OutputTokenCount, Is.EqualTo(expected.Length));

@@ -28,12 +28,16 @@ internal sealed unsafe class DenseKeys : KeyStore
     private DenseKeys(int heads, int headSize, CacheElement element, SlotMemory memory)
         : base(heads, headSize) => (_element, _memory) = (element, memory);
 
-    public override long ByteCount => _memory.ByteCount;
-
-    public override BackendBuffer? Buffer => _memory.Buffer;
+    public override SlotMemory Memory => _memory;
 
     /// <summary>That of the base, and room for queries.</summary>
     public override int ScratchLength => base.ScratchLength + (_element == CacheElement.Half ? HeadSize * MaxScaledRows : 0);
+
+    protected override bool Mark
+    {
+        get => _hasSpecial;
+        set => _hasSpecial = value;
+    }
 
     /// <summary>Rows of queries that are scaled at once.</summary>
     private static int MaxScaledRows => 64;
@@ -45,8 +49,6 @@ internal sealed unsafe class DenseKeys : KeyStore
             _memory.Backend = backend;
         }
     }
-
-    public override void Reserve(int slots) => _memory.Reserve(slots);
 
     public override void Store(int head, int slot, float* key)
     {
@@ -111,8 +113,6 @@ internal sealed unsafe class DenseKeys : KeyStore
     public override CacheSpan Read(int head, int block, int count, float* scratch) => new(_memory.Get(head, block * BlockSize), _element);
 
     public override KeyStore Fork(int slots) => new DenseKeys(Heads, HeadSize, _element, _memory.Fork(slots)) { _hasSpecial = _hasSpecial };
-
-    public override void Dispose() => _memory.Dispose();
 
     // Not for queries so large that their products with 2^112 are infinite.
     private static bool TryScale(ReadOnlySpan<float> queries, Span<float> scaled)

@@ -31,9 +31,13 @@ internal sealed unsafe class DenseValues : ValueStore
         : base(original.Heads, original.HeadSize) =>
         (_element, _memory, _hasSpecial) = (original._element, original._memory.Fork(slots), original._hasSpecial);
 
-    public override long ByteCount => _memory.ByteCount;
+    public override SlotMemory Memory => _memory;
 
-    public override BackendBuffer? Buffer => _memory.Buffer;
+    protected override bool Mark
+    {
+        get => _hasSpecial;
+        set => _hasSpecial = value;
+    }
 
     public override void UseMemoryOf(ILayerBackend backend)
     {
@@ -42,8 +46,6 @@ internal sealed unsafe class DenseValues : ValueStore
             _memory.Backend = backend;
         }
     }
-
-    public override void Reserve(int slots) => _memory.Reserve(slots);
 
     public override void Store(int head, int slot, float* value)
     {
@@ -88,6 +90,4 @@ internal sealed unsafe class DenseValues : ValueStore
     public override CacheSpan Read(int head, int slot, int count, float* scratch) => new(_memory.Get(head, slot), _element);
 
     public override ValueStore Fork(int slots) => new DenseValues(this, slots);
-
-    public override void Dispose() => _memory.Dispose();
 }

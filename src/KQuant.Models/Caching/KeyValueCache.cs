@@ -12,18 +12,20 @@ namespace KQuant.Models;
 /// Used by one call at a time, for a generation from its first token to its last; a second one throws
 /// <see cref="InvalidOperationException"/>. Belongs to the model that created it.
 /// </remarks>
-public sealed class KeyValueCache : IDisposable
+public sealed partial class KeyValueCache : IDisposable
 {
     private const int Used = 1;
     private const int Disposed = 2;
 
     private readonly LayerState[] _layers;
+    private readonly Func<byte[]> _fingerprint;
     private int[] _tokens = [];
     private int _state;
 
-    internal KeyValueCache(object owner, LayerState[] layers, int contextLength, int maxSize)
+    internal KeyValueCache(object owner, Func<byte[]> fingerprint, LayerState[] layers, int contextLength, int maxSize)
     {
         Owner = owner;
+        _fingerprint = fingerprint;
         _layers = layers;
         ContextLength = contextLength;
         MaxSize = maxSize;
@@ -46,6 +48,9 @@ public sealed class KeyValueCache : IDisposable
 
     /// <summary>What computes with it.</summary>
     internal object Owner { get; }
+
+    /// <summary>How its layers store, a line for each.</summary>
+    internal string Layout => string.Join('\n', _layers.Select(layer => layer.Layout));
 
     internal bool IsDisposed => (Volatile.Read(ref _state) & Disposed) != 0;
 
@@ -174,6 +179,7 @@ public sealed class KeyValueCache : IDisposable
 
         if (_tokens.Length < Length + added)
         {
+            // Room for twice as many, so that a text that grows is copied seldom.
             Array.Resize(ref _tokens, Math.Max(Length + added, Math.Max(256, 2 * _tokens.Length)));
         }
     }
@@ -212,7 +218,7 @@ public sealed class KeyValueCache : IDisposable
             throw;
         }
 
-        return new KeyValueCache(Owner, layers, ContextLength, MaxSize) { _tokens = _tokens[..length], Length = length };
+        return new KeyValueCache(Owner, _fingerprint, layers, ContextLength, MaxSize) { _tokens = _tokens[..length], Length = length };
     }
 
     private void Free()

@@ -6,7 +6,8 @@ namespace KQuant.Models.Caching;
 /// <param name="slots">Where positions lie.</param>
 /// <param name="keys">How keys are stored.</param>
 /// <param name="values">How values are stored.</param>
-internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values) : LayerState
+/// <param name="format">The names of how they are.</param>
+internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values, LayerCacheFormat format) : LayerState
 {
     private const int LeastCapacity = 256;
 
@@ -23,6 +24,10 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
 
     public override long ByteCount => keys.ByteCount + values.ByteCount;
 
+    public override string Layout =>
+        $"keys in {format.Keys} and values in {format.Values} of {keys.Heads} heads of {keys.HeadSize}"
+        + (slots.RingSize == 0 ? "" : $", the first {slots.Keep} and {slots.RingSize} more");
+
     /// <summary>Keys and values as a backend sees them; null if they are not where it reaches them.</summary>
     public BackendCache? OnBackend =>
         keys.Buffer is { } keyBuffer && values.Buffer is { } valueBuffer ? new BackendCache(keyBuffer, valueBuffer, _capacity, values.Stride) : null;
@@ -34,13 +39,41 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
         values.UseMemoryOf(backend);
     }
 
+    public override long GetByteCount(int length)
+    {
+        int count = RoundUp(slots.CountSlots(length));
+        return keys.Memory.GetByteCount(count) + values.Memory.GetByteCount(count);
+    }
+
+    public override long GetStoredByteCount(int length)
+    {
+        int count = RoundUp(slots.CountSlots(length));
+        return sizeof(int) + keys.GetStoredByteCount(count) + values.GetStoredByteCount(count);
+    }
+
+    public override void Reserve(int length)
+    {
+        if (slots.CountSlots(length) > _capacity)
+        {
+            ReserveSlots(slots.CountSlots(length));
+        }
+    }
+
+    public override void Pass(CacheTransfer transfer, int length)
+    {
+        _firstStored = Math.Max(0, transfer.Pass(_firstStored));
+        int count = RoundUp(slots.CountSlots(length));
+        keys.Pass(transfer, count);
+        values.Pass(transfer, count);
+    }
+
     public override void Prepare(int length, int added, int limit)
     {
         int needed = slots.CountSlots(length + added);
         if (needed > _capacity)
         {
             int most = slots.CountSlots(limit);
-            Reserve((int)Math.Min(Math.Max(needed, Math.Max(LeastCapacity, _capacity * 2L)), Math.Max(most, needed)));
+            ReserveSlots((int)Math.Min(Math.Max(needed, Math.Max(LeastCapacity, _capacity * 2L)), Math.Max(most, needed)));
         }
 
         _firstStored = Math.Max(_firstStored, slots.FirstStored(length + added));
@@ -53,7 +86,7 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
     public override LayerState Fork(int length)
     {
         int capacity = RoundUp(slots.CountSlots(length));
-        return new LayerCache(slots, keys.Fork(capacity), values.Fork(capacity)) { _capacity = capacity, _firstStored = length == 0 ? 0 : _firstStored };
+        return new LayerCache(slots, keys.Fork(capacity), values.Fork(capacity), format) { _capacity = capacity, _firstStored = length == 0 ? 0 : _firstStored };
     }
 
     public override void Dispose()
@@ -64,7 +97,7 @@ internal sealed class LayerCache(SlotMap slots, KeyStore keys, ValueStore values
 
     private static int RoundUp(int count) => checked(count + CacheStore.BlockSize - 1) / CacheStore.BlockSize * CacheStore.BlockSize;
 
-    private void Reserve(int count)
+    private void ReserveSlots(int count)
     {
         int capacity = RoundUp(count);
         keys.Reserve(capacity);

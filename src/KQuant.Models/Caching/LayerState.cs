@@ -9,6 +9,21 @@ internal abstract class LayerState : IDisposable
     /// <summary>Bytes held.</summary>
     public abstract long ByteCount { get; }
 
+    /// <summary>How it stores, in a line: two states with the same line keep the same bytes.</summary>
+    public abstract string Layout { get; }
+
+    /// <summary>Bytes that a text of so many tokens needs.</summary>
+    public abstract long GetByteCount(int length);
+
+    /// <summary>Bytes of such a text in a file.</summary>
+    public abstract long GetStoredByteCount(int length);
+
+    /// <summary>Makes room for a text of so many tokens, and for no more.</summary>
+    public abstract void Reserve(int length);
+
+    /// <summary>Writes what is kept of so many tokens, or fills it; there is room.</summary>
+    public abstract void Pass(CacheTransfer transfer, int length);
+
     /// <summary>Called before a step: makes room.</summary>
     /// <param name="length">Tokens of the text.</param>
     /// <param name="added">Tokens that the step adds.</param>

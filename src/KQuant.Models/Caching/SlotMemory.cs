@@ -13,6 +13,7 @@ namespace KQuant.Models.Caching;
 internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
 {
     private const int Alignment = 64;
+    private const int MostBytesAtOnce = 1 << 20;
 
     private byte* _memory;
     private BackendBuffer? _buffer;
@@ -29,7 +30,7 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
     public int Capacity { get; private set; }
 
     /// <summary>Bytes held.</summary>
-    public long ByteCount => (long)heads * slotBytes * Capacity;
+    public long ByteCount => GetByteCount(Capacity);
 
     /// <summary>Where a slot begins.</summary>
     public byte* Get(int head, int slot) => _memory + ((((long)head * Capacity) + slot) * slotBytes);
@@ -45,6 +46,25 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
             _buffer = buffer;
             Capacity = capacity;
         }
+    }
+
+    /// <summary>Bytes of so many slots.</summary>
+    public long GetByteCount(int slots) => (long)heads * slotBytes * slots;
+
+    /// <summary>Writes the first slots, or fills them; there is room for them.</summary>
+    public void Pass(CacheTransfer transfer, int slots)
+    {
+        for (int head = 0; head < heads; head++)
+        {
+            byte* start = Get(head, 0);
+            long bytes = (long)slotBytes * slots;
+            for (long done = 0; done < bytes; done += MostBytesAtOnce)
+            {
+                transfer.Pass(new Span<byte>(start + done, (int)Math.Min(MostBytesAtOnce, bytes - done)));
+            }
+        }
+
+        GC.KeepAlive(this);
     }
 
     /// <summary>Memory of its own with the same first slots.</summary>

@@ -8,7 +8,7 @@ namespace KQuant.Models;
 /// <summary>A <see cref="LanguageModel"/> behind the interface that .NET programs use for chat models.</summary>
 /// <remarks>
 /// Messages go through the model's chat template. Of the options, those of sampling, the number of tokens, stop sequences, the seed and
-/// instructions count; tools are not called. A <c>Temperature</c> that is not given means 0: the most likely token.
+/// instructions count; tools are not called. What is not given of sampling is the model's own.
 /// </remarks>
 /// <param name="model">The model, with a tokenizer and a chat template.</param>
 /// <param name="ownsModel">Whether disposing this object disposes the model.</param>
@@ -94,15 +94,15 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = fal
         }
     }
 
-    private static GenerationOptions ToOptions(ChatOptions? options) => new()
+    private GenerationOptions ToOptions(ChatOptions? options) => new()
     {
         MaxTokens = options?.MaxOutputTokens ?? 1024,
         StopSequences = options?.StopSequences is { } stops ? [.. stops] : [],
-        Sampling = new SamplingOptions
+        Sampling = _model.DefaultSampling with
         {
-            Temperature = options?.Temperature ?? 0,
-            TopP = options?.TopP ?? 0,
-            TopK = options?.TopK ?? 0,
+            Temperature = options?.Temperature ?? _model.DefaultSampling.Temperature,
+            TopP = options?.TopP ?? _model.DefaultSampling.TopP,
+            TopK = options?.TopK ?? _model.DefaultSampling.TopK,
             PresencePenalty = options?.PresencePenalty ?? 0,
             FrequencyPenalty = options?.FrequencyPenalty ?? 0,
             Seed = options?.Seed is long seed ? unchecked((int)seed) : null,

@@ -7,7 +7,7 @@ public static class LanguageModelExtensions
 {
     /// <summary>The model as a chat client.</summary>
     /// <remarks>
-    /// Messages go through the model's chat template. A <c>Temperature</c> that is not given means 0: the most likely token.
+    /// Messages go through the model's chat template. What is not given of sampling is <see cref="LanguageModel.DefaultSampling"/>.
     /// </remarks>
     /// <param name="model">The model, with a tokenizer and a chat template.</param>
     /// <param name="ownsModel">Whether disposing the client disposes the model.</param>

@@ -3,8 +3,11 @@ namespace KQuant.Models.Generation;
 /// <summary>What to generate.</summary>
 public sealed record GenerationOptions
 {
-    /// <summary>How tokens are chosen.</summary>
-    public SamplingOptions Sampling { get; init; } = SamplingOptions.Greedy;
+    /// <summary>
+    /// How tokens are chosen; null for <see cref="LanguageModel.DefaultSampling"/>. What is given counts alone: to change a value of the
+    /// model's own, write <c>model.DefaultSampling with { ... }</c>.
+    /// </summary>
+    public SamplingOptions? Sampling { get; init; }
 
     /// <summary>Tokens to generate at most.</summary>
     public int MaxTokens { get; init; } = 256;
@@ -29,4 +32,13 @@ public sealed record GenerationOptions
 
     /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache"/>; not read where there is a <see cref="Cache"/>.</summary>
     public int MaxCacheSize { get; init; }
+
+    /// <summary>Refuses what makes no sense.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range or not finite.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxTokens, 1, nameof(MaxTokens));
+        ArgumentOutOfRangeException.ThrowIfNegative(TopLogProbabilities, nameof(TopLogProbabilities));
+        Sampling?.Check();
+    }
 }

@@ -29,7 +29,7 @@ internal sealed class TextGenerator : IDisposable
         KeyValueCache cache, bool ownsCache, IReadOnlyList<int> prompt, GenerationOptions options, Tokenizer? tokenizer, IReadOnlyList<int> endTokens)
     {
         _options = options;
-        _sampler = new Sampler(options.Sampling);
+        _sampler = new Sampler(options.Sampling ?? SamplingOptions.Greedy);
         _stops = new StopMatcher(options.StopSequences);
         _decoder = tokenizer?.CreateDecoder(!options.IncludeSpecialTokens);
         _stopTokens = options.StopTokens ?? endTokens;
@@ -64,9 +64,7 @@ internal sealed class TextGenerator : IDisposable
             throw new ArgumentException("The text has no tokens to start from.", nameof(prompt));
         }
 
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxTokens, 1, nameof(options.MaxTokens));
-        ArgumentOutOfRangeException.ThrowIfNegative(options.TopLogProbabilities, nameof(options.TopLogProbabilities));
-        options.Sampling.Check();
+        options.Check();
         return options;
     }
 

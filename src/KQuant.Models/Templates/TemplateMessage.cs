@@ -39,6 +39,24 @@ public sealed record TemplateMessage(string Role, string? Content)
         return new TemplateMessage(name, content) { More = more.Count > 0 ? more : null };
     }
 
+    /// <summary>The message as JSON, as <see cref="FromJson"/> takes it.</summary>
+    /// <returns>An object of its own.</returns>
+    public JsonObject ToJson()
+    {
+        var message = new JsonObject { ["role"] = Role };
+        if (Content is not null && More?.ContainsKey("content") != true)
+        {
+            message["content"] = Content;
+        }
+
+        foreach ((string name, JsonNode? node) in More ?? [])
+        {
+            message[name] = node?.DeepClone();
+        }
+
+        return message;
+    }
+
     internal JinjaDict ToValue(ContentMarks? marks)
     {
         var value = new JinjaDict(isInput: true) { ["role"] = JinjaInput.Marked(Role, marks) };

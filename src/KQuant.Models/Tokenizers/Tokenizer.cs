@@ -119,6 +119,34 @@ public sealed class Tokenizer
         }
     }
 
+    /// <summary>How many tokens a text has: as many as <see cref="Encode"/> gives, without an array of them.</summary>
+    /// <param name="text">The text; halves of surrogate pairs count as U+FFFD.</param>
+    /// <param name="addSpecialTokens">Whether those count that the model wants around a text.</param>
+    /// <param name="parseSpecialTokens">Whether the names of special tokens in the text mean those tokens.</param>
+    /// <returns>The number.</returns>
+    /// <exception cref="TimeoutException">A regular expression of the tokenizer that backtracks does not come to an end.</exception>
+    /// <example>
+    /// <code>
+    /// int tokens = tokenizer.CountTokens("It is a truth universally acknowledged");
+    /// </code>
+    /// </example>
+    public int CountTokens(ReadOnlySpan<char> text, bool addSpecialTokens = true, bool parseSpecialTokens = true)
+    {
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(text.Length));
+        try
+        {
+            int length = Encoding.UTF8.GetBytes(text, bytes);
+            var state = new EncodeState(_parts.Model) { IsCounting = true };
+            EncodeText(bytes.AsSpan(0, length), parseSpecialTokens, state);
+            state.Forget();
+            return checked(state.Count + (addSpecialTokens ? _parts.Prefix.Length + _parts.Suffix.Length : 0));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
     /// <summary>
     /// Token ids of a rendered chat template in which the texts of messages are marked: control tokens that the template wrote are those
     /// tokens, in the texts of messages they are text.

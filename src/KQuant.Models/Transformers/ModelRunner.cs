@@ -7,13 +7,14 @@ namespace KQuant.Models.Transformers;
 /// whole of another's.
 /// </summary>
 /// <param name="owner">Whose it is, for messages.</param>
+/// <param name="fingerprint">Tells the model from others.</param>
 /// <param name="transformer">The model; disposed with this.</param>
 /// <param name="config">What it computes.</param>
 /// <param name="contextLength">Tokens that a text may have.</param>
 /// <param name="chunkSize">Rows of a step at most.</param>
 /// <param name="cacheOptions">How caches store.</param>
 internal sealed class ModelRunner(
-    object owner, Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
+    object owner, Func<byte[]> fingerprint, Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
 {
     private readonly TurnQueue _turns = new();
     private readonly ModelStep _step = new();
@@ -28,11 +29,11 @@ internal sealed class ModelRunner(
     public int Waiting => _turns.Waiting;
 
     /// <summary>An empty cache; <paramref name="maxSize"/> tokens of it are remembered, or all with 0.</summary>
-    public KeyValueCache CreateCache(int maxSize)
+    public KeyValueCache CreateCache(int maxSize, CacheOptions? options = null)
     {
         ThrowIfDisposed();
         return new KeyValueCache(
-            this, transformer.CreateStates(cacheOptions, maxSize, chunkSize), maxSize > 0 ? int.MaxValue : contextLength, maxSize);
+            this, fingerprint, transformer.CreateStates(options ?? cacheOptions, maxSize, chunkSize), maxSize > 0 ? int.MaxValue : contextLength, maxSize);
     }
 
     /// <summary>Makes sure that tokens can follow what a cache holds.</summary>

@@ -54,7 +54,8 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
         return new LayerCache(
             new SlotMap(limits ? maxSize : window, limits ? KeptPositions : 0, chunk),
             format.Keys.CreateKeys(_config.KeyValueHeadCount, _config.HeadSize),
-            format.Values.CreateValues(_config.KeyValueHeadCount, _config.HeadSize));
+            format.Values.CreateValues(_config.KeyValueHeadCount, _config.HeadSize),
+            format);
     }
 
     public override void Forward(LayerActivations activations, StepContext step)

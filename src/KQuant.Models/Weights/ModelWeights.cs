@@ -32,6 +32,9 @@ internal sealed unsafe class ModelWeights : IDisposable
     /// <summary>Bytes by codec.</summary>
     public Dictionary<QuantCodec, long> Codecs { get; } = [];
 
+    /// <summary>Tells the model from others.</summary>
+    public byte[] GetFingerprint(ModelConfig config) => ModelFingerprint.Compute(_source, config);
+
     /// <summary>Whether there is a tensor.</summary>
     public bool Contains(string name) => Find(name) is not null;
 

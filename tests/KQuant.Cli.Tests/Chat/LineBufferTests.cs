@@ -8,7 +8,7 @@ public class LineBufferTests
     [Test]
     public void HistoryAndCompletion()
     {
-        var line = new LineBuffer(["first", "second"], ChatSession.Complete);
+        var line = new LineBuffer(["first", "second"], ChatLoop.Complete);
         line.Insert("/te");
         Press(line, ConsoleKey.Tab);
         Assert.That(line.Text, Is.EqualTo("/temp"));

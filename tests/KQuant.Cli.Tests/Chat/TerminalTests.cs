@@ -76,7 +76,7 @@ public class TerminalTests
     [Test]
     public void AnswersEndTheirRowsBetweenWords()
     {
-        const string Command = "run --prompt Hello --max-tokens 60 --no-chat-template";
+        const string Command = "run --prompt Hello --max-tokens 60 --temp 0 --no-chat-template";
         string expected = Cli.Run([.. Command.Split(' '), TestModels.TinyDense]).MustSucceed().Output.Split("==========")[1].Trim();
         Start($"{Command} '{TestModels.TinyDense}'", columns: 30);
         Assert.That(WaitForExit(), Is.Zero, _output.ToString());

@@ -42,7 +42,7 @@ public class BadOptionTests
         }
 
         Check(option, [.. verb, .. rest, option.Name], option.Name);
-        bool isReal = option.ValueType == typeof(float);
+        bool isReal = option.ValueType == typeof(float) || option.ValueType == typeof(float?);
         foreach (string value in Texts.Contains(option.ValueType) ? [] : BadNumbers.Where(value => !isReal || !float.TryParse(value, CultureInfo.InvariantCulture, out float real) || !float.IsFinite(real)))
         {
             Check(option, [.. verb, .. rest, $"{option.Name}={value}"], null);

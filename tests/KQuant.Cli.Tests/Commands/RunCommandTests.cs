@@ -17,7 +17,7 @@ public class RunCommandTests
     [Test]
     public void RawPrintsTheContinuationAlone()
     {
-        CliResult result = Cli.Run("run", "--model", TestModels.TinyDense, "--prompt", Text, "--raw", "--ignore-eos").MustSucceed();
+        CliResult result = Cli.Run("run", "--model", TestModels.TinyDense, "--prompt", Text, "--raw", "--ignore-eos", "--temp", "0").MustSucceed();
         Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
     }
 
@@ -27,7 +27,7 @@ public class RunCommandTests
         using var folder = new TemporaryFolder();
         string gguf = folder["model.gguf"];
         Cli.Quantize(TestModels.TinyDense, "bf16", gguf).MustSucceed();
-        CliResult result = Cli.Run("run", "--model", gguf, "--prompt", Text, "--raw", "--ignore-eos").MustSucceed();
+        CliResult result = Cli.Run("run", "--model", gguf, "--prompt", Text, "--raw", "--ignore-eos", "--temp", "0").MustSucceed();
         Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
     }
 
@@ -51,7 +51,7 @@ public class RunCommandTests
             Assert.Ignore("This machine has a Metal device.");
         }
 
-        string[] arguments = ["run", "--model", TestModels.TinyDense, "--prompt", Text, "--max-tokens", "2", "--device"];
+        string[] arguments = ["run", "--model", TestModels.TinyDense, "--prompt", Text, "--max-tokens", "2", "--temp", "0", "--device"];
         Cli.Run([.. arguments, "metal"]).MustFail("--device is 'metal', but this machine has no Metal device.");
         Assert.That(Cli.Run([.. arguments, "auto"]).MustSucceed().Output, Does.Match(@"Kernels: cpu \("));
         Cli.Run([.. arguments, "cuda"]).MustFail("--device is 'cpu' or 'metal' or 'auto', not 'cuda'.", exitCode: 2);

@@ -296,6 +296,60 @@ public partial class XmlExamples
     }
 
     [Test]
+    public void ExampleOfCounting()
+    {
+        Tokenizer tokenizer = Tokenizer.Load("Qwen3-0.6B");
+        #region count
+        int tokens = tokenizer.CountTokens("It is a truth universally acknowledged");
+        #endregion
+        Assert.That(tokens, Is.Positive);
+    }
+
+    [Test]
+    public void ExampleOfCacheBytes()
+    {
+        using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");
+        #region bytes
+        long half = model.GetCacheByteCount(512, options: CacheOptions.Uniform(CacheFormat.F16));
+        Console.WriteLine($"{model.GetCacheByteCount(512)} bytes for 512 tokens, {half} in binary16");
+        #endregion
+        Assert.That(half, Is.Positive);
+    }
+
+    [Test]
+    public void ExampleOfSavedCache()
+    {
+        using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");
+        using KeyValueCache cache = model.CreateCache();
+        float[] logits = new float[model.Config.VocabularySize];
+        #region saved
+        model.Forward(model.Tokenizer.Encode("A long prompt"), cache, logits);
+        cache.Save("prompt.cache");
+        using KeyValueCache again = model.LoadCache("prompt.cache");   // perhaps in another process
+        #endregion
+        Assert.That(again.Length, Is.EqualTo(cache.Length));
+    }
+
+    [Test]
+    public async Task ExampleOfSession()
+    {
+        using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");
+        #region session
+        using var session = new ChatSession(model);
+        session.Messages.Add(new TemplateMessage("system", "Be brief."));
+        await foreach (GeneratedToken token in session.AskAsync("Who is Elizabeth?"))
+        {
+            Console.Write(token.Text);
+        }
+
+        session.Messages[1] = new TemplateMessage("user", "Who is Mr. Darcy?");   // another question in its place
+        session.Messages.RemoveAt(2);
+        string answer = string.Concat(session.Answer().Select(token => token.Text));
+        #endregion
+        Assert.That(session.Messages[2].Content, Is.EqualTo(answer));
+    }
+
+    [Test]
     public void ExampleOfPerplexity()
     {
         using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");

@@ -29,9 +29,7 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
 
     private sealed unsafe class BlockKeys(int heads, int headSize, SlotMemory memory) : KeyStore(heads, headSize)
     {
-        public override long ByteCount => memory.ByteCount;
-
-        public override void Reserve(int slots) => memory.Reserve(slots);
+        public override SlotMemory Memory => memory;
 
         public override void Store(int head, int slot, float* key) =>
             Codec.Encode(new ReadOnlySpan<float>(key, HeadSize), new Span<byte>(memory.Get(head, slot), Bytes(HeadSize)));
@@ -52,15 +50,11 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
         }
 
         public override KeyStore Fork(int slots) => new BlockKeys(Heads, HeadSize, memory.Fork(slots));
-
-        public override void Dispose() => memory.Dispose();
     }
 
     private sealed unsafe class BlockValues(int heads, int headSize, SlotMemory memory) : ValueStore(heads, headSize)
     {
-        public override long ByteCount => memory.ByteCount;
-
-        public override void Reserve(int slots) => memory.Reserve(slots);
+        public override SlotMemory Memory => memory;
 
         public override void Store(int head, int slot, float* value) =>
             Codec.Encode(new ReadOnlySpan<float>(value, HeadSize), new Span<byte>(memory.Get(head, slot), Bytes(HeadSize)));
@@ -78,17 +72,13 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
         }
 
         public override ValueStore Fork(int slots) => new BlockValues(Heads, HeadSize, memory.Fork(slots));
-
-        public override void Dispose() => memory.Dispose();
     }
 
     private sealed unsafe class RoundedKeys(int heads, int headSize) : KeyStore(heads, headSize)
     {
         private readonly DenseKeys _keys = new(heads, headSize, CacheElement.Single);
 
-        public override long ByteCount => _keys.ByteCount;
-
-        public override void Reserve(int slots) => _keys.Reserve(slots);
+        public override SlotMemory Memory => _keys.Memory;
 
         public override void Store(int head, int slot, float* key)
         {
@@ -99,17 +89,13 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
         public override CacheSpan Read(int head, int block, int count, float* scratch) => _keys.Read(head, block, count, scratch);
 
         public override KeyStore Fork(int slots) => throw new NotSupportedException();
-
-        public override void Dispose() => _keys.Dispose();
     }
 
     private sealed unsafe class RoundedValues(int heads, int headSize) : ValueStore(heads, headSize)
     {
         private readonly DenseValues _values = new(heads, headSize, CacheElement.Single);
 
-        public override long ByteCount => _values.ByteCount;
-
-        public override void Reserve(int slots) => _values.Reserve(slots);
+        public override SlotMemory Memory => _values.Memory;
 
         public override void Store(int head, int slot, float* value)
         {
@@ -121,7 +107,5 @@ internal sealed class Q8Format(bool isRounded) : CacheFormat("q8_0")
             _values.Read(head, slot, count, scratch);
 
         public override ValueStore Fork(int slots) => throw new NotSupportedException();
-
-        public override void Dispose() => _values.Dispose();
     }
 }

@@ -168,4 +168,21 @@ public class TokenizerTests
             Assert.That(tokenizer.AddsBos);
         });
     }
+
+    [Test]
+    public void CountingGivesAsManyAsEncodingAndNoArrays([Values] bool adds, [Values] bool parses)
+    {
+        Tokenizer tokenizer = Tokenizer.Load(RepositoryFiles.Fixture("models", "tiny-dense"));
+        string[] texts = ["", " ", "Mr. Darcy", "<|im_start|>user\nHi<|im_end|>", "\u00e9\ud83d\ude00\ud800", new string('x', 3000)];
+        foreach (string text in texts)
+        {
+            Assert.That(tokenizer.CountTokens(text, adds, parses), Is.EqualTo(tokenizer.Encode(text, adds, parses).Length), text);
+        }
+
+        string large = string.Concat(Enumerable.Repeat("It was a dark evening, and Mr. Darcy was gone. ", 20_000));
+        int count = tokenizer.CountTokens(large, adds, parses);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.That(tokenizer.CountTokens(large, adds, parses), Is.EqualTo(count).And.GreaterThan(200_000));
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(20_000));
+    }
 }

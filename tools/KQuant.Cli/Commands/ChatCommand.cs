@@ -31,9 +31,9 @@ internal static class ChatCommand
             using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             var history = new ChatHistory(ChatHistory.DefaultPath, isKept: !parsed.GetValue(noHistory) && !streams.IsInputPiped);
-            IChatInput input = streams.IsInputPiped ? new PipedInput(streams.Input) : new ConsoleInput(output, history, ChatSession.Complete);
-            var settings = new ChatSettings(sampling.Read(parsed), parsed.GetValue(maxTokens));
-            using var session = new ChatSession(
+            IChatInput input = streams.IsInputPiped ? new PipedInput(streams.Input) : new ConsoleInput(output, history, ChatLoop.Complete);
+            var settings = new ChatSettings(sampling.Read(parsed, model), parsed.GetValue(maxTokens));
+            using var session = new ChatLoop(
                 model, input, output, settings, history, parsed.GetValue(system), parsed.GetValue(maxKvSize));
             using var interrupts = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => signal.Cancel = session.Interrupt());
             session.Run(cancellationToken);

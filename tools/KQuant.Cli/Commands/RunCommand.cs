@@ -66,7 +66,7 @@ internal static class RunCommand
                 : EncodeChat(model, text, parsed.GetValue(system), variables, cancellationToken);
             var options = new GenerationOptions
             {
-                Sampling = sampling.Read(parsed),
+                Sampling = sampling.Read(parsed, model),
                 MaxTokens = parsed.GetValue(maxTokens),
                 StopSequences = parsed.GetValue(stops) ?? [],
                 StopTokens = parsed.GetValue(ignoreEos) ? [] : null,

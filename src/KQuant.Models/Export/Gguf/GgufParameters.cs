@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
+using KQuant.Models.Generation;
 
 namespace KQuant.Models.Export;
 
@@ -12,7 +13,7 @@ namespace KQuant.Models.Export;
 internal sealed class GgufParameters
 {
     private const float DefaultTheta = 1e4f;
-    private const string GenerationConfig = "generation_config.json";
+    private const string GenerationConfig = SamplingReader.FileName;
 
     private readonly GgufExport _export;
     private readonly GgufMetadata _metadata;
@@ -178,7 +179,7 @@ internal sealed class GgufParameters
         JsonObject config = ConfigFile.Read(path);
         if (config["top_k"].AsInteger() is long topK and >= 0 and <= int.MaxValue)
         {
-            _metadata.Set("general.sampling.top_k", (int)topK);
+            _metadata.Set(SamplingReader.GgufPrefix + "top_k", (int)topK);
         }
 
         foreach ((string key, string[] sources) in ((string, string[])[])
@@ -189,7 +190,7 @@ internal sealed class GgufParameters
         {
             if (sources.Select(source => config[source].AsNumber()).FirstOrDefault(value => value is not null) is double number)
             {
-                _metadata.Set("general.sampling." + key, (float)number);
+                _metadata.Set(SamplingReader.GgufPrefix + key, (float)number);
             }
         }
     }

@@ -28,6 +28,7 @@ internal readonly struct PieceSink(PreTokenizer[] steps, int index, EncodeState 
         if (index == steps.Length)
         {
             state.Model.Encode(piece, state.Ids);
+            state.Forget();
         }
         else
         {
@@ -43,9 +44,25 @@ internal sealed class EncodeState(TokenModel model)
 
     public IdList Ids { get; } = new();
 
+    /// <summary>Whether only the number of ids matters.</summary>
+    public bool IsCounting { get; init; }
+
+    /// <summary>How many there were.</summary>
+    public int Count { get; private set; }
+
     /// <summary>What stands for other characters in the text, or null.</summary>
     public ContentMarks? Marks { get; init; }
 
     /// <summary>Whether nothing of the text has been cut yet: some tokenizers mark only the first word.</summary>
     public bool IsAtStart { get; set; } = true;
+
+    /// <summary>Ids are not kept when they are only counted.</summary>
+    public void Forget()
+    {
+        if (IsCounting)
+        {
+            Count = checked(Count + Ids.Count);
+            Ids.Clear();
+        }
+    }
 }

@@ -33,6 +33,8 @@ internal sealed class IdList
         Count += ids.Length;
     }
 
+    public void Clear() => Count = 0;
+
     public int[] ToArray() => Items.ToArray();
 
     private void Grow(int count) => Array.Resize(ref _items, (int)Math.Min(Math.Max(Count + (long)count, 2L * _items.Length), Array.MaxLength));

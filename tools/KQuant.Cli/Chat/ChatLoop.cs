@@ -5,11 +5,8 @@ using KQuant.Models.Templates;
 
 namespace KQuant.Cli.Chat;
 
-/// <summary>
-/// A conversation with a model: reads lines, runs commands, streams answers. The cache keeps what the model has read; a turn reads only what
-/// is new in the rendered conversation.
-/// </summary>
-internal sealed class ChatSession(
+/// <summary>A conversation with a model on a console: reads lines, runs commands, streams answers.</summary>
+internal sealed class ChatLoop(
     LanguageModel model, IChatInput input, TextWriter output, ChatSettings settings, ChatHistory history, string? systemPrompt, int maxKvSize) : IDisposable
 {
     private static readonly string[] HistoryWords = ["on", "off", "clear"];
@@ -27,8 +24,7 @@ internal sealed class ChatSession(
         - '/clear' to clear the screen and reset the chat
         """;
 
-    private readonly KeyValueCache _cache = model.CreateCache(maxKvSize);
-    private readonly List<TemplateMessage> _messages = [];
+    private readonly ChatSession _session = new(model, new ChatSessionOptions { MaxCacheSize = maxKvSize });
     private readonly Lock _interrupting = new();
     private string _loaded = "";
     private CancellationTokenSource? _reply;
@@ -101,7 +97,7 @@ internal sealed class ChatSession(
         }
     }
 
-    public void Dispose() => _cache.Dispose();
+    public void Dispose() => _session.Dispose();
 
     private static string[] Paths(string start)
     {
@@ -203,19 +199,17 @@ internal sealed class ChatSession(
 
     private void Reset()
     {
-        _messages.Clear();
-        _cache.Clear();
+        _session.Clear();
         if (!string.IsNullOrEmpty(systemPrompt))
         {
-            _messages.Add(new TemplateMessage("system", systemPrompt));
+            _session.Messages.Add(new TemplateMessage("system", systemPrompt));
         }
     }
 
     private void Answer(string line, CancellationToken cancellation)
     {
-        _messages.Add(new TemplateMessage("user", line));
-        string reply = "";
         Action<string> write = WordWrap.For(output);
+        var options = new GenerationOptions { Sampling = settings.Sampling, MaxTokens = settings.MaxTokens };
         try
         {
             lock (_interrupting)
@@ -223,26 +217,22 @@ internal sealed class ChatSession(
                 _reply = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             }
 
-            foreach (GeneratedToken token in model.Generate(Rewind(_reply.Token), Options(), _reply.Token))
+            foreach (GeneratedToken token in _session.Ask(line, options, _reply.Token))
             {
-                reply += token.Text;
                 write(token.Text);
                 output.Flush();
             }
 
             output.WriteLine();
-            _messages.Add(new TemplateMessage("assistant", reply));
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             output.WriteLine();
             Say("response canceled");
-            _messages.Add(new TemplateMessage("assistant", reply));
         }
         catch (Exception exception) when (exception is ContextLengthException or TemplateException)
         {
             Say($"{exception.Message} The message was not sent; 'r' begins anew.");
-            _messages.RemoveAt(_messages.Count - 1);
         }
         finally
         {
@@ -252,35 +242,6 @@ internal sealed class ChatSession(
                 _reply = null;
             }
         }
-    }
-
-    private GenerationOptions Options() => new()
-    {
-        Sampling = settings.Sampling,
-        MaxTokens = settings.MaxTokens,
-        Cache = _cache,
-    };
-
-    /// <summary>Takes the cache back to what it has in common with the conversation; the tokens that are to be read.</summary>
-    private List<int> Rewind(CancellationToken cancellation)
-    {
-        int[] ids = model.ChatTemplate is null
-            ? model.Tokenizer.Encode(string.Join("\n", _messages.Select(message => message.Content)) + "\n")
-            : model.EncodeChat(_messages, cancellationToken: cancellation);
-        int common = 0;
-        int known = Math.Min(_cache.Length, ids.Length - 1);
-        while (common < known && _cache.Tokens[common] == ids[common])
-        {
-            common++;
-        }
-
-        if (!_cache.TryTruncate(common))
-        {
-            common = 0;
-            _cache.Clear();
-        }
-
-        return [.. ids[common..]];
     }
 
     private void Say(string text)

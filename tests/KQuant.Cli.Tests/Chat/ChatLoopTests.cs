@@ -6,7 +6,7 @@ using KQuant.TestKit;
 namespace KQuant.Cli.Tests.Chat;
 
 /// <summary>A conversation without a terminal.</summary>
-public class ChatSessionTests
+public class ChatLoopTests
 {
     private LanguageModel _model = null!;
     private TemporaryFolder _folder = null!;
@@ -65,7 +65,7 @@ public class ChatSessionTests
     public void ClearingAHistoryThatIsNotThereYetAndLoadingNothingDoNotEndTheChat()
     {
         using var output = new StringWriter { NewLine = "\n" };
-        using var session = new ChatSession(
+        using var session = new ChatLoop(
             _model,
             new PipedInput(new StringReader("/history clear\n/load\n/load nowhere\n/sampling\nq\n")),
             output,
@@ -79,11 +79,11 @@ public class ChatSessionTests
 
     private void Talk(string input, TextWriter output, ChatSettings settings)
     {
-        using ChatSession session = Create(input, output, settings);
+        using ChatLoop session = Create(input, output, settings);
         session.Run(default);
     }
 
-    private ChatSession Create(string input, TextWriter output, ChatSettings settings) => new(
+    private ChatLoop Create(string input, TextWriter output, ChatSettings settings) => new(
         _model,
         new PipedInput(new StringReader(input)),
         output,

@@ -1,0 +1,97 @@
+using KQuant.Codecs;
+using KQuant.Codecs.Conversion;
+using KQuant.Codecs.Files;
+using KQuant.Codecs.Recipes;
+using KQuant.Models.Export;
+using KQuant.Models.Generation;
+using KQuant.Models.Templates;
+using KQuant.TestKit;
+using Microsoft.Extensions.AI;
+
+namespace KQuant.Models.Tests;
+
+/// <summary>What the makers of a model say about sampling holds where nobody says otherwise.</summary>
+public class DefaultSamplingTests
+{
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void SetUp()
+    {
+        _folder = new TemporaryFolder();
+        foreach (string file in Directory.GetFiles(RepositoryFiles.Fixture("models", "tiny-dense")))
+        {
+            File.Copy(file, _folder[Path.GetFileName(file)]);
+        }
+    }
+
+    [TearDown]
+    public void TearDown() => _folder.Dispose();
+
+    [TestCase("""{"do_sample":true,"temperature":0.7,"top_k":40,"top_p":0.9}""", 0.7f, 0.9f, 40, 0, 1)]
+    [TestCase("""{"do_sample":true,"min_p":0.1,"repetition_penalty":1.05,"top_k":-1}""", 1, 0, 0, 0.1f, 1.05f)]
+    [TestCase("""{"do_sample":true,"temperature":null}""", 1, 0, 0, 0, 1)]
+    [TestCase("""{"do_sample":false,"temperature":0.7}""", 0, 0, 0, 0, 1)]
+    [TestCase("""{"temperature":0.7}""", 0, 0, 0, 0, 1)]
+    [TestCase("{}", 0, 0, 0, 0, 1)]
+    [TestCase(null, 0, 0, 0, 0, 1)]
+    public void AFolderSays(string? json, float temperature, float topP, int topK, float minP, float penalty)
+    {
+        SamplingOptions sampling = Load(json);
+        Assert.That(
+            (sampling.Temperature, sampling.TopP, sampling.TopK, sampling.MinP, sampling.RepetitionPenalty),
+            Is.EqualTo((temperature, topP, topK, minP, penalty)));
+    }
+
+    [TestCase("""{"do_sample":true,"temperature":-1}""", "'temperature' is -1")]
+    [TestCase("""{"do_sample":true,"top_p":1.5}""", "'top_p' is 1.5")]
+    [TestCase("""{"do_sample":true,"top_k":2.5}""", "'top_k' is 2.5")]
+    [TestCase("""{"do_sample":true,"temperature":"hot"}""", "'temperature' is \"hot\"")]
+    [TestCase("""{"do_sample":1}""", "'do_sample' is 1")]
+    public void WhatMakesNoSenseIsSaid(string json, string message) =>
+        Assert.That(() => Load(json), Throws.InstanceOf<ModelFormatException>().With.Message.Contains(message).And.Message.Contains("generation_config.json"));
+
+    [Test]
+    public void AGgufSaysTheSame()
+    {
+        using var other = new TemporaryFolder();
+        using (var export = GgufExport.Create(ModelFolder.Open(_folder.Path)))
+        {
+            ModelConverter.Convert(QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q8_0)), other["model.gguf"]);
+        }
+
+        using LanguageModel folder = LanguageModel.Load(_folder.Path), gguf = LanguageModel.Load(other["model.gguf"]);
+        Assert.That(gguf.DefaultSampling with { XtcExceptions = folder.DefaultSampling.XtcExceptions }, Is.EqualTo(folder.DefaultSampling));
+        Assert.That(gguf.DefaultSampling.TopK, Is.EqualTo(40));
+    }
+
+    [Test]
+    public async Task ItHoldsWhereNobodySaysOtherwise()
+    {
+        using LanguageModel model = LanguageModel.Load(_folder.Path);
+        int[] prompt = model.EncodeChat([new TemplateMessage("user", "Who is Elizabeth?")]);
+        string Text(SamplingOptions? sampling) =>
+            string.Concat(model.Generate(prompt, new GenerationOptions { Sampling = sampling, MaxTokens = 20 }).Select(token => token.Text));
+        string own = Text(model.DefaultSampling with { Seed = 3 });
+        Assert.That(own, Is.Not.EqualTo(Text(SamplingOptions.Greedy)).And.Not.EqualTo(Text(new SamplingOptions { Temperature = 1, Seed = 3 })));
+        Assert.That(Enumerable.Range(0, 8).Select(_ => Text(null)).Distinct().Count(), Is.GreaterThan(1), "without options it draws");
+
+        using IChatClient client = model.AsIChatClient();
+        ChatResponse answer = await client.GetResponseAsync("Who is Elizabeth?", new ChatOptions { Seed = 3, MaxOutputTokens = 20 });
+        Assert.That(answer.Text, Is.EqualTo(own));
+        answer = await client.GetResponseAsync("Who is Elizabeth?", new ChatOptions { Temperature = 0, MaxOutputTokens = 20 });
+        Assert.That(answer.Text, Is.EqualTo(Text(SamplingOptions.Greedy)));
+    }
+
+    private SamplingOptions Load(string? json)
+    {
+        File.Delete(_folder["generation_config.json"]);
+        if (json is not null)
+        {
+            File.WriteAllText(_folder["generation_config.json"], json);
+        }
+
+        using LanguageModel model = LanguageModel.Load(_folder.Path, new ModelOptions { LoadTokenizer = false });
+        return model.DefaultSampling;
+    }
+}
