@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using KQuant.Matmul.Floats;
 
 namespace KQuant.Models.Caching.Kernels;
@@ -10,6 +11,14 @@ namespace KQuant.Models.Caching.Kernels;
 internal sealed unsafe class VectorAttentionKernel<TLanes>(string name, bool isSupported, bool scalesHalves) : AttentionKernel
     where TLanes : struct, ILanes<TLanes>
 {
+    private const int CacheLine = 64;
+
+    /// <summary>
+    /// How far ahead the values of a single token are asked for, in bytes. The processor's own prefetching begins anew at every page, and a
+    /// page is no more than a block of keys.
+    /// </summary>
+    private const int ValuesAhead = 4096;
+
     /// <summary>The sums of two vectors of slots for four rows, or of four vectors of columns, fit in the registers.</summary>
     private static bool HasWideTiles => TLanes.HasManyRegisters;
 
@@ -131,9 +140,20 @@ internal sealed unsafe class VectorAttentionKernel<TLanes>(string name, bool isS
         TLanes c0 = default, c1 = default, c2 = default, c3 = default;
         TLanes d0 = default, d1 = default, d2 = default, d3 = default;
         nint key = At(slot, size), key2 = TVectors.Value > 1 ? At(slot + TLanes.Count, size) - key : 0;
+        nint next = At(slot + (TVectors.Value * TLanes.Count), size) - key;
         int i = 0;
         for (; i <= size - 2; i += 2)
         {
+            if (TRows.Value <= 2)
+            {
+                // A single token waits for memory: the same place of the next tile.
+                Fetch<TElement>(keys, key + next, 2 * BlockSize);
+                if (TVectors.Value > 1 && TLanes.Count == BlockSize)
+                {
+                    Fetch<TElement>(keys, key + key2 + next, 2 * BlockSize);
+                }
+            }
+
             TLanes k = TElement.Load<TLanes>(keys, key), l = TElement.Load<TLanes>(keys, key + BlockSize), m = default, n = default;
             if (TVectors.Value > 1)
             {
@@ -219,6 +239,21 @@ internal sealed unsafe class VectorAttentionKernel<TLanes>(string name, bool isS
         {
             Store<TVectors>(TLanes.Add(a2, b2), TLanes.Add(c2, d2), scores + (2 * scoreStride));
             Store<TVectors>(TLanes.Add(a3, b3), TLanes.Add(c3, d3), scores + (3 * scoreStride));
+        }
+    }
+
+    /// <summary>Asks for elements that are needed soon. What lies beyond the memory of a cache does no harm: it is asked for, not read.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fetch<TElement>(CacheSpan source, nint index, int count)
+        where TElement : struct, ICacheElement
+    {
+        if (Sse.IsSupported)
+        {
+            byte* start = (byte*)source.Floats + (index * TElement.Size);
+            for (int line = 0; line < count * TElement.Size; line += CacheLine)
+            {
+                Sse.Prefetch0(start + line);
+            }
         }
     }
 
@@ -384,6 +419,7 @@ internal sealed unsafe class VectorAttentionKernel<TLanes>(string name, bool isS
             nint value = (nint)i * stride;
             for (int column = 0; column < stride; column += TLanes.Count)
             {
+                Fetch<TElement>(values, value + (4 * column) + (ValuesAhead / TElement.Size), 4 * TLanes.Count);
                 TLanes v0 = TElement.Load<TLanes>(values, value + column);
                 TLanes v1 = TElement.Load<TLanes>(values, value + stride + column);
                 TLanes v2 = TElement.Load<TLanes>(values, value + (2 * stride) + column);
