@@ -178,6 +178,19 @@ public class GenerationTests
     }
 
     [Test]
+    public async Task FewerDimensionsAreTheFirstAtLengthOne()
+    {
+        using var generator = _model.AsIEmbeddingGenerator();
+        float[] all = (await generator.GenerateAsync(["Mr. Darcy"]))[0].Vector.ToArray();
+        float[] few = (await generator.GenerateAsync(["Mr. Darcy"], new EmbeddingGenerationOptions { Dimensions = 8 }))[0].Vector.ToArray();
+        double length = Math.Sqrt(all.Take(8).Sum(value => (double)value * value));
+        Assert.That(few, Is.EqualTo(all.Take(8).Select(value => (float)(value / length))).Within(1e-5));
+        Assert.That(
+            () => generator.GenerateAsync(["x"], new EmbeddingGenerationOptions { Dimensions = all.Length + 1 }), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => generator.GenerateAsync(["x"], new EmbeddingGenerationOptions { ModelId = "other" }), Throws.InstanceOf<NotSupportedException>());
+    }
+
+    [Test]
     public async Task EmbeddingsHaveLengthOneAndTellTextsApart()
     {
         using var generator = _model.AsIEmbeddingGenerator();

@@ -21,7 +21,18 @@ internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsMod
         IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(values);
-        return Task.Run(() => Generate([.. values], cancellationToken), cancellationToken);
+        int width = _model.Config.HiddenSize, dimensions = options?.Dimensions ?? width;
+        if (dimensions < 1 || dimensions > width)
+        {
+            throw new NotSupportedException($"Embeddings of {dimensions} dimensions are asked for; the model has 1 to {width}.");
+        }
+
+        if (options?.ModelId is { } id && id != _metadata.DefaultModelId)
+        {
+            throw new NotSupportedException($"The model '{id}' is asked for; this is '{_metadata.DefaultModelId}'.");
+        }
+
+        return Task.Run(() => Generate([.. values], dimensions, cancellationToken), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -44,7 +55,7 @@ internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsMod
         }
     }
 
-    private GeneratedEmbeddings<Embedding<float>> Generate(string[] texts, CancellationToken cancellation)
+    private GeneratedEmbeddings<Embedding<float>> Generate(string[] texts, int dimensions, CancellationToken cancellation)
     {
         var embeddings = new GeneratedEmbeddings<Embedding<float>>();
         long tokens = 0;
@@ -60,6 +71,11 @@ internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsMod
             for (int row = 0; row < ids.Length; row++)
             {
                 TensorPrimitives.Add(mean, hidden.AsSpan(row * width, width), mean);
+            }
+
+            if (dimensions < width)
+            {
+                Array.Resize(ref mean, dimensions);
             }
 
             // A text without tokens has no direction.

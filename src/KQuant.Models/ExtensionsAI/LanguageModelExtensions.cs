@@ -22,7 +22,8 @@ public static class LanguageModelExtensions
     public static IChatClient AsIChatClient(this LanguageModel model, bool ownsModel = false) => new KQuantChatClient(model, ownsModel);
 
     /// <summary>
-    /// The model as a generator of embeddings: the mean of the hidden states after the last norm over all tokens of a text, at length 1.
+    /// The model as a generator of embeddings: the mean of the hidden states after the last norm over all tokens of a text, at length 1. With
+    /// fewer <c>Dimensions</c> than the model has the first ones, at length 1 again.
     /// </summary>
     /// <param name="model">The model, with a tokenizer.</param>
     /// <param name="ownsModel">Whether disposing the generator disposes the model.</param>

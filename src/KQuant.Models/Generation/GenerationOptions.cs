@@ -33,6 +33,9 @@ public sealed record GenerationOptions
     /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache"/>; not read where there is a <see cref="Cache"/>.</summary>
     public int MaxCacheSize { get; init; }
 
+    /// <summary>What changes the logits of every token before it is chosen, in this order: grammars, and processors of one's own.</summary>
+    public IReadOnlyList<LogitsProcessor> Processors { get; init; } = [];
+
     /// <summary>Refuses what makes no sense.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of its range or not finite.</exception>
     internal void Check()

@@ -16,6 +16,7 @@ internal sealed class TextGenerator : IDisposable
     private readonly StreamingDecoder? _decoder;
     private readonly IReadOnlyList<int> _stopTokens;
     private readonly List<int> _history;
+    private readonly LogitsProcessor[] _processors;
     private readonly bool _ownsCache;
     private int _generated;
 
@@ -33,6 +34,7 @@ internal sealed class TextGenerator : IDisposable
         _stops = new StopMatcher(options.StopSequences);
         _decoder = tokenizer?.CreateDecoder(!options.IncludeSpecialTokens);
         _stopTokens = options.StopTokens ?? endTokens;
+        _processors = [.. options.Processors.Select(processor => processor.Begin([.. cache.Tokens, .. prompt], _stopTokens))];
         _ownsCache = ownsCache;
         cache.Enter();
         Cache = cache;
@@ -72,7 +74,19 @@ internal sealed class TextGenerator : IDisposable
     /// <param name="logits">The logits of what comes next; changed.</param>
     public GeneratedToken Accept(Span<float> logits)
     {
+        bool isComplete = false;
+        foreach (LogitsProcessor processor in _processors)
+        {
+            processor.Process(CollectionsMarshal.AsSpan(_history), logits);
+        }
+
         int token = _sampler.Sample(logits, CollectionsMarshal.AsSpan(_history));
+        foreach (LogitsProcessor processor in _processors)
+        {
+            processor.Accept(token);
+            isComplete |= processor.IsComplete;
+        }
+
         _history.Add(token);
         _generated++;
         float logProbability = _sampler.LogProbabilities[token];
@@ -86,9 +100,9 @@ internal sealed class TextGenerator : IDisposable
         }
 
         bool isFull = _generated == _options.MaxTokens || Cache.Length == Cache.ContextLength;
-        if (!isStopped && (isEnd || isFull))
+        if (!isStopped && (isEnd || isComplete || isFull))
         {
-            reason = isEnd ? FinishReason.EndOfText : FinishReason.Length;
+            reason = isEnd || isComplete ? FinishReason.EndOfText : FinishReason.Length;
             string rest = _stops.Append(_decoder?.Flush() ?? "", out isStopped);
             text += isStopped ? rest : rest + _stops.Flush();
 
@@ -130,7 +144,7 @@ internal sealed class TextGenerator : IDisposable
         int count = 0;
         for (int token = 0; token < logarithms.Length; token++)
         {
-            if (count == best.Length && logarithms[token] <= best[^1].LogProbability)
+            if (float.IsNegativeInfinity(logarithms[token]) || (count == best.Length && logarithms[token] <= best[^1].LogProbability))
             {
                 continue;
             }
@@ -145,6 +159,7 @@ internal sealed class TextGenerator : IDisposable
             best[at] = new TokenProbability { Id = token, LogProbability = logarithms[token] };
         }
 
-        return best;
+        // What a processor has excluded is none.
+        return best[..count];
     }
 }

@@ -160,6 +160,9 @@ public sealed class Tokenizer
         return state.Ids.ToArray();
     }
 
+    /// <summary>What each token is in a text.</summary>
+    internal TokenPieces Pieces => _parts.Pieces;
+
     /// <summary>The added tokens: those that control, or those that are text.</summary>
     internal IReadOnlyCollection<string> AddedTexts(bool special) =>
         [.. _parts.Added.Where(token => token.Special == special).Select(token => Encoding.UTF8.GetString(token.Content)).Distinct()];

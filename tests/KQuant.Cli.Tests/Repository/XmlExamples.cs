@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
@@ -10,6 +11,7 @@ using KQuant.Models;
 using KQuant.Models.Evaluation;
 using KQuant.Models.Export;
 using KQuant.Models.Generation;
+using KQuant.Models.Grammars;
 using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
 using KQuant.TestKit;
@@ -347,6 +349,34 @@ public partial class XmlExamples
         string answer = string.Concat(session.Answer().Select(token => token.Text));
         #endregion
         Assert.That(session.Messages[2].Content, Is.EqualTo(answer));
+    }
+
+    [Test]
+    public void ExampleOfGrammar()
+    {
+        using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");
+        #region grammar
+        var grammar = Grammar.Parse("""
+            root   ::= answer (", " answer)*
+            answer ::= "yes" | "no"
+            """);
+        var options = new GenerationOptions { Processors = [grammar.CreateProcessor(model.Tokenizer)], MaxTokens = 32 };
+        string text = string.Concat(model.Generate(model.Tokenizer.Encode("Is it?"), options).Select(token => token.Text));
+        #endregion
+        Assert.That(text, Does.Match("^(yes|no)"));
+    }
+
+    [Test]
+    public void ExampleOfSchema()
+    {
+        using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");
+        #region schema
+        var person = Grammar.FromJsonSchema(JsonNode.Parse("""
+            {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name"]}
+            """)!);
+        var options = new GenerationOptions { Processors = [person.CreateProcessor(model.Tokenizer)], MaxTokens = 64 };
+        #endregion
+        Assert.That(options.Processors, Has.Count.EqualTo(1));
     }
 
     [Test]
