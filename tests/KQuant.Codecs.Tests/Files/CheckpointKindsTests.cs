@@ -31,6 +31,7 @@ public class CheckpointKindsTests
     [TestCase("fp8", "q_proj.weight:F8_E4M3:256,256")]
     [TestCase("fp8 with fused experts", "experts.gate_up_proj:F8_E4M3:4,512,256", "experts.gate_up_proj_scale_inv:F32:4,4,2")]
     [TestCase("fp8 with fused experts", "experts.down_proj:F8_E5M2:4,256,256", "experts.down_proj_scale:BF16:4,1,1")]
+    [TestCase("fp8 with fused experts", "ffn.experts.mlp.w2:F8_E4M3:1024,256", "ffn.experts.mlp.w2_scale_inv:F32:8,2")]
     [TestCase("fp8 with fused experts", "switch_mlp.up_proj.weight:F8_E4M3:2,128,128", "switch_mlp.up_proj.weight_scale_inv:F32:2,1,1")]
     [TestCase("nvfp4", "q_proj.weight:U8:256,128", "q_proj.weight_scale:F8_E4M3:256,16", "q_proj.weight_scale_2:F32:1")]
     [TestCase("kquant without its codecs", "q_proj.weight:U8:256,144", "q_proj.scales:U8:1")]

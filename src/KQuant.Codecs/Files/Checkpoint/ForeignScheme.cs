@@ -44,7 +44,8 @@ internal static class ForeignScheme
     private static string? OfWeight(SafetensorsTensor tensor, SafetensorsFile weights, Fp8Scales scales)
     {
         const string Suffix = ".weight";
-        if (tensor.Shape.Length > 2 && tensor.ElementType is ElementType.F8_E4M3 or ElementType.F8_E5M2
+        bool isFused = tensor.Shape.Length > 2 || tensor.Name.Contains(FusedExperts.DbrxExperts, StringComparison.Ordinal);
+        if (isFused && tensor.ElementType is ElementType.F8_E4M3 or ElementType.F8_E5M2
             && !tensor.Name.EndsWith("_scale", StringComparison.Ordinal))
         {
             // The factors of single experts are understood, those of experts in one tensor are not.

@@ -6,7 +6,10 @@ namespace KQuant.Codecs.Files;
 /// </summary>
 internal sealed class FusedExperts(CheckpointConfig config)
 {
-    private const string GateUp = ".experts.gate_up_proj", Down = ".experts.down_proj", Bias = "_bias", DbrxExperts = ".ffn.experts.mlp.";
+    /// <summary>What dbrx calls all experts, one below the other in one matrix.</summary>
+    public const string DbrxExperts = ".ffn.experts.mlp.";
+
+    private const string GateUp = ".experts.gate_up_proj", Down = ".experts.down_proj", Bias = "_bias";
 
     /// <summary>More experts than any model has; a bound for what a file can make us allocate.</summary>
     private const int MaxExperts = 1 << 16;
