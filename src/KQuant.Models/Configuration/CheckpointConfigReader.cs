@@ -69,7 +69,7 @@ internal sealed class CheckpointConfigReader
         bool isLlamaCpp = conventions == ModelConventions.LlamaCpp;
         int hiddenSize = Values.Require("hidden_size"), heads = HeadCount;
         int layers = ConfigLimits.CheckLayers(Values.Path, "num_hidden_layers", Values.Require("num_hidden_layers"));
-        bool biases = Family.ReadsBias && Values.GetFlag("attention_bias", false);
+        bool biases = Family.ReadsBias && Values.GetFlag("attention_bias", Family.DefaultBias);
         ExpertConfig? experts = Family.Experts == ExpertStyle.None ? null : ReadExperts(layers, isLlamaCpp);
         if (Values.GetFlag("use_bidirectional_attention", false))
         {
@@ -90,17 +90,24 @@ internal sealed class CheckpointConfigReader
             NormEpsilon = Values.GetNumber("rms_norm_eps", Family.NormEpsilon),
             Rope = Ropes.Read(isLlamaCpp),
             LocalRope = Ropes.ReadLocal(isLlamaCpp),
+            InterleavedRope = Family.IsInterleaved,
+            RotatedLayers = ReadRotatedLayers(layers),
             Activation = ReadActivation(isLlamaCpp),
-            EmbeddingScale = Family.IsGemma ? ScaleOfEmbedding(hiddenSize, isLlamaCpp) : 1,
-            AttentionScale = 1 / MathF.Sqrt(Family.IsGemma ? Values.GetNumber("query_pre_attn_scalar", 256) : HeadSize),
+            EmbeddingScale = Family.IsGemma ? ScaleOfEmbedding(hiddenSize, isLlamaCpp) : ReadMultiplier("embedding_multiplier"),
+            AttentionScale = Family.IsGranite
+                ? ReadMultiplier("attention_multiplier")
+                : 1 / MathF.Sqrt(Family.IsGemma ? Values.GetNumber("query_pre_attn_scalar", 256) : HeadSize),
+            ResidualScale = ReadMultiplier("residual_multiplier"),
+            LogitDivisor = ReadMultiplier("logits_scaling"),
             AttentionSoftCap = ReadSoftCap("attn_logit_softcapping", Family.AttentionSoftCap),
             LogitSoftCap = ReadSoftCap("final_logit_softcapping", Family.LogitSoftCap),
             Windows = ReadWindows(layers, isLlamaCpp),
             HasProjectionBias = Family.AlwaysBiased || biases,
-            HasOutputBias = biases,
+            HasOutputBias = biases && Family.BiasesOutput,
+            HasSinks = Family.Experts == ExpertStyle.GptOss,
             HasFeedForwardBias = Family.ReadsBias && Values.GetFlag("mlp_bias", false),
-            HasHeadNorms = Family.HasHeadNorms,
-            HasPostNorms = Family.IsGemma,
+            HasHeadNorms = Family.HasHeadNorms || (Family.Experts == ExpertStyle.Glm4 && Values.GetFlag("use_qk_norm", false)),
+            HasPostNorms = Family.HasPostNorms,
             NormsAddOne = Family.IsGemma,
             TiesEmbedding = Values.GetFlag("tie_word_embeddings", Family.TiesEmbedding),
             Experts = experts,
@@ -141,17 +148,104 @@ internal sealed class CheckpointConfigReader
                 Values.Path, $"'num_attention_heads' {heads} is no multiple of 'num_key_value_heads' {count}");
     }
 
-    private ExpertConfig ReadExperts(int layers, bool isLlamaCpp)
+    private float ReadMultiplier(string key) => Family.IsGranite ? Values.GetNumber(key, 1) : 1;
+
+    /// <summary>A list of 1 for layers with positions and 0 for those without, whatever its name says, or one layer of so many.</summary>
+    private ImmutableArray<bool> ReadRotatedLayers(int layers)
+    {
+        if (Family.IsGranite && Values.GetText("position_embedding_type") is string kind and not "rope")
+        {
+            return kind == "nope" ? [.. Enumerable.Repeat(false, layers)] : throw Values.Unsupported("position_embedding_type", kind, "rope, nope");
+        }
+
+        if (Family.UnrotatedPeriod == 0)
+        {
+            return [];
+        }
+
+        if (Values.GetFlag("use_sliding_window", false))
+        {
+            throw Values.Unsupported("use_sliding_window", "true", "false");
+        }
+
+        ImmutableArray<int> list = Values.GetIds("no_rope_layers");
+        if (!list.IsEmpty && list.Length != layers)
+        {
+            throw new ModelFormatException(Values.Path, $"'no_rope_layers' has {list.Length} entries for {layers} layers");
+        }
+
+        int period = Values.GetCount("no_rope_layer_interval", Family.UnrotatedPeriod);
+        return list.IsEmpty ? ModelFamily.SpreadRotation(layers, period) : [.. list.Select(rotates => rotates != 0)];
+    }
+
+    private ExpertConfig ReadExperts(int layers, bool isLlamaCpp) => Family.Experts switch
+    {
+        ExpertStyle.Glm4 => ReadGlm4Experts(layers, isLlamaCpp),
+        ExpertStyle.Granite or ExpertStyle.GptOss => ReadChosenExperts(isLlamaCpp),
+        _ => ReadQwenExperts(layers, isLlamaCpp),
+    };
+
+    private ExpertConfig ReadGlm4Experts(int layers, bool isLlamaCpp)
+    {
+        foreach (string key in (string[])["n_group", "topk_group"])
+        {
+            if (Values.GetCount(key, 1) is not 1 and int groups)
+            {
+                throw Values.Unsupported(key, $"{groups}", "1");
+            }
+        }
+
+        int count = Values.GetCount("n_routed_experts") ?? Values.GetCount("num_experts", 128);
+        int inner = Values.GetCount("moe_intermediate_size", 1408);
+        int dense = Values.GetIds("first_k_dense_replace") is [int first, ..] ? first : 1;
+        return new ExpertConfig
+        {
+            Count = count,
+            PerToken = CheckPerToken(Values.GetCount("num_experts_per_tok", 8), count),
+            IntermediateSize = inner,
+            Score = RouterScore.Sigmoid,
+            HasChoiceBias = true,
+            Normalizes = Values.GetFlag("norm_topk_prob", true),
+            LeastSum = isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
+            WeightScale = Values.GetNumber("routed_scaling_factor", 1),
+            SharedIntermediateSize = checked(Values.GetCount("n_shared_experts", 1) * inner),
+            Layers = dense == 0 ? [] : [.. Enumerable.Range(0, layers).Select(layer => layer >= dense)],
+        };
+    }
+
+    /// <summary>Softmax over the chosen experts, which is that over all, divided by the sum of the chosen.</summary>
+    private ExpertConfig ReadChosenExperts(bool isLlamaCpp)
+    {
+        bool isGptOss = Family.Experts == ExpertStyle.GptOss;
+        if (isGptOss && (Values.GetNumber("swiglu_limit", 7) != 7 || Values.GetNumber("swiglu_alpha", 1.702f) != 1.702f))
+        {
+            throw Values.Unsupported("swiglu_limit' or 'swiglu_alpha", "another number", "7 and 1.702");
+        }
+
+        int count = Values.GetCount("num_local_experts") ?? Values.GetCount("num_experts", isGptOss ? 128 : 8);
+        int perToken = Values.GetCount("num_experts_per_tok") ?? Values.GetCount("experts_per_token", isGptOss ? 4 : 2);
+        return new ExpertConfig
+        {
+            Count = count,
+            PerToken = CheckPerToken(perToken, count),
+            IntermediateSize = Values.Require("intermediate_size"),
+            Normalizes = true,
+            LeastSum = isLlamaCpp && !isGptOss ? ExpertConfig.LlamaCppLeastSum : 0,
+            HasBias = isGptOss,
+            SharedIntermediateSize = Family.ModelType == "granitemoeshared" ? Values.GetCount("shared_intermediate_size", 1024) : 0,
+        };
+    }
+
+    private int CheckPerToken(int perToken, int count) => perToken <= count
+        ? perToken
+        : throw new ModelFormatException(Values.Path, $"'num_experts_per_tok' is {perToken}, but there are {count} experts");
+
+    private ExpertConfig ReadQwenExperts(int layers, bool isLlamaCpp)
     {
         bool isMixtral = Family.Experts == ExpertStyle.Mixtral;
         int count = Values.GetCount(isMixtral ? "num_local_experts" : "num_experts")
             ?? Values.GetCount("num_experts") ?? (isMixtral ? 8 : Family.Experts == ExpertStyle.Qwen2 ? 60 : 128);
-        int perToken = Values.GetCount("num_experts_per_tok", isMixtral ? 2 : Family.Experts == ExpertStyle.Qwen2 ? 4 : 8);
-        if (perToken > count)
-        {
-            throw new ModelFormatException(Values.Path, $"'num_experts_per_tok' is {perToken}, but there are {count} experts");
-        }
-
+        int perToken = CheckPerToken(Values.GetCount("num_experts_per_tok", isMixtral ? 2 : Family.Experts == ExpertStyle.Qwen2 ? 4 : 8), count);
         return new ExpertConfig
         {
             Count = count,
@@ -162,6 +256,7 @@ internal sealed class CheckpointConfigReader
             Normalizes = isMixtral || (isLlamaCpp ? Family.Experts == ExpertStyle.Qwen3 : Values.GetFlag("norm_topk_prob", false)),
             LeastSum = isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
             SharedIntermediateSize = Family.Experts == ExpertStyle.Qwen2 ? Values.GetCount("shared_expert_intermediate_size", 5632) : 0,
+            HasSharedGate = Family.Experts == ExpertStyle.Qwen2,
             Layers = isMixtral ? [] : ReadSparseLayers(layers),
         };
     }
@@ -180,7 +275,8 @@ internal sealed class CheckpointConfigReader
         string? name = Values.GetText(key);
         if (!Family.IsGemma)
         {
-            return name is null or "silu" or "swish" ? GateActivation.Silu : throw Values.Unsupported(key, name, "silu");
+            return name is not (null or "silu" or "swish") ? throw Values.Unsupported(key, name, "silu")
+                : Family.Experts == ExpertStyle.GptOss ? GateActivation.ClampedSwiglu : GateActivation.Silu;
         }
 
         // Gemma 2 checkpoints say "gelu" under the old key and mean the other.

@@ -28,9 +28,13 @@ internal static class ConfigFields
         yield return (nameof(config.Activation), config.Activation.ToString());
         yield return (nameof(config.EmbeddingScale), Text(config.EmbeddingScale));
         yield return (nameof(config.AttentionScale), Text(config.AttentionScale));
+        yield return (nameof(config.ResidualScale), Text(config.ResidualScale));
+        yield return (nameof(config.LogitDivisor), Text(config.LogitDivisor));
         yield return (nameof(config.AttentionSoftCap), Text(config.AttentionSoftCap));
         yield return (nameof(config.LogitSoftCap), Text(config.LogitSoftCap));
         yield return (nameof(config.Windows), Text(config.Windows));
+        yield return (nameof(config.RotatedLayers), Text(config.RotatedLayers));
+        yield return (nameof(config.HasSinks), Text(config.HasSinks));
         yield return (nameof(config.HasProjectionBias), Text(config.HasProjectionBias));
         yield return (nameof(config.HasOutputBias), Text(config.HasOutputBias));
         yield return (nameof(config.HasFeedForwardBias), Text(config.HasFeedForwardBias));
@@ -82,9 +86,14 @@ internal static class ConfigFields
         ($"{prefix}.{nameof(experts.Count)}", Text(experts.Count)),
         ($"{prefix}.{nameof(experts.PerToken)}", Text(experts.PerToken)),
         ($"{prefix}.{nameof(experts.IntermediateSize)}", Text(experts.IntermediateSize)),
+        ($"{prefix}.{nameof(experts.Score)}", experts.Score.ToString()),
+        ($"{prefix}.{nameof(experts.HasChoiceBias)}", Text(experts.HasChoiceBias)),
         ($"{prefix}.{nameof(experts.Normalizes)}", Text(experts.Normalizes)),
         ($"{prefix}.{nameof(experts.LeastSum)}", Text(experts.LeastSum)),
+        ($"{prefix}.{nameof(experts.WeightScale)}", Text(experts.WeightScale)),
+        ($"{prefix}.{nameof(experts.HasBias)}", Text(experts.HasBias)),
         ($"{prefix}.{nameof(experts.SharedIntermediateSize)}", Text(experts.SharedIntermediateSize)),
+        ($"{prefix}.{nameof(experts.HasSharedGate)}", Text(experts.HasSharedGate)),
         ($"{prefix}.{nameof(experts.Layers)}", Text(experts.Layers)),
     ];
 

@@ -7,4 +7,7 @@ internal enum ExpertStyle
     Mixtral,
     Qwen2,
     Qwen3,
+    Granite,
+    Glm4,
+    GptOss,
 }

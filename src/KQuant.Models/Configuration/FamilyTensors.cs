@@ -77,6 +77,14 @@ internal sealed record FamilyTensors(TensorNamePair[] Names, TensorNamePair[] Si
         Layer("ffn_down_shexp", "mlp.shared_experts.down_proj"), Layer("exp_probs_b.bias", "mlp.gate.e_score_correction_bias"),
     ];
 
+    private static readonly TensorNamePair[] GraniteExperts =
+    [
+        Layer("ffn_gate_inp", "block_sparse_moe.router.layer"), Layer("ffn_gate_exps", "block_sparse_moe.switch_mlp.gate_proj"),
+        Layer("ffn_up_exps", "block_sparse_moe.switch_mlp.up_proj"), Layer("ffn_down_exps", "block_sparse_moe.switch_mlp.down_proj"),
+        Layer("ffn_gate_shexp", "shared_mlp.gate_proj"), Layer("ffn_up_shexp", "shared_mlp.up_proj"),
+        Layer("ffn_down_shexp", "shared_mlp.output_linear"),
+    ];
+
     // Checkpoints keep the stacks under "experts", and the sinks without ".weight".
     private static readonly TensorNamePair[] GptOssExtras =
     [
@@ -108,6 +116,8 @@ internal sealed record FamilyTensors(TensorNamePair[] Names, TensorNamePair[] Si
 
     public static FamilyTensors Glm4Moe { get; } = new(
         [.. Common, .. OnlyPostAttentionNorm, .. HeadNorms, .. Dense, .. Experts, .. Glm4MoeExtras], SingleExpertNames);
+
+    public static FamilyTensors GraniteMoe { get; } = new([.. Common, .. TwoNorms, .. GraniteExperts], []);
 
     private static TensorNamePair Layer(string gguf, string checkpoint) => new($"blk.#.{gguf}", $"model.layers.#.{checkpoint}");
 }

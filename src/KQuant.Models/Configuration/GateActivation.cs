@@ -14,4 +14,9 @@ public enum GateActivation
     /// between -10 and 10.
     /// </summary>
     GeluTanhHalf,
+
+    /// <summary>
+    /// gpt-oss: <c>(u + 1) * g / (1 + exp(-1.702 g))</c> of the gate g, at most 7, and the other factor u, from -7 to 7.
+    /// </summary>
+    ClampedSwiglu,
 }

@@ -58,6 +58,7 @@ internal sealed class GgufConfigReader
             throw new ModelFormatException(_path, $"{Key("rope.dimension_count")} is {rotated}, which is no even part of a head of {headSize}");
         }
 
+        layers -= CountPredictionLayers(layers);
         int? experts = Count("expert_count");
         RopeConfig rope = ReadRope(model, rotated);
         ImmutableArray<int> windows = ReadWindows(layers);
@@ -79,19 +80,24 @@ internal sealed class GgufConfigReader
                 ? new RopeConfig { Theta = Number("rope.freq_base_swa") ?? 10_000, Dimensions = rotated }
                 : null,
             InterleavedRope = _family.InterleavedInGguf,
-            Activation = !_family.IsGemma ? GateActivation.Silu : _isLlamaCpp ? GateActivation.GeluTanhHalf : GateActivation.GeluTanh,
-            EmbeddingScale = _family.IsGemma ? MathF.Sqrt(hiddenSize) : 1,
-            AttentionScale = 1 / MathF.Sqrt(_family.ScaleSizeInGguf(hiddenSize, layers, heads, headSize)),
+            RotatedLayers = ReadRotatedLayers(layers),
+            Activation = _family.IsGemma ? _isLlamaCpp ? GateActivation.GeluTanhHalf : GateActivation.GeluTanh
+                : _family.Experts == ExpertStyle.GptOss ? GateActivation.ClampedSwiglu : GateActivation.Silu,
+            EmbeddingScale = _family.IsGemma ? MathF.Sqrt(hiddenSize) : ReadMultiplier("embedding_scale") ?? 1,
+            AttentionScale = ReadMultiplier("attention.scale") ?? 1 / MathF.Sqrt(_family.ScaleSizeInGguf(hiddenSize, layers, heads, headSize)),
+            ResidualScale = ReadMultiplier("residual_scale") ?? 1,
+            LogitDivisor = ReadMultiplier("logit_scale") ?? 1,
             AttentionSoftCap = _family.AttentionSoftCap == 0 ? 0 : Number("attn_logit_softcapping") ?? _family.AttentionSoftCap,
             LogitSoftCap = _family.IsGemma ? Number("final_logit_softcapping") ?? _family.LogitSoftCap : 0,
             Windows = windows,
             HasProjectionBias = HasTensor(model, "blk.0.attn_q.bias") || HasTensor(model, "blk.0.attn_qkv.bias"),
             HasOutputBias = HasTensor(model, "blk.0.attn_output.bias"),
             HasFeedForwardBias = HasTensor(model, "blk.0.ffn_down.bias"),
-            HasHeadNorms = _family.HasHeadNorms,
-            HasPostNorms = _family.IsGemma,
+            HasSinks = _family.Experts == ExpertStyle.GptOss,
+            HasHeadNorms = _family.HasHeadNorms || (_family.Experts == ExpertStyle.Glm4 && HasTensor(model, "blk.0.attn_q_norm.weight")),
+            HasPostNorms = _family.HasPostNorms,
             TiesEmbedding = !HasTensor(model, "output.weight"),
-            Experts = experts is null ? null : ReadExperts(experts.Value),
+            Experts = experts is null ? null : ReadExperts(model, experts.Value, layers),
             BosId = TokenId("bos"),
             EosIds = [.. new[] { TokenId("eos"), TokenId("eot"), TokenId("eom") }.OfType<int>().Distinct()],
         };
@@ -99,7 +105,29 @@ internal sealed class GgufConfigReader
         return config;
     }
 
-    private ExpertConfig ReadExperts(int count)
+    /// <summary>A number of Granite, where 0 means that the file does not say.</summary>
+    private float? ReadMultiplier(string name) => _family.IsGranite && Number(name) is float value && value != 0 ? value : null;
+
+    /// <summary>Layers at the end that predict further tokens, which nobody needs; llama.cpp counts them.</summary>
+    private int CountPredictionLayers(int layers)
+    {
+        int count = _family.Experts == ExpertStyle.Glm4 ? Count("nextn_predict_layers") ?? 0 : 0;
+        return count < layers ? count : throw new ModelFormatException(_path, $"{Key("nextn_predict_layers")} is {count} of {layers} layers");
+    }
+
+    private ImmutableArray<bool> ReadRotatedLayers(int layers)
+    {
+        if (_family.UnrotatedPeriod > 0)
+        {
+            return ModelFamily.SpreadRotation(layers, _family.UnrotatedPeriod);
+        }
+
+        return _family.IsGranite && _metadata.TryGetValue(Key("rope.scaling.finetuned"), out GgufValue? value) && value.TryGet(out bool rotates) && !rotates
+            ? [.. Enumerable.Repeat(false, layers)]
+            : [];
+    }
+
+    private ExpertConfig ReadExperts(ModelSource model, int count, int layers)
     {
         int perToken = Count("expert_used_count") ?? throw new ModelFormatException(_path, $"the required key '{Key("expert_used_count")}' is missing");
         if (perToken > count)
@@ -107,16 +135,48 @@ internal sealed class GgufConfigReader
             throw new ModelFormatException(_path, $"{perToken} of {count} experts are used for a token");
         }
 
-        bool isLlama = _family.Architecture == "llama";
         int intermediate = Require("feed_forward_length");
+        if (_family.Experts == ExpertStyle.Glm4)
+        {
+            return ReadGlm4Experts(count, perToken, layers);
+        }
+
+        bool isDense = _family.IsLlama || _family.Experts == ExpertStyle.Granite, isQwen2 = _family.Experts == ExpertStyle.Qwen2;
         return new ExpertConfig
         {
             Count = count,
             PerToken = perToken,
-            IntermediateSize = isLlama ? intermediate : Count("expert_feed_forward_length") ?? (intermediate / perToken),
-            Normalizes = _family.Architecture != "qwen2moe",
+            IntermediateSize = isDense ? intermediate : Count("expert_feed_forward_length") ?? (intermediate / perToken),
+            Normalizes = !isQwen2,
+            LeastSum = _isLlamaCpp && _family.Experts != ExpertStyle.GptOss ? ExpertConfig.LlamaCppLeastSum : 0,
+            HasBias = _family.Experts == ExpertStyle.GptOss,
+            SharedIntermediateSize = isQwen2 ? Count("expert_shared_feed_forward_length") ?? intermediate
+                : HasTensor(model, "blk.0.ffn_down_shexp.weight") ? Require("expert_shared_feed_forward_length") : 0,
+            HasSharedGate = isQwen2,
+        };
+    }
+
+    private ExpertConfig ReadGlm4Experts(int count, int perToken, int layers)
+    {
+        int inner = Require("expert_feed_forward_length"), dense = Count("leading_dense_block_count") ?? 0;
+        int gating = Count("expert_gating_func") ?? 2;
+        if (gating is not (1 or 2))
+        {
+            throw new ModelFormatException(_path, $"{Key("expert_gating_func")} is {gating}; known are 1 (softmax) and 2 (sigmoid)");
+        }
+
+        return new ExpertConfig
+        {
+            Count = count,
+            PerToken = perToken,
+            IntermediateSize = inner,
+            Score = gating == 2 ? RouterScore.Sigmoid : RouterScore.Softmax,
+            HasChoiceBias = true,
+            Normalizes = _metadata.TryGetValue(Key("expert_weights_norm"), out GgufValue? value) && value.TryGet(out bool normalizes) && normalizes,
             LeastSum = _isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
-            SharedIntermediateSize = _family.Architecture == "qwen2moe" ? Count("expert_shared_feed_forward_length") ?? intermediate : 0,
+            WeightScale = Number("expert_weights_scale") is float scale and not 0 ? scale : 1,
+            SharedIntermediateSize = checked((Count("expert_shared_count") ?? 0) * inner),
+            Layers = dense == 0 ? [] : [.. Enumerable.Range(0, layers).Select(layer => layer >= dense)],
         };
     }
 
@@ -156,6 +216,7 @@ internal sealed class GgufConfigReader
                 Factor = factor,
                 OriginalContext = original,
                 AttentionFactor = plain.AttentionFactor * (factor <= 1 ? 1 : (0.1f * MathF.Log(factor)) + 1),
+                Truncate = _isLlamaCpp || _family.Experts != ExpertStyle.GptOss,
             },
             _ => throw new ModelFormatException(
                 _path, $"'{Key("rope.scaling.type")}' is '{kind}', which is not supported; known are none, linear, yarn, longrope"),

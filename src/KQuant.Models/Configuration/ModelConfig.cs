@@ -58,6 +58,12 @@ public sealed record ModelConfig
     /// <summary>What products of queries and keys are multiplied with.</summary>
     public required float AttentionScale { get; init; }
 
+    /// <summary>What outputs of attention and feed-forward layers are multiplied with before they are added (Granite).</summary>
+    public float ResidualScale { get; init; } = 1;
+
+    /// <summary>What logits are divided by (Granite).</summary>
+    public float LogitDivisor { get; init; } = 1;
+
     /// <summary>Bound c of attention scores, <c>c tanh(s / c)</c>; 0 for none.</summary>
     public float AttentionSoftCap { get; init; }
 
@@ -66,6 +72,12 @@ public sealed record ModelConfig
 
     /// <summary>For every layer how many positions it sees, the own one included; 0 for all. Empty when every layer sees all.</summary>
     public ImmutableArray<int> Windows { get; init; } = [];
+
+    /// <summary>For every layer whether queries and keys are rotated by their positions. Empty when all are.</summary>
+    public ImmutableArray<bool> RotatedLayers { get; init; } = [];
+
+    /// <summary>Whether every head has a sink: a score among those of the keys that has no value (gpt-oss).</summary>
+    public bool HasSinks { get; init; }
 
     /// <summary>Whether queries and keys have a bias, and values.</summary>
     public bool HasProjectionBias { get; init; }
@@ -79,7 +91,7 @@ public sealed record ModelConfig
     /// <summary>Whether every head of queries and keys is normalized.</summary>
     public bool HasHeadNorms { get; init; }
 
-    /// <summary>Whether outputs of attention and feed-forward layers are normalized before they are added (Gemma).</summary>
+    /// <summary>Whether outputs of attention and feed-forward layers are normalized before they are added (Gemma, GLM-4).</summary>
     public bool HasPostNorms { get; init; }
 
     /// <summary>Whether 1 is added to the stored weights of norms (Gemma outside GGUF).</summary>
@@ -137,6 +149,11 @@ public sealed record ModelConfig
     /// <param name="layer">The layer.</param>
     /// <returns>The window.</returns>
     public int GetWindow(int layer) => Windows.IsEmpty ? 0 : Windows[layer];
+
+    /// <summary>Whether queries and keys of a layer are rotated.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <returns>False when positions mean nothing to it.</returns>
+    public bool IsRotated(int layer) => RotatedLayers.IsEmpty || RotatedLayers[layer];
 
     /// <summary>Whether a layer has experts.</summary>
     /// <param name="layer">The layer.</param>

@@ -57,7 +57,7 @@ internal sealed class RopeReader
 
     private int ReadDimensions(int headSize)
     {
-        float part = _values.ToNumber("partial_rotary_factor", _settings?["partial_rotary_factor"]) ?? _values.GetNumber("partial_rotary_factor", 1);
+        float part = _values.ToNumber("partial_rotary_factor", _settings?["partial_rotary_factor"]) ?? _values.GetNumber("partial_rotary_factor", _family.PartialRotary);
         int dimensions = (int)(headSize * part);
         return dimensions > 0 && dimensions <= headSize && dimensions % 2 == 0
             ? dimensions
@@ -69,6 +69,12 @@ internal sealed class RopeReader
     {
         string name = Text(settings, "rope_type") ?? Text(settings, "type") ?? "default";
         var plain = new RopeConfig { Theta = theta, Dimensions = _dimensions };
+        if (settings is null && _family.Experts == ExpertStyle.GptOss)
+        {
+            // Its class means YaRN by silence.
+            return Yarn(settings, plain with { Kind = RopeKind.Yarn, Factor = 32, OriginalContext = OriginalContext }, isLlamaCpp) with { Truncate = isLlamaCpp };
+        }
+
         return name switch
         {
             "default" => plain,

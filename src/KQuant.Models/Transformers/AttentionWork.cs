@@ -31,6 +31,7 @@ internal sealed unsafe class AttentionWork : IParallelWork, IDisposable
     private int _rows;
     private bool _isSplit;
     private float* _queries;
+    private float[]? _sinks;
     private float* _outputs;
 
     public AttentionWork(ModelConfig config, AttentionKernel kernel)
@@ -45,11 +46,13 @@ internal sealed unsafe class AttentionWork : IParallelWork, IDisposable
     /// <param name="layer">The layer.</param>
     /// <param name="step">The step; its keys and values are in the caches already.</param>
     /// <param name="queries">[rows][heads][size].</param>
+    /// <param name="sinks">A score for each query head that takes part in the softmax and has no value; or null.</param>
     /// <param name="outputs">As many results.</param>
-    public void Run(int layer, StepContext step, float* queries, float* outputs)
+    public void Run(int layer, StepContext step, float* queries, float[]? sinks, float* outputs)
     {
         (_layer, _scratch) = (layer, 0);
         _queries = queries;
+        _sinks = sinks;
         _outputs = outputs;
         _pieces.Clear();
         long products = 0;
@@ -223,8 +226,15 @@ internal sealed unsafe class AttentionWork : IParallelWork, IDisposable
         cache.Values.FinishOutputs(result.Outputs, rows);
         for (int row = 0; row < rows; row++)
         {
+            // A sink far above all scores makes this infinite and the output zero, as it should be.
+            float divisor = result.Sums[row];
+            if (_sinks is not null)
+            {
+                divisor += MathF.Exp(_sinks[(work.Head * _group) + (row % _group)] - result.Largest[row]);
+            }
+
             RowMath.Divide(
-                new ReadOnlySpan<float>(result.Outputs + ((nint)row * _stride), size), result.Sums[row], new Span<float>(Row(_outputs, work, row), size));
+                new ReadOnlySpan<float>(result.Outputs + ((nint)row * _stride), size), divisor, new Span<float>(Row(_outputs, work, row), size));
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
@@ -6,7 +7,8 @@ namespace KQuant.Models.Transformers;
 /// <param name="norms">Its norms.</param>
 /// <param name="attention">How its tokens see one another.</param>
 /// <param name="feedForward">What it does with each.</param>
-internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention attention, LayerFeedForward feedForward)
+/// <param name="scale">What both are multiplied with before they are added.</param>
+internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention attention, LayerFeedForward feedForward, float scale)
 {
     public LayerAttention Attention => attention;
 
@@ -22,11 +24,22 @@ internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention atten
         stream.Normalize(norms.Input, activations.AttentionInput.Reserve(values), step);
         Keep(activations.Input);
         attention.Forward(activations, step);
+        Scale(activations.AttentionOutput);
         stream.Add(activations.AttentionOutput, norms.PostAttention, step.Rows, activations.KeepsAll);
         stream.Normalize(norms.FeedForward, activations.FeedForwardInput.Reserve(values), step);
         Keep(activations.Middle);
         feedForward.Forward(activations, step);
+        Scale(activations.FeedForwardOutput);
         stream.Add(activations.FeedForwardOutput, norms.PostFeedForward, step.Rows, activations.KeepsAll);
+
+        void Scale(NativeBuffer<float> output)
+        {
+            if (scale != 1)
+            {
+                var all = new Span<float>(output.Pointer, checked((int)values));
+                TensorPrimitives.Multiply(all, scale, all);
+            }
+        }
 
         void Keep(NativeBuffer<float> target)
         {
@@ -38,7 +51,7 @@ internal sealed unsafe class DecoderLayer(LayerNorms norms, LayerAttention atten
     }
 
     /// <summary>Whether <see cref="Record"/> does what <see cref="Forward"/> does, for this step.</summary>
-    public bool CanRecord(StepRecorder recorder, StepContext step) => Attention.CanRecord(recorder, step) && FeedForward.CanRecord(recorder);
+    public bool CanRecord(StepRecorder recorder, StepContext step) => scale == 1 && Attention.CanRecord(recorder, step) && FeedForward.CanRecord(recorder);
 
     /// <summary>The same on a backend.</summary>
     public void Record(StepRecorder recorder, float epsilon, StepContext step)

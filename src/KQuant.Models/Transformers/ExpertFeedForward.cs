@@ -6,13 +6,14 @@ using KQuant.Models.Products;
 namespace KQuant.Models.Transformers;
 
 /// <summary>
-/// A mixture of experts: softmax of the router in float32, the best few experts of every token, their outputs weighted and added in the
-/// order of descending probability.
+/// A mixture of experts: the router's scores in float32, the best few experts of every token, their outputs weighted and added in the
+/// order of descending score.
 /// </summary>
 internal sealed unsafe class ExpertFeedForward : LayerFeedForward
 {
     private readonly ExpertConfig _experts;
     private readonly ModelWeight _router;
+    private readonly float[]? _choiceBias;
     private readonly ModelWeight _gate;
     private readonly ModelWeight _up;
     private readonly ModelWeight _down;
@@ -29,13 +30,23 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
         _activation = activation;
         _sum = sum;
         int hidden = layer.Config.HiddenSize;
-        WeightLoader weights = layer.Enter(layer.Contains("block_sparse_moe.gate") ? "block_sparse_moe." : "mlp.");
-        _router = weights.Matrix("gate", _experts.Count, hidden);
-        _gate = weights.Stack("switch_mlp.gate_proj", _experts.Count, _experts.IntermediateSize, hidden);
-        _up = weights.Stack("switch_mlp.up_proj", _experts.Count, _experts.IntermediateSize, hidden);
-        _down = weights.Stack("switch_mlp.down_proj", _experts.Count, hidden, _experts.IntermediateSize);
-        _shared = _experts.SharedIntermediateSize > 0 ? new Shared(weights, _experts.SharedIntermediateSize) : null;
+        (string block, string router, string stacks) = Array.Find(Places, place => layer.Contains(place.Block + place.Router)) is { Block: not null } found ? found : Places[^1];
+        WeightLoader weights = layer.Enter(block);
+        _router = weights.Matrix(router, _experts.Count, hidden, _experts.HasBias);
+        _choiceBias = _experts.HasChoiceBias ? weights.Parameter("gate.e_score_correction_bias", _experts.Count) : null;
+        WeightLoader experts = weights.Enter(stacks);
+        _gate = experts.Stack("gate_proj", _experts.Count, _experts.IntermediateSize, hidden, _experts.HasBias);
+        _up = experts.Stack("up_proj", _experts.Count, _experts.IntermediateSize, hidden, _experts.HasBias);
+        _down = experts.Stack("down_proj", _experts.Count, hidden, _experts.IntermediateSize, _experts.HasBias);
+        _shared = _experts.SharedIntermediateSize > 0 ? new Shared(layer, _experts) : null;
     }
+
+    /// <summary>Where families keep the router and the stacks. The last one is named when none is there.</summary>
+    private static (string Block, string Router, string Stacks)[] Places { get; } =
+    [
+        ("block_sparse_moe.", "gate", "switch_mlp."), ("block_sparse_moe.", "router.layer", "switch_mlp."), ("mlp.", "router", "experts."),
+        ("mlp.", "gate", "switch_mlp."),
+    ];
 
     public override void Forward(LayerActivations activations, StepContext step)
     {
@@ -74,7 +85,8 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
     }
 
     public override bool CanRecord(StepRecorder recorder) =>
-        _shared is null && _activation.Activation == GateActivation.Silu && _gate.Bias.IsEmpty && _up.Bias.IsEmpty && _down.Bias.IsEmpty
+        _shared is null && _experts.Score == RouterScore.Softmax && _choiceBias is null && _experts.WeightScale == 1
+        && _router.Bias.IsEmpty && _activation.Activation == GateActivation.Silu && _gate.Bias.IsEmpty && _up.Bias.IsEmpty && _down.Bias.IsEmpty
         && recorder.Has(_router, _gate, _up, _down);
 
     public override void Record(StepRecorder recorder)
@@ -95,32 +107,51 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
     /// <summary>The best experts of a token, best first, and their weights.</summary>
     private void Choose(Span<float> probabilities, Span<int> ids, Span<float> weights)
     {
-        RowMath.Divide(probabilities, RowMath.Exponentiate(probabilities), probabilities);
+        if (_experts.Score == RouterScore.Sigmoid)
+        {
+            TensorPrimitives.Sigmoid(probabilities, probabilities);
+        }
+        else
+        {
+            RowMath.Divide(probabilities, RowMath.Exponentiate(probabilities), probabilities);
+        }
+
         float sum = 0;
         for (int k = 0; k < ids.Length; k++)
         {
-            int best = 0;
-            for (int i = 1; i < probabilities.Length; i++)
-            {
-                // Written so that an expert without a number is never chosen twice.
-                best = probabilities[i] > probabilities[best] ? i : best;
-            }
-
-            ids[k] = best;
-            weights[k] = probabilities[best];
-            sum += probabilities[best];
-            probabilities[best] = -1;
-        }
-
-        for (int k = ids.Length - 1; k >= 0; k--)
-        {
-            probabilities[ids[k]] = weights[k];
+            ids[k] = FindBest(probabilities, ids[..k]);
+            weights[k] = probabilities[ids[k]];
+            sum += weights[k];
         }
 
         if (_experts.Normalizes)
         {
             RowMath.Divide(weights, Math.Max(sum, _experts.LeastSum), weights);
         }
+
+        if (_experts.WeightScale != 1)
+        {
+            TensorPrimitives.Multiply(weights, _experts.WeightScale, weights);
+        }
+    }
+
+    /// <summary>The best expert that is not chosen yet, the first of equal ones.</summary>
+    private int FindBest(ReadOnlySpan<float> probabilities, ReadOnlySpan<int> chosen)
+    {
+        int best = -1;
+        float bestScore = 0;
+        for (int i = 0; i < probabilities.Length; i++)
+        {
+            float score = _choiceBias is null ? probabilities[i] : probabilities[i] + _choiceBias[i];
+
+            // Written so that an expert without a number is chosen once at most, and only when no other is left.
+            if ((best < 0 || score > bestScore || (float.IsNaN(bestScore) && !float.IsNaN(score))) && !chosen.Contains(i))
+            {
+                (best, bestScore) = (i, score);
+            }
+        }
+
+        return best;
     }
 
     private void AddShared(Shared shared, LayerActivations activations, StepContext step)
@@ -134,7 +165,11 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
         Span<float> scores = activations.SharedRouter.Get(rows);
         products.Multiply(shared.Gate, input, gate, step.Cancellation);
         products.Multiply(shared.Up, input, up, step.Cancellation);
-        products.Multiply(shared.Router, input, activations.SharedRouter.Pointer, step.Cancellation);
+        if (shared.Router is not null)
+        {
+            products.Multiply(shared.Router, input, activations.SharedRouter.Pointer, step.Cancellation);
+        }
+
         products.Finish(step.Cancellation);
         float* gated = LayerActivations.Bring(activations.SharedGate, activations.SharedGated, inner);
         _activation.Run(gated, up, rows, shared.Gate.Outputs, step.Matmul, step.Cancellation);
@@ -144,21 +179,34 @@ internal sealed unsafe class ExpertFeedForward : LayerFeedForward
         products.Finish(step.Cancellation);
         for (int row = 0; row < rows; row++)
         {
-            float share = 1 / (1 + MathF.Exp(-scores[row]));
+            float share = shared.Router is null ? 1 : 1 / (1 + MathF.Exp(-scores[row]));
             var target = new Span<float>(activations.FeedForwardOutput.Pointer + ((long)row * width), width);
             TensorPrimitives.MultiplyAdd(outputs.Slice(row * width, width), share, target, target);
         }
     }
 
-    /// <summary>The expert that every token goes through, and the weights of the sigmoid that it is multiplied with.</summary>
-    private sealed class Shared(WeightLoader weights, int inner)
+    /// <summary>The expert that every token goes through, and the weights of the sigmoid that it is multiplied with, if it is.</summary>
+    private sealed class Shared
     {
-        public ModelWeight Gate { get; } = weights.Matrix("shared_expert.gate_proj", inner, weights.Config.HiddenSize);
+        public Shared(WeightLoader layer, ExpertConfig experts)
+        {
+            int hidden = layer.Config.HiddenSize, inner = experts.SharedIntermediateSize;
+            string place = Array.Find(Blocks, block => layer.Contains(block + "down_proj") || layer.Contains(block + "output_linear")) ?? Blocks[0];
+            WeightLoader weights = layer.Enter(place);
+            ModelWeight[] gates = weights.Parts("input_linear", hidden, false, ("gate_proj", inner), ("up_proj", inner));
+            (Gate, Up) = (gates[0], gates[1]);
+            Down = weights.Matrix(weights.Contains("output_linear") ? "output_linear" : "down_proj", hidden, inner);
+            Router = experts.HasSharedGate ? layer.Row("mlp.shared_expert_gate", hidden) : null;
+        }
 
-        public ModelWeight Up { get; } = weights.Matrix("shared_expert.up_proj", inner, weights.Config.HiddenSize);
+        public ModelWeight Gate { get; }
 
-        public ModelWeight Down { get; } = weights.Matrix("shared_expert.down_proj", weights.Config.HiddenSize, inner);
+        public ModelWeight Up { get; }
 
-        public ModelWeight Router { get; } = weights.Row("shared_expert_gate", weights.Config.HiddenSize);
+        public ModelWeight Down { get; }
+
+        public ModelWeight? Router { get; }
+
+        private static string[] Blocks { get; } = ["mlp.shared_expert.", "mlp.shared_experts.", "shared_mlp."];
     }
 }

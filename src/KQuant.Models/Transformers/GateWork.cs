@@ -5,7 +5,7 @@ using KQuant.Models.Computing;
 
 namespace KQuant.Models.Transformers;
 
-/// <summary><c>gate = act(gate) * up</c>.</summary>
+/// <summary><c>gate = act(gate) * up</c>, or what stands for it.</summary>
 internal sealed unsafe class GateWork(GateActivation activation) : RowWork
 {
     private const int Segment = 512;
@@ -46,6 +46,9 @@ internal sealed unsafe class GateWork(GateActivation activation) : RowWork
             case GateActivation.Silu:
                 RowMath.GateBySilu(gate, up);
                 return;
+            case GateActivation.ClampedSwiglu:
+                ClampedSwiglu(gate, up, work);
+                return;
             case GateActivation.GeluTanh:
                 Gelu(gate, work);
                 break;
@@ -55,6 +58,18 @@ internal sealed unsafe class GateWork(GateActivation activation) : RowWork
         }
 
         TensorPrimitives.Multiply(gate, up, gate);
+    }
+
+    // (clamp(u) + 1) * g * sigmoid(1.702 g) with g at most 7: the gate is not bounded below.
+    private static void ClampedSwiglu(Span<float> gate, ReadOnlySpan<float> up, Span<float> work)
+    {
+        const float Limit = 7, Slope = 1.702f;
+        TensorPrimitives.Min(gate, Limit, gate);
+        TensorPrimitives.Multiply(gate, Slope, work);
+        TensorPrimitives.Sigmoid(work, work);
+        TensorPrimitives.Multiply(gate, work, gate);
+        TensorPrimitives.Clamp(up, -Limit, Limit, work);
+        TensorPrimitives.AddMultiply(work, 1, gate, gate);
     }
 
     private static void Gelu(Span<float> z, Span<float> work)

@@ -26,7 +26,7 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
         float* values,
         float[]? queryNorm,
         float[]? keyNorm,
-        RotaryEmbedding rope,
+        RotaryEmbedding? rope,
         StepContext step)
     {
         _queries = queries;
@@ -66,7 +66,7 @@ internal sealed unsafe class HeadWork(ModelConfig config) : RowWork
                 NormWork.Normalize(span, norm, config.NormEpsilon, span);
             }
 
-            _rope!.Rotate(row, values);
+            _rope?.Rotate(row, values);
         }
     }
 }

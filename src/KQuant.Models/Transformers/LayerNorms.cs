@@ -7,7 +7,14 @@ internal sealed class LayerNorms
     {
         int hidden = weights.Config.HiddenSize;
         Input = weights.Norm("input_layernorm", hidden);
-        if (weights.Config.HasPostNorms)
+        if (weights.Config.HasPostNorms && weights.Contains("post_self_attn_layernorm"))
+        {
+            // GLM-4 has other names for the same four.
+            PostAttention = weights.Norm("post_self_attn_layernorm", hidden);
+            FeedForward = weights.Norm("post_attention_layernorm", hidden);
+            PostFeedForward = weights.Norm("post_mlp_layernorm", hidden);
+        }
+        else if (weights.Config.HasPostNorms)
         {
             PostAttention = weights.Norm("post_attention_layernorm", hidden);
             FeedForward = weights.Norm("pre_feedforward_layernorm", hidden);

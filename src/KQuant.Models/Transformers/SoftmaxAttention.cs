@@ -18,16 +18,17 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
     private readonly ModelWeight _output;
     private readonly float[]? _queryNorm;
     private readonly float[]? _keyNorm;
-    private readonly RotaryEmbedding _rope;
+    private readonly float[]? _sinks;
+    private readonly RotaryEmbedding? _rope;
     private readonly HeadWork _heads;
     private readonly AttentionWork _work;
 
     /// <param name="weights">The weights of the attention.</param>
     /// <param name="layer">Its layer.</param>
-    /// <param name="rope">Its positions.</param>
+    /// <param name="rope">Its positions; null if it ignores them.</param>
     /// <param name="heads">Prepares heads; shared by all layers.</param>
     /// <param name="work">Attends; shared by all layers.</param>
-    public SoftmaxAttention(WeightLoader weights, int layer, RotaryEmbedding rope, HeadWork heads, AttentionWork work)
+    public SoftmaxAttention(WeightLoader weights, int layer, RotaryEmbedding? rope, HeadWork heads, AttentionWork work)
     {
         _config = weights.Config;
         _layer = layer;
@@ -40,6 +41,7 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
             "qkv_proj", _config.HiddenSize, _config.HasProjectionBias, ("q_proj", queryWidth), ("k_proj", keyWidth), ("v_proj", keyWidth));
         (_query, _key, _value) = (parts[0], parts[1], parts[2]);
         _output = weights.Matrix("o_proj", _config.HiddenSize, queryWidth, _config.HasOutputBias);
+        _sinks = _config.HasSinks ? weights.Parameter("sinks", _config.HeadCount) : null;
         if (_config.HasHeadNorms)
         {
             _queryNorm = weights.Norm("q_norm", _config.HeadSize);
@@ -73,7 +75,7 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
         _heads.Run(_layer, queries, keys, values, _queryNorm, _keyNorm, _rope, step);
         float* attended = activations.Attended.Reserve((long)rows * _query.Outputs);
         long start = step.Clock is null ? 0 : AttentionClock.Now;
-        _work.Run(_layer, step, queries, attended);
+        _work.Run(_layer, step, queries, _sinks, attended);
         step.Clock?.Add(start);
         float* output = activations.AttentionOutput.Reserve((long)rows * _output.Outputs);
         products.Multiply(_output, new ProductInput(attended, rows), output, step.Cancellation);
@@ -90,7 +92,7 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
             }
         }
 
-        return _config.AttentionSoftCap == 0 && recorder.Has(_query, _key, _value, _output);
+        return _config.AttentionSoftCap == 0 && _sinks is null && _rope is not null && recorder.Has(_query, _key, _value, _output);
     }
 
     public override void Record(StepRecorder recorder, StepContext step)
@@ -104,7 +106,7 @@ internal sealed unsafe class SoftmaxAttention : LayerAttention
         recorder.Multiply(_key, recorder.Input, keys);
         recorder.Multiply(_value, recorder.Input, values);
         var shape = new HeadShape(
-            _config.HeadCount, _config.KeyValueHeadCount, _config.HeadSize, _rope.Dimensions, _rope.IsInterleaved, _config.NormEpsilon,
+            _config.HeadCount, _config.KeyValueHeadCount, _config.HeadSize, _rope!.Dimensions, _rope.IsInterleaved, _config.NormEpsilon,
             _config.AttentionScale);
         BackendBuffer? norms = _queryNorm is null ? null : recorder.Constant(_queryNorm, [.. _queryNorm, .. _keyNorm!]);
         foreach (SequenceChunk chunk in step.Chunks)

@@ -203,7 +203,7 @@ internal sealed unsafe class Transformer : IDisposable
             scores?.Values.Slice(row * vocabulary, vocabulary).CopyTo(logits[(i * vocabulary)..]);
         }
 
-        Cap(logits);
+        ScaleAndCap(logits);
     }
 
     private DecoderLayer[] Load(WeightLoader all, Action<int>? loaded, CancellationToken cancellation)
@@ -216,13 +216,14 @@ internal sealed unsafe class Transformer : IDisposable
         {
             cancellation.ThrowIfCancellationRequested();
             WeightLoader weights = all.Enter($"model.layers.{layer}.");
-            RotaryEmbedding rope = _config.GetWindow(layer) > 0 ? _localRope : _rope;
+            RotaryEmbedding? rope = !_config.IsRotated(layer) ? null : _config.GetWindow(layer) > 0 ? _localRope : _rope;
             layers[layer] = new DecoderLayer(
                 new LayerNorms(weights),
                 new SoftmaxAttention(weights.Enter("self_attn."), layer, rope, heads, _attention),
                 _config.HasExperts(layer)
                     ? new ExpertFeedForward(weights, activation, sum)
-                    : new DenseFeedForward(weights.Enter("mlp."), activation));
+                    : new DenseFeedForward(weights.Enter("mlp."), activation),
+                _config.ResidualScale);
             loaded?.Invoke(layer);
         }
 
@@ -260,11 +261,16 @@ internal sealed unsafe class Transformer : IDisposable
             Products.Finish(cancellation);
         }
 
-        Cap(logits);
+        ScaleAndCap(logits);
     }
 
-    private void Cap(Span<float> logits)
+    private void ScaleAndCap(Span<float> logits)
     {
+        if (_config.LogitDivisor != 1)
+        {
+            TensorPrimitives.Divide(logits, _config.LogitDivisor, logits);
+        }
+
         if (_config.LogitSoftCap > 0)
         {
             TensorPrimitives.Divide(logits, _config.LogitSoftCap, logits);

@@ -37,6 +37,9 @@ internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, str
     /// <summary>A vector.</summary>
     public float[] Vector(string name, int length) => weights.Vector(prefix + name + Suffix, length);
 
+    /// <summary>A vector that is no weight of a module: its name is complete.</summary>
+    public float[] Parameter(string name, int length) => weights.Vector(prefix + name, length);
+
     /// <summary>A matrix of one row, in float32.</summary>
     public ModelWeight Row(string name, int length) => ModelWeight.Matrix(prefix + name + Suffix, weights.Row(prefix + name + Suffix, length));
 
@@ -47,8 +50,10 @@ internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, str
         hasBias ? weights.Vector(prefix + name + ".bias", rows) : default);
 
     /// <summary>A stack of matrices.</summary>
-    public ModelWeight Stack(string name, int count, int rows, int columns) =>
-        ModelWeight.MatrixStack(prefix + name + Suffix, weights.Stack(prefix + name + Suffix, count, rows, columns));
+    public ModelWeight Stack(string name, int count, int rows, int columns, bool hasBias = false) => ModelWeight.MatrixStack(
+        prefix + name + Suffix,
+        weights.Stack(prefix + name + Suffix, count, rows, columns),
+        hasBias ? weights.Vector(prefix + name + ".bias", checked(count * rows)) : default);
 
     /// <summary>Matrices that a checkpoint keeps one by one, or as the rows of a fused one; they have their own names in both cases.</summary>
     /// <param name="fused">The name of the fused one.</param>

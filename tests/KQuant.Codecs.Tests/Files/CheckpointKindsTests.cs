@@ -210,6 +210,81 @@ public class CheckpointKindsTests
         }
     }
 
+    /// <summary>gpt-oss as it is published: mxfp4 in blocks of 16 bytes with codes 2i and 2i + 1, rows of gate and up in turns.</summary>
+    [Test]
+    public void ExpertsInBlocksAreGgmlBlocks()
+    {
+        const int Experts = 2, Rows = 6, Groups = 3;
+        const string Name = "model.layers.0.mlp.experts.";
+        var random = new Random(8);
+        byte[] codes = new byte[Experts * Rows * Groups * 16], scales = new byte[Experts * Rows * Groups];
+        random.NextBytes(codes);
+        for (int i = 0; i < scales.Length; i++)
+        {
+            scales[i] = (byte)random.Next(110, 140);
+        }
+
+        Write(
+            """{"model_type": "gpt_oss", "hidden_size": 96, "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}""",
+            new Stored(Name + "gate_up_proj_blocks", ElementType.U8, [Experts, Rows, Groups, 16], codes),
+            new Stored(Name + "gate_up_proj_scales", ElementType.U8, [Experts, Rows, Groups], scales),
+            new Stored(Name + "down_proj_blocks", ElementType.U8, [Experts, Rows, Groups, 16], codes),
+            new Stored(Name + "down_proj_scales", ElementType.U8, [Experts, Rows, Groups], scales));
+        using ModelFolder folder = ModelFolder.Open(_folder["model"]);
+        Assert.That((folder.QuantizationMode, folder.IsDecodable), Is.EqualTo(((string?)null, true)));
+        foreach ((string leaf, int first, int step) in ((string, int, int)[])[("gate_proj", 0, 2), ("up_proj", 1, 2), ("down_proj", 0, 1)])
+        {
+            Assert.That(folder.TryGetTensor($"{Name}{leaf}.weight", out ModelTensor? tensor), leaf);
+            Assert.That(tensor!.Shape, Is.EqualTo(new long[] { Experts, Rows / step, Groups * 32 }));
+            float[] expected =
+            [
+                .. from expert in Enumerable.Range(0, Experts)
+                   from row in Enumerable.Range(0, Rows / step)
+                   from column in Enumerable.Range(0, Groups * 32)
+                   select Value((((expert * Rows) + first + (row * step)) * Groups) + (column / 32), column % 32),
+            ];
+            float[] actual = new float[expected.Length], loaded = new float[expected.Length], some = new float[2 * Groups * 32];
+            tensor.ReadRows(0, actual);
+            tensor.ReadRows(1, some);
+            using QuantizedTensor all = tensor.Load();
+            for (int row = 0; row < all.Shape.TotalRows; row++)
+            {
+                all.DecodeRow(row, loaded.AsSpan(row * Groups * 32, Groups * 32));
+            }
+
+            byte[] whole = new byte[tensor.ByteCount], part = new byte[100];
+            tensor.ReadBytes(0, whole);
+            tensor.ReadBytes(37, part);
+            Assert.Multiple(() =>
+            {
+                Assert.That(actual, Is.EqualTo(expected).AsCollection, leaf);
+                Assert.That(loaded, Is.EqualTo(expected).AsCollection, leaf);
+                Assert.That(some, Is.EqualTo(expected[(Groups * 32)..(3 * Groups * 32)]).AsCollection, leaf);
+                Assert.That(part, Is.EqualTo(whole[37..137]).AsCollection, leaf);
+            });
+        }
+
+        // The table of the format: sign, and 0, 0.5, 1, 1.5, 2, 3, 4, 6.
+        float Value(int block, int i)
+        {
+            int code = i % 2 == 0 ? codes[(block * 16) + (i / 2)] & 15 : codes[(block * 16) + (i / 2)] >> 4;
+            float magnitude = ((float[])[0, 0.5f, 1, 1.5f, 2, 3, 4, 6])[code & 7];
+            return MathF.ScaleB(code >= 8 ? -magnitude : magnitude, scales[block] - 127);
+        }
+    }
+
+    [TestCase("gate_up_proj_scales", new[] { 2, 6, 2 }, "mxfp4 experts are U8 [experts, out, groups, 16] with scales U8 [experts, out, groups], not U8 [2, 6, 3, 16] with U8 [2, 6, 2]")]
+    [TestCase("other_scales", new[] { 2, 6, 3 }, "there are no scales (_scales) for these blocks")]
+    public void ExpertsInBlocksWithoutTheirScalesAreRefused(string scales, int[] shape, string problem)
+    {
+        const string Name = "model.layers.0.mlp.experts.";
+        Write(
+            """{"model_type": "gpt_oss", "hidden_size": 96}""",
+            new Stored(Name + "gate_up_proj_blocks", ElementType.U8, [2, 6, 3, 16], new byte[2 * 6 * 3 * 16]),
+            new Stored(Name + scales, ElementType.U8, [.. shape.Select(dimension => (long)dimension)], new byte[shape.Aggregate(1, (a, b) => a * b)]));
+        Assert.That(() => ModelFolder.Open(_folder["model"]), Throws.InstanceOf<ModelFormatException>().With.Message.Contains(problem));
+    }
+
     /// <summary>[experts, in, out], gate and up side by side or one value of each in turn: split, transposed and quantized.</summary>
     [TestCase("llama4_text", "feed_forward.experts", "feed_forward.experts", false)]
     [TestCase("qwen3_vl_moe", "mlp.experts", "mlp.switch_mlp", false)]

@@ -35,6 +35,10 @@ public sealed class RandomCheckpoint
     {
         Weight,
         Sharp,
+
+        /// <summary>Products with these are often larger than the bound of gpt-oss's activation.</summary>
+        Wide,
+        Sink,
         Embedding,
         Norm,
         Bias,
@@ -182,7 +186,45 @@ public sealed class RandomCheckpoint
                     ["original_max_position_embeddings"] = 64,
                 })),
             TokenizerKind.Qwen2);
+        yield return (
+            "qwen2-moe",
+            Make(
+                "qwen2_moe", ("num_experts", 4), ("num_experts_per_tok", 2), ("moe_intermediate_size", 256), ("shared_expert_intermediate_size", 320),
+                ("norm_topk_prob", false), ("use_sliding_window", false)),
+            TokenizerKind.Qwen2);
+        yield return ("glm4", Make("glm4", ("head_dim", 64), ("attention_bias", true)), TokenizerKind.Qwen2);
+        yield return (
+            "glm4-moe",
+            Make(
+                "glm4_moe", ("head_dim", 96), ("attention_bias", true), ("use_qk_norm", true), ("n_routed_experts", 4), ("num_experts_per_tok", 2),
+                ("moe_intermediate_size", 256), ("n_shared_experts", 1), ("first_k_dense_replace", 1), ("routed_scaling_factor", 1.5),
+                ("norm_topk_prob", true), ("partial_rotary_factor", 0.5), ("num_hidden_layers", 3)),
+            TokenizerKind.Qwen2);
+        yield return ("granite", Make("granite", [("tie_word_embeddings", true), .. Multipliers()]), TokenizerKind.Qwen2);
+        yield return (
+            "granite-moe", Make("granitemoe", [("num_local_experts", 4), ("num_experts_per_tok", 2), .. Multipliers()]), TokenizerKind.Qwen2);
+        yield return (
+            "granite-shared",
+            Make(
+                "granitemoeshared", [("num_local_experts", 4), ("num_experts_per_tok", 2), ("shared_intermediate_size", 320), .. Multipliers()]),
+            TokenizerKind.Qwen2);
+        yield return ("smollm3", Make("smollm3", ("num_hidden_layers", 5), ("tie_word_embeddings", true), ("rope_theta", 2e6)), TokenizerKind.Qwen2);
+        yield return (
+            "gpt-oss",
+            Make(
+                "gpt_oss", ("head_dim", 96), ("attention_bias", true), ("sliding_window", 8), ("num_local_experts", 4), ("num_experts_per_tok", 2),
+                ("intermediate_size", 256), ("rope_theta", 150000.0), ("num_hidden_layers", 4), ("rope_scaling", new JsonObject
+                {
+                    ["rope_type"] = "yarn",
+                    ["factor"] = 32.0,
+                    ["original_max_position_embeddings"] = 4096,
+                    ["truncate"] = false,
+                })),
+            TokenizerKind.Qwen2);
     }
+
+    private static (string Key, JsonNode? Value)[] Multipliers() =>
+        [("embedding_multiplier", 12.0), ("attention_multiplier", 0.03125), ("residual_multiplier", 0.22), ("logits_scaling", 8.0)];
 
     private static JsonArray Factors(double step) => [.. Enumerable.Range(0, 32).Select(i => (JsonNode)(1 + (step * i)))];
 
@@ -219,6 +261,12 @@ public sealed class RandomCheckpoint
     private static string Architecture(string modelType) => modelType switch
     {
         "qwen3_moe" => "Qwen3MoeForCausalLM",
+        "qwen2_moe" => "Qwen2MoeForCausalLM",
+        "glm4_moe" => "Glm4MoeForCausalLM",
+        "gpt_oss" => "GptOssForCausalLM",
+        "granitemoe" => "GraniteMoeForCausalLM",
+        "granitemoeshared" => "GraniteMoeSharedForCausalLM",
+        "smollm3" => "SmolLM3ForCausalLM",
         "gemma3_text" => "Gemma3ForCausalLM",
         _ => char.ToUpperInvariant(modelType[0]) + modelType[1..] + "ForCausalLM",
     };
@@ -246,7 +294,9 @@ public sealed class RandomCheckpoint
     private void AddLayer(string layer)
     {
         bool isGemma = ModelType.StartsWith("gemma", StringComparison.Ordinal);
-        string[] norms = isGemma
+        string[] norms = ModelType == "glm4"
+            ? ["input_layernorm", "post_self_attn_layernorm", "post_attention_layernorm", "post_mlp_layernorm"]
+            : isGemma
             ? ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"]
             : ["input_layernorm", "post_attention_layernorm"];
         foreach (string norm in norms)
@@ -267,7 +317,7 @@ public sealed class RandomCheckpoint
         }
         else
         {
-            bool hasBias = ModelType == "qwen2" || (bool?)Config["attention_bias"] == true;
+            bool hasBias = ModelType is "qwen2" or "qwen2_moe" || (bool?)Config["attention_bias"] == true;
             foreach ((string name, int count) in ((string, int)[])[("q_proj", heads), ("k_proj", shared), ("v_proj", shared)])
             {
                 Add($"{prefix}{name}.weight", name == "v_proj" ? Range.Weight : Range.Sharp, count * size, Hidden);
@@ -279,12 +329,17 @@ public sealed class RandomCheckpoint
         }
 
         Add(prefix + "o_proj.weight", Range.Weight, Hidden, heads * size);
-        if (ModelType == "llama" && (bool?)Config["attention_bias"] == true)
+        if (ModelType is "llama" or "gpt_oss" && (bool?)Config["attention_bias"] == true)
         {
             Add(prefix + "o_proj.bias", Range.Bias, Hidden);
         }
 
-        if (ModelType is "qwen3" or "qwen3_moe" or "gemma3_text")
+        if (ModelType == "gpt_oss")
+        {
+            Add(prefix + "sinks", Range.Sink, heads);
+        }
+
+        if (ModelType is "qwen3" or "qwen3_moe" or "gemma3_text" || (bool?)Config["use_qk_norm"] == true)
         {
             Add(prefix + "q_norm.weight", Range.Norm, size);
             Add(prefix + "k_norm.weight", Range.Norm, size);
@@ -304,13 +359,40 @@ public sealed class RandomCheckpoint
 
                 break;
             case "qwen3_moe":
-                Add(layer + "mlp.gate.weight", Range.Sharp, Number("num_experts"), Hidden);
-                for (int expert = 0; expert < Number("num_experts"); expert++)
+                AddExperts(layer + "mlp.", "num_experts");
+                break;
+            case "qwen2_moe":
+                AddExperts(layer + "mlp.", "num_experts");
+                Add(layer + "mlp.shared_expert_gate.weight", Range.Weight, 1, Hidden);
+                AddGated(layer + "mlp.shared_expert.", "gate_proj", "up_proj", "down_proj", Number("shared_expert_intermediate_size"));
+                break;
+            case "glm4_moe" when !layer.EndsWith(".0.", StringComparison.Ordinal):
+                AddExperts(layer + "mlp.", "n_routed_experts");
+                Add(layer + "mlp.gate.e_score_correction_bias", Range.Bias, Number("n_routed_experts"));
+                AddGated(layer + "mlp.shared_experts.", "gate_proj", "up_proj", "down_proj", Number("moe_intermediate_size"));
+                break;
+            case "granitemoe" or "granitemoeshared":
+                int all = Number("num_local_experts");
+                Add(layer + "block_sparse_moe.router.layer.weight", Range.Sharp, all, Hidden);
+                Add(layer + "block_sparse_moe.input_linear.weight", Range.Weight, all, 2 * Inner, Hidden);
+                Add(layer + "block_sparse_moe.output_linear.weight", Range.Weight, all, Hidden, Inner);
+                if (Number("shared_intermediate_size") is int shared and > 0)
                 {
-                    AddGated($"{layer}mlp.experts.{expert}.", "gate_proj", "up_proj", "down_proj", Number("moe_intermediate_size"));
+                    Add(layer + "shared_mlp.input_linear.weight", Range.Weight, 2 * shared, Hidden);
+                    Add(layer + "shared_mlp.output_linear.weight", Range.Weight, Hidden, shared);
                 }
 
                 break;
+            case "gpt_oss":
+                int experts = Number("num_local_experts"), inner = Number("intermediate_size");
+                Add(layer + "mlp.router.weight", Range.Sharp, experts, Hidden);
+                Add(layer + "mlp.router.bias", Range.Bias, experts);
+                Add(layer + "mlp.experts.gate_up_proj", Range.Wide, experts, Hidden, 2 * inner);
+                Add(layer + "mlp.experts.gate_up_proj_bias", Range.Bias, experts, 2 * inner);
+                Add(layer + "mlp.experts.down_proj", Range.Weight, experts, inner, Hidden);
+                Add(layer + "mlp.experts.down_proj_bias", Range.Bias, experts, Hidden);
+                break;
+            case "glm4":
             case "phi3":
                 Add(layer + "mlp.gate_up_proj.weight", Range.Weight, 2 * Inner, Hidden);
                 Add(layer + "mlp.down_proj.weight", Range.Weight, Hidden, Inner);
@@ -318,6 +400,15 @@ public sealed class RandomCheckpoint
             default:
                 AddGated(layer + "mlp.", "gate_proj", "up_proj", "down_proj", Inner);
                 break;
+        }
+    }
+
+    private void AddExperts(string prefix, string count)
+    {
+        Add(prefix + "gate.weight", Range.Sharp, Number(count), Hidden);
+        for (int expert = 0; expert < Number(count); expert++)
+        {
+            AddGated($"{prefix}experts.{expert}.", "gate_proj", "up_proj", "down_proj", Number("moe_intermediate_size"));
         }
     }
 
@@ -335,6 +426,8 @@ public sealed class RandomCheckpoint
         {
             Range.Weight => (1 / 1024f, 0f),
             Range.Sharp => (1 / 512f, 0f),
+            Range.Wide => (1 / 256f, 0f),
+            Range.Sink => (1 / 64f, 0f),
             // Gemma multiplies embeddings by 16, and they must not drown the layers.
             Range.Embedding => (isGemma ? 1 / 2048f : 1 / 512f, 0f),
             Range.Norm => (1 / 1024f, isGemma ? 0f : 1f),

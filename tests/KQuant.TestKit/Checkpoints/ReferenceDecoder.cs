@@ -4,7 +4,7 @@ namespace KQuant.TestKit;
 
 /// <summary>
 /// What a checkpoint computes, in double precision and as plainly as possible: no cache, no batch, one loop for each formula. Follows Hugging
-/// Face's classes; sliding windows only for Gemma.
+/// Face's classes; sliding windows only for Gemma and gpt-oss.
 /// </summary>
 public sealed class ReferenceDecoder
 {
@@ -34,30 +34,31 @@ public sealed class ReferenceDecoder
     /// <summary>Probabilities of the next token behind each position.</summary>
     public double[][] NextTokens(int[] ids)
     {
-        double scale = _isGemma ? Math.Sqrt(_hidden) : 1;
+        double scale = _isGemma ? Math.Sqrt(_hidden) : Number("embedding_multiplier", 1), share = Number("residual_multiplier", 1);
+        bool isGlm = _modelType == "glm4";
         double[][] x = [.. ids.Select(id => Row("model.embed_tokens.weight", id).Select(value => value * scale).ToArray())];
         for (int layer = 0; layer < Integer("num_hidden_layers"); layer++)
         {
             string prefix = $"model.layers.{layer}.";
             double[][] attended = Attend(prefix + "self_attn.", layer, Norm(x, prefix + "input_layernorm"));
-            Add(x, _isGemma ? Norm(attended, prefix + "post_attention_layernorm") : attended);
+            Add(x, isGlm ? Norm(attended, prefix + "post_self_attn_layernorm") : _isGemma ? Norm(attended, prefix + "post_attention_layernorm") : attended, share);
             string before = prefix + (_isGemma ? "pre_feedforward_layernorm" : "post_attention_layernorm");
             double[][] fed = [.. Norm(x, before).Select(row => FeedForward(prefix, row))];
-            Add(x, _isGemma ? Norm(fed, prefix + "post_feedforward_layernorm") : fed);
+            Add(x, isGlm ? Norm(fed, prefix + "post_mlp_layernorm") : _isGemma ? Norm(fed, prefix + "post_feedforward_layernorm") : fed, share);
         }
 
         string head = _tensors.ContainsKey("lm_head.weight") ? "lm_head.weight" : "model.embed_tokens.weight";
         double? cap = (double?)_config["final_logit_softcapping"];
-        return [.. Norm(x, "model.norm").Select(row => Softmax(Cap(Multiply(head, row), cap)))];
+        return [.. Norm(x, "model.norm").Select(row => Softmax(Cap([.. Multiply(head, row).Select(value => value / Number("logits_scaling", 1))], cap)))];
     }
 
-    private static void Add(double[][] x, double[][] y)
+    private static void Add(double[][] x, double[][] y, double share)
     {
         for (int t = 0; t < x.Length; t++)
         {
             for (int i = 0; i < x[t].Length; i++)
             {
-                x[t][i] += y[t][i];
+                x[t][i] += share * y[t][i];
             }
         }
     }
@@ -114,17 +115,22 @@ public sealed class ReferenceDecoder
 
     private double[][] Attend(string prefix, int layer, double[][] x)
     {
-        bool slides = _modelType switch { "gemma2" => layer % 2 == 0, "gemma3_text" => (layer + 1) % 6 != 0, _ => false };
+        bool slides = _modelType switch { "gemma2" => layer % 2 == 0, "gemma3_text" => (layer + 1) % 6 != 0, "gpt_oss" => layer % 2 == 0, _ => false };
         int window = slides ? Integer("sliding_window") : int.MaxValue;
         (double[][] q, double[][] k, double[][] v) = ProjectAll(prefix, x);
         (double[] frequencies, double magnitude) = Frequencies(_modelType == "gemma3_text" && slides);
+        if (_modelType == "smollm3" && (layer + 1) % 4 == 0)
+        {
+            frequencies = [];
+        }
+
         for (int t = 0; t < x.Length; t++)
         {
             Rotate(q[t], prefix + "q_norm", t, frequencies, magnitude);
             Rotate(k[t], prefix + "k_norm", t, frequencies, magnitude);
         }
 
-        double scale = 1 / Math.Sqrt(Number("query_pre_attn_scalar", _headSize));
+        double scale = Number("attention_multiplier", 1 / Math.Sqrt(Number("query_pre_attn_scalar", _headSize)));
         double? cap = (double?)_config["attn_logit_softcapping"];
         var result = new double[x.Length][];
         for (int t = 0; t < x.Length; t++)
@@ -142,7 +148,9 @@ public sealed class ReferenceDecoder
                     }
                 }
 
-                double[] shares = Softmax(Cap(scores, cap));
+                double[] shares = _tensors.TryGetValue(prefix + "sinks", out (int[] Shape, float[] Values) sinks)
+                    ? Softmax([.. scores, sinks.Values[head]])
+                    : Softmax(Cap(scores, cap));
                 for (int s = first; s <= t; s++)
                 {
                     for (int i = 0; i < _headSize; i++)
@@ -184,9 +192,10 @@ public sealed class ReferenceDecoder
             for (int j = 0; j < frequencies.Length; j++)
             {
                 (double sin, double cos) = Math.SinCos(position * frequencies[j]);
-                (double a, double b) = (x[start + j], x[start + j + frequencies.Length]);
-                x[start + j] = magnitude * ((a * cos) - (b * sin));
-                x[start + j + frequencies.Length] = magnitude * ((b * cos) + (a * sin));
+                (int one, int other) = _modelType == "glm4" ? (start + (2 * j), start + (2 * j) + 1) : (start + j, start + j + frequencies.Length);
+                (double a, double b) = (x[one], x[other]);
+                x[one] = magnitude * ((a * cos) - (b * sin));
+                x[other] = magnitude * ((b * cos) + (a * sin));
             }
         }
     }
@@ -194,7 +203,7 @@ public sealed class ReferenceDecoder
     private (double[] Frequencies, double Magnitude) Frequencies(bool isLocal)
     {
         double theta = isLocal ? Number("rope_local_base_freq", 1e4) : Number("rope_theta", 1e4);
-        int rotated = (int)(_headSize * Number("partial_rotary_factor", 1));
+        int rotated = (int)(_headSize * Number("partial_rotary_factor", _modelType == "glm4" ? 0.5 : 1));
         double[] plain = [.. Enumerable.Range(0, rotated / 2).Select(i => Math.Pow(theta, -2.0 * i / rotated))];
         if (isLocal || _config["rope_scaling"] is not JsonObject scaling)
         {
@@ -248,9 +257,22 @@ public sealed class ReferenceDecoder
                 return Mix(layer + "block_sparse_moe.", "w1", "w3", "w2", x);
             case "qwen3_moe":
                 return Mix(layer + "mlp.", "gate_proj", "up_proj", "down_proj", x);
-            case "phi3":
-                double[] both = Project(layer + "mlp.gate_up_proj", x);
-                return Project(layer + "mlp.down_proj", Gate(both[..(both.Length / 2)], both[(both.Length / 2)..]));
+            case "qwen2_moe":
+                double open = Sigmoid(Project(layer + "mlp.shared_expert_gate", x)[0]);
+                return Sum(
+                    Mix(layer + "mlp.", "gate_proj", "up_proj", "down_proj", x),
+                    Gated(layer + "mlp.shared_expert.", "gate_proj", "up_proj", "down_proj", x), open);
+            case "glm4_moe" when _tensors.ContainsKey(layer + "mlp.gate.weight"):
+                return Sum(
+                    Mix(layer + "mlp.", "gate_proj", "up_proj", "down_proj", x),
+                    Gated(layer + "mlp.shared_experts.", "gate_proj", "up_proj", "down_proj", x), 1);
+            case "granitemoe" or "granitemoeshared" or "gpt_oss":
+                double[] mixed = MixStacked(layer, x);
+                return _tensors.ContainsKey(layer + "shared_mlp.input_linear.weight")
+                    ? Sum(mixed, Halved(layer + "shared_mlp.input_linear", layer + "shared_mlp.output_linear", x), 1)
+                    : mixed;
+            case "glm4" or "phi3":
+                return Halved(layer + "mlp.gate_up_proj", layer + "mlp.down_proj", x);
             default:
                 return Gated(layer + "mlp.", "gate_proj", "up_proj", "down_proj", x);
         }
@@ -258,9 +280,11 @@ public sealed class ReferenceDecoder
 
     private double[] Mix(string prefix, string gate, string up, string down, double[] x)
     {
-        double[] shares = Softmax(Project(prefix + "gate", x));
-        int[] chosen = [.. Enumerable.Range(0, shares.Length).OrderByDescending(i => shares[i]).Take(Integer("num_experts_per_tok"))];
-        double sum = chosen.Sum(expert => shares[expert]);
+        double[] scores = Project(prefix + "gate", x);
+        double[] shares = _modelType == "glm4_moe" ? [.. scores.Select(Sigmoid)] : Softmax(scores);
+        float[]? bias = _tensors.TryGetValue(prefix + "gate.e_score_correction_bias", out (int[] Shape, float[] Values) stored) ? stored.Values : null;
+        int[] chosen = [.. Enumerable.Range(0, shares.Length).OrderByDescending(i => shares[i] + (bias?[i] ?? 0)).Take(Integer("num_experts_per_tok"))];
+        double sum = _modelType == "qwen2_moe" ? 1 : chosen.Sum(expert => shares[expert]) / Number("routed_scaling_factor", 1);
         var result = new double[x.Length];
         foreach (int expert in chosen)
         {
@@ -272,6 +296,56 @@ public sealed class ReferenceDecoder
         }
 
         return result;
+    }
+
+    /// <summary>Experts in stacks: Granite's [experts, out, in] with the rows of the gate first, gpt-oss's [experts, in, out] with gate and up in turns.</summary>
+    private double[] MixStacked(string layer, double[] x)
+    {
+        bool isGptOss = _modelType == "gpt_oss";
+        string block = layer + (isGptOss ? "mlp.experts." : "block_sparse_moe.");
+        double[] scores = Project(layer + (isGptOss ? "mlp.router" : "block_sparse_moe.router.layer"), x);
+        int[] chosen = [.. Enumerable.Range(0, scores.Length).OrderByDescending(i => scores[i]).Take(Integer("num_experts_per_tok"))];
+        double[] shares = Softmax([.. chosen.Select(expert => scores[expert])]);
+        var result = new double[x.Length];
+        for (int k = 0; k < chosen.Length; k++)
+        {
+            double[] both = Stacked(block + (isGptOss ? "gate_up_proj" : "input_linear"), chosen[k], x, isGptOss);
+            int half = both.Length / 2;
+            double[] inner = isGptOss
+                ? [.. Enumerable.Range(0, half).Select(i => Swiglu(both[2 * i], both[(2 * i) + 1]))]
+                : Gate(both[..half], both[half..]);
+            result = Sum(result, Stacked(block + (isGptOss ? "down_proj" : "output_linear"), chosen[k], inner, isGptOss), shares[k]);
+        }
+
+        return result;
+
+        static double Swiglu(double gate, double up)
+        {
+            gate = Math.Min(gate, 7);
+            return (Math.Clamp(up, -7, 7) + 1) * gate * Sigmoid(1.702 * gate);
+        }
+    }
+
+    private double[] Stacked(string name, int expert, double[] x, bool isTransposed)
+    {
+        (int[] shape, float[] values) = _tensors[isTransposed ? name : name + ".weight"];
+        int size = shape[1] * shape[2], outputs = isTransposed ? shape[2] : shape[1];
+        float[]? bias = _tensors.TryGetValue(name + "_bias", out (int[] Shape, float[] Values) stored) ? stored.Values : null;
+        return
+        [
+            .. Enumerable.Range(0, outputs).Select(row => (bias?[(expert * outputs) + row] ?? 0)
+                + x.Select((value, i) => value * values[(expert * size) + (isTransposed ? (i * outputs) + row : (row * x.Length) + i)]).Sum()),
+        ];
+    }
+
+    private static double[] Sum(double[] x, double[] y, double share) => [.. x.Zip(y, (a, b) => a + (share * b))];
+
+    private static double Sigmoid(double z) => 1 / (1 + Math.Exp(-z));
+
+    private double[] Halved(string gateUp, string down, double[] x)
+    {
+        double[] both = Project(gateUp, x);
+        return Project(down, Gate(both[..(both.Length / 2)], both[(both.Length / 2)..]));
     }
 
     private double[] Gated(string prefix, string gate, string up, string down, double[] x) =>

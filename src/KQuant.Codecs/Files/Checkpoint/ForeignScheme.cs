@@ -10,20 +10,21 @@ internal static class ForeignScheme
     [
         (".g_idx", "gptq"), (".qzeros", "awq"), (".weight_packed", "compressed-tensors"), (".weight.absmax", "bitsandbytes"),
         (".weight.quant_map", "bitsandbytes"), (".SCB", "bitsandbytes"), (".weight._data", "quanto"), (".weight._scale", "quanto"),
-        (".weight_scale_2", "nvfp4"), ("_blocks", "mxfp4"), (".lora_A.weight", "lora"), (".lora_A.default.weight", "lora"),
+        (".weight_scale_2", "nvfp4"), (BlockedExperts.Suffix, BlockedExperts.Scheme), (".lora_A.weight", "lora"), (".lora_A.default.weight", "lora"),
     ];
 
     /// <summary>The scheme, as configs call it; null for a checkpoint of floats.</summary>
     /// <param name="weights">The stored tensors.</param>
     /// <param name="scales">The scales that are understood.</param>
-    public static string? Find(SafetensorsFile weights, Fp8Scales scales)
+    /// <param name="understandsBlocks">Whether mxfp4 experts in blocks are understood.</param>
+    public static string? Find(SafetensorsFile weights, Fp8Scales scales, bool understandsBlocks = false)
     {
         string? weak = null;
         foreach (SafetensorsTensor tensor in weights.Tensors)
         {
             foreach ((string suffix, string scheme) in Suffixes)
             {
-                if (tensor.Name.EndsWith(suffix, StringComparison.Ordinal) && (suffix != "_blocks" || tensor.ElementType == ElementType.U8))
+                if (tensor.Name.EndsWith(suffix, StringComparison.Ordinal) && (suffix != BlockedExperts.Suffix || (!understandsBlocks && tensor.ElementType == ElementType.U8)))
                 {
                     // AWQ is GPTQ without the order of the columns.
                     if (scheme != "awq")

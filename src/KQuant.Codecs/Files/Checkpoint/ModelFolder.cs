@@ -43,7 +43,7 @@ public sealed class ModelFolder : ModelSource
 
     /// <summary>
     /// How the checkpoint is quantized: <c>kquant</c>, another scheme's <c>mode</c> or <c>quant_method</c>, <c>affine</c> for one without a
-    /// name; null when it is a float checkpoint, which one of eight-bit floats with their factors is, too. A scheme that no config names is
+    /// name; null when it is a float checkpoint, which one of eight-bit floats with their factors and gpt-oss with its mxfp4 experts are, too. A scheme that no config names is
     /// recognized by its tensors. Tensors of schemes that are not decoded here (<see cref="IsDecodable"/>) are listed as they are stored.
     /// </summary>
     public string? QuantizationMode { get; private set; }
@@ -183,13 +183,14 @@ public sealed class ModelFolder : ModelSource
     {
         var config = new CheckpointConfig(Config);
         var scales = new Fp8Scales(_weights, config);
-        CheckScheme(scales);
+        var blocked = BlockedExperts.Find(config, _weights);
+        CheckScheme(scales, blocked is not null);
         var names = new MlxNames(config, Path, [.. _weights.Tensors.Select(tensor => tensor.Name)]);
         var experts = new ExpertStacks(config, scales);
-        var listed = new List<Func<CheckpointTensor>>();
+        var listed = new List<Func<ModelTensor>>();
         foreach (SafetensorsTensor stored in _weights.Tensors)
         {
-            if (scales.IsPart(stored.Name))
+            if (scales.IsPart(stored.Name) || blocked?.IsPart(stored.Name) == true)
             {
                 continue;
             }
@@ -197,6 +198,10 @@ public sealed class ModelFolder : ModelSource
             if (!names.TryMap(stored.Name, out string? name, out string? reason))
             {
                 _dropped.Add(new DroppedTensor { Name = stored.Name, Reason = reason });
+            }
+            else if (blocked?.Split(name, stored) is { } rows)
+            {
+                listed.AddRange(rows.Select(part => (Func<ModelTensor>)(() => part)));
             }
             else if (experts.TryTake(name, stored, out ExpertStacks.Stack? started))
             {
@@ -207,7 +212,7 @@ public sealed class ModelFolder : ModelSource
             }
             else if (experts.TrySplit(name, stored, out CheckpointTensor[]? halves))
             {
-                listed.AddRange(halves.Select(half => (Func<CheckpointTensor>)(() => half)));
+                listed.AddRange(halves.Select(half => (Func<ModelTensor>)(() => half)));
             }
             else
             {
@@ -216,18 +221,21 @@ public sealed class ModelFolder : ModelSource
         }
 
         // A stack is complete only now.
-        foreach (Func<CheckpointTensor> build in listed)
+        foreach (Func<ModelTensor> build in listed)
         {
-            Add(build());
+            AddTensor(build());
         }
     }
 
-    /// <summary>Finds out what the tensors are, when the config does not say so or says that they are eight-bit floats.</summary>
-    private void CheckScheme(Fp8Scales scales)
+    /// <summary>
+    /// Finds out what the tensors are, when the config does not say so, or says that they are eight-bit floats or experts in blocks, which
+    /// are understood.
+    /// </summary>
+    private void CheckScheme(Fp8Scales scales, bool hasBlocks)
     {
-        if (QuantizationMode is null or "fp8")
+        if (QuantizationMode is null or "fp8" || (hasBlocks && QuantizationMode == BlockedExperts.Scheme))
         {
-            QuantizationMode = ForeignScheme.Find(_weights, scales);
+            QuantizationMode = ForeignScheme.Find(_weights, scales, hasBlocks);
         }
     }
 

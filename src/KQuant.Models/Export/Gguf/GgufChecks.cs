@@ -36,6 +36,7 @@ internal sealed class GgufChecks
         checks.CheckRope();
         checks.CheckExperts();
         checks.CheckGemma();
+        checks.CheckWindows();
         checks.AddWindowNotes();
     }
 
@@ -80,7 +81,7 @@ internal sealed class GgufChecks
             throw Refuse($"rope scaling '{kind.ToString().ToLowerInvariant()}' is not possible for architecture '{_family.Architecture}'");
         }
 
-        if (_family.IsLlama && _config.Rope.Dimensions != _config.HeadSize)
+        if (_family.PermutesInGguf && _config.Rope.Dimensions != _config.HeadSize)
         {
             throw Refuse(
                 $"partial_rotary_factor makes {_config.Rope.Dimensions} of {_config.HeadSize} values of a head rotate, but llama.cpp rotates all "
@@ -92,6 +93,11 @@ internal sealed class GgufChecks
             _notes.Add(
                 $"Dynamic rope scaling has no place in a GGUF: llama.cpp computes the same up to {_config.ContextLength} tokens, and something "
                 + "else beyond.");
+        }
+
+        if (kind == RopeKind.Yarn && !_reader.Ropes.Read(isLlamaCpp: false).Truncate)
+        {
+            _notes.Add("llama.cpp rounds the bounds between the dimensions that yarn stretches and those that it keeps (truncate is false here).");
         }
 
         if (kind == RopeKind.Yarn && _reader.Ropes.FindNumber("attention_factor", "beta_fast", "beta_slow", "mscale") is not null)
@@ -112,9 +118,14 @@ internal sealed class GgufChecks
             throw Refuse("norm_topk_prob is not true, but llama.cpp always normalizes the weights of the chosen experts of qwen3moe");
         }
 
-        if (!_config.Experts.Layers.IsEmpty)
+        if (_family.Experts == ExpertStyle.Qwen2 && _reader.Values.GetFlag("norm_topk_prob", false))
         {
-            throw Refuse("some of its layers are dense (mlp_only_layers, decoder_sparse_step), and llama.cpp's qwen3moe has none");
+            throw Refuse("norm_topk_prob is true, but llama.cpp never normalizes the weights of the chosen experts of qwen2moe");
+        }
+
+        if (_family.Experts != ExpertStyle.Glm4 && !_config.Experts.Layers.IsEmpty)
+        {
+            throw Refuse("some of its layers are dense (mlp_only_layers, decoder_sparse_step), and llama.cpp's " + _family.Architecture + " has none");
         }
     }
 
@@ -142,17 +153,25 @@ internal sealed class GgufChecks
             throw Refuse($"it has no sliding window, but llama.cpp applies one of {_family.Window} to gemma2");
         }
 
-        if (!_config.Windows.IsEmpty
+        if (_config.LocalRope is { Kind: not RopeKind.Default })
+        {
+            throw Refuse($"the frequencies of sliding layers are scaled, which a GGUF of architecture '{_family.Architecture}' cannot say");
+        }
+    }
+
+    private void CheckWindows()
+    {
+        if (_family.Experts == ExpertStyle.GptOss && _config.Windows.IsEmpty)
+        {
+            throw Refuse($"it has no sliding window, but llama.cpp needs one for {_family.Architecture}");
+        }
+
+        if (_family.WindowedInGguf && !_config.Windows.IsEmpty
             && !_config.Windows.AsSpan().SequenceEqual(ModelFamily.SpreadWindow(_config.Windows.Max(), _config.LayerCount, _family.WindowPeriod).AsSpan()))
         {
             throw Refuse(
                 $"layer_types or sliding_window_pattern does not have the order of sliding and full layers that llama.cpp assumes for "
                 + $"{_family.Architecture}: one of {_family.WindowPeriod} is full");
-        }
-
-        if (_config.LocalRope is { Kind: not RopeKind.Default })
-        {
-            throw Refuse($"the frequencies of sliding layers are scaled, which a GGUF of architecture '{_family.Architecture}' cannot say");
         }
     }
 

@@ -13,8 +13,9 @@ namespace KQuant.Models.Export;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Written by <see cref="Codecs.Conversion.ModelConverter.Convert"/>. Architectures: <c>llama</c> (Llama, Mistral, Mixtral), <c>qwen2</c>, <c>qwen3</c>,
-/// <c>qwen3moe</c>, <c>gemma2</c>, <c>gemma3</c> (text), <c>phi3</c>. The checkpoint may hold floats, or K-quant blocks, which keep their
+/// Written by <see cref="Codecs.Conversion.ModelConverter.Convert"/>. Architectures: <c>llama</c> (Llama, Mistral, Mixtral), <c>qwen2</c>, <c>qwen2moe</c>,
+/// <c>qwen3</c>, <c>qwen3moe</c>, <c>gemma2</c>, <c>gemma3</c> (text), <c>phi3</c>, <c>gpt-oss</c>, <c>glm4</c>, <c>glm4moe</c>, <c>granite</c>,
+/// <c>granitemoe</c>, <c>smollm3</c>. The checkpoint may hold floats, or K-quant blocks, which keep their
 /// bytes: what moves are whole rows.
 /// </para>
 /// <para>
@@ -150,8 +151,20 @@ public sealed class GgufExport : GgufSource
     {
         TensorNames names = ModelTensorNames.For(Architecture);
         var layout = GgufLayout.Create(family, config);
+        int predicting = 0;
         foreach (ModelTensor source in Folder.Tensors)
         {
+            if (family.Experts == ExpertStyle.Glm4 && IsPrediction(source.Name, config.LayerCount))
+            {
+                predicting++;
+                continue;
+            }
+
+            if (TryAddHalves(source, layout))
+            {
+                continue;
+            }
+
             if (!names.TryToGguf(source.Name, out string? name) || layout.Find(name) is not long[] shape)
             {
                 throw source.Name.EndsWith(".bias", StringComparison.Ordinal)
@@ -163,8 +176,9 @@ public sealed class GgufExport : GgufSource
                     + $"{config.LayerCount} layers; llama.cpp would refuse the file.");
             }
 
-            // A single row may be stored as a vector or as a matrix.
-            if (!source.Shape.AsSpan().SequenceEqual(shape))
+            // A single row is a matrix in a checkpoint and a vector in a GGUF.
+            bool isRow = shape.Length == 1 && source.Shape is [1, long columns] && columns == shape[0];
+            if (!isRow && !source.Shape.AsSpan().SequenceEqual(shape))
             {
                 throw new ModelFormatException(
                     Path, $"the dimensions are [{string.Join(", ", source.Shape)}], but config.json makes them [{string.Join(", ", shape)}]", source.Name);
@@ -175,7 +189,12 @@ public sealed class GgufExport : GgufSource
                 throw new NotSupportedException($"{Path}: tensor '{source.Name}' is {source.FormatName}, which is not decoded here.");
             }
 
-            Add(Derive(family, config.HeadSize, name, source));
+            Add(Derive(family, config.HeadSize, name, [.. shape], source));
+        }
+
+        if (predicting > 0)
+        {
+            _notes.Add($"The {predicting} tensors of layers that predict further tokens are left out.");
         }
 
         if (layout.FindMissing(_byName.Keys.ToHashSet()) is string missing)
@@ -189,25 +208,56 @@ public sealed class GgufExport : GgufSource
     }
 
     /// <summary>What becomes of a tensor on its way into a GGUF.</summary>
-    private static ModelTensor Derive(ModelFamily family, int headSize, string name, ModelTensor source)
+    private static ModelTensor Derive(ModelFamily family, int headSize, string name, ImmutableArray<long> shape, ModelTensor source)
     {
-        bool rotates = family.InterleavedInGguf && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
-        if (source.Shape.Length == 1)
+        bool rotates = family.PermutesInGguf && (name.Contains(".attn_q.", StringComparison.Ordinal) || name.Contains(".attn_k.", StringComparison.Ordinal));
+        if (shape.Length == 1)
         {
             return family.IsGemma && name.EndsWith("norm.weight", StringComparison.Ordinal)
-                ? new ComputedTensor(name, source.Shape, () => AddOne(ReadAll(source)))
+                ? new ComputedTensor(name, shape, () => AddOne(ReadAll(source)))
                 : rotates
-                    ? new ComputedTensor(name, source.Shape, () => Permute(ReadAll(source), headSize))
-                    : new ComputedTensor(name, source.Shape, () => ReadAll(source));
+                    ? new ComputedTensor(name, shape, () => Permute(ReadAll(source), headSize))
+                    : new ComputedTensor(name, shape, () => ReadAll(source));
         }
 
-        if (name.EndsWith(".ffn_gate_inp.weight", StringComparison.Ordinal))
+        if (name.EndsWith(".ffn_gate_inp.weight", StringComparison.Ordinal) || name.EndsWith(".bias", StringComparison.Ordinal))
         {
             return new ComputedTensor(name, source.Shape, () => ReadAll(source));
         }
 
         return rotates ? new PermutedTensor(name, source, headSize) : new RenamedTensor(name, source);
     }
+
+    /// <summary>Granite's shared expert has gate and up in one matrix, a GGUF has two.</summary>
+    private bool TryAddHalves(ModelTensor source, GgufLayout layout)
+    {
+        const string Fused = ".shared_mlp.input_linear.weight";
+        if (!source.Name.EndsWith(Fused, StringComparison.Ordinal) || source.Shape.Length != 2)
+        {
+            return false;
+        }
+
+        string layer = source.Name["model.layers.".Length..^Fused.Length];
+        long half = source.Shape[0] / 2;
+        foreach ((string part, long first) in ((string, long)[])[("gate", 0), ("up", half)])
+        {
+            string name = $"blk.{layer}.ffn_{part}_shexp.weight";
+            if (layout.Find(name) is not [long rows, long columns] || rows != half || columns != source.Shape[1])
+            {
+                throw new ModelFormatException(
+                    Path, $"the dimensions are [{string.Join(", ", source.Shape)}], which config.json does not ask for", source.Name);
+            }
+
+            Add(new RowsTensor(name, source, first, half));
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether a tensor is of a layer behind the last one.</summary>
+    private static bool IsPrediction(string name, int layers) =>
+        name.StartsWith("model.layers.", StringComparison.Ordinal) && name.Split('.') is [_, _, string number, ..]
+        && int.TryParse(number, out int layer) && layer >= layers;
 
     private void AddRopeFactors(RopeConfig rope)
     {

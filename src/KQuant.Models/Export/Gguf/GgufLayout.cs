@@ -32,7 +32,7 @@ internal sealed class GgufLayout
         for (int i = 0; i < config.LayerCount; i++)
         {
             layout.AddAttention(family, config, $"blk.{i}.");
-            layout.AddFeedForward(family, config, $"blk.{i}.");
+            layout.AddFeedForward(family, config, i);
         }
 
         return layout;
@@ -78,7 +78,12 @@ internal sealed class GgufLayout
         }
 
         Require(layer + "attn_output.weight", hidden, q);
-        RequireBias(layer + "attn_output.bias", family.IsLlama && config.HasOutputBias, hidden);
+        RequireBias(layer + "attn_output.bias", family.BiasesInGguf && config.HasOutputBias, hidden);
+        if (config.HasSinks)
+        {
+            Require(layer + "attn_sinks.weight", config.HeadCount);
+        }
+
         if (config.HasHeadNorms)
         {
             Require(layer + "attn_q_norm.weight", size);
@@ -91,25 +96,25 @@ internal sealed class GgufLayout
         }
     }
 
-    private void AddFeedForward(ModelFamily family, ModelConfig config, string layer)
+    private void AddFeedForward(ModelFamily family, ModelConfig config, int index)
     {
+        string layer = $"blk.{index}.";
         long hidden = config.HiddenSize, inner = config.IntermediateSize;
-        Require(layer + "ffn_norm.weight", hidden);
+
+        // Two families call the norm before the feed-forward part what others call the one behind attention.
+        Require(layer + (family.Experts is ExpertStyle.Glm4 or ExpertStyle.GptOss ? "post_attention_norm.weight" : "ffn_norm.weight"), hidden);
         if (config.HasPostNorms)
         {
             Require(layer + "post_ffw_norm.weight", hidden);
         }
 
-        if (config.Experts is ExpertConfig experts)
+        if (config.HasExperts(index))
         {
-            Require(layer + "ffn_gate_inp.weight", experts.Count, hidden);
-            Require(layer + "ffn_gate_exps.weight", experts.Count, experts.IntermediateSize, hidden);
-            Require(layer + "ffn_up_exps.weight", experts.Count, experts.IntermediateSize, hidden);
-            Require(layer + "ffn_down_exps.weight", experts.Count, hidden, experts.IntermediateSize);
+            AddExperts(config.Experts!, hidden, layer);
             return;
         }
 
-        if (family.Architecture == "phi3")
+        if (family.FusesGateInGguf)
         {
             Require(layer + "ffn_up.weight", 2 * inner, hidden);
         }
@@ -120,17 +125,44 @@ internal sealed class GgufLayout
         }
 
         Require(layer + "ffn_down.weight", hidden, inner);
-        bool hasBias = family.IsLlama && config.HasFeedForwardBias;
+        bool hasBias = family.BiasesInGguf && config.HasFeedForwardBias;
         RequireBias(layer + "ffn_gate.bias", hasBias, inner);
         RequireBias(layer + "ffn_up.bias", hasBias, inner);
         RequireBias(layer + "ffn_down.bias", hasBias, hidden);
     }
 
-    private void RequireBias(string name, bool isThere, long size)
+    private void AddExperts(ExpertConfig experts, long hidden, string layer)
+    {
+        long count = experts.Count, inner = experts.IntermediateSize, shared = experts.SharedIntermediateSize;
+        Require(layer + "ffn_gate_inp.weight", count, hidden);
+        RequireBias(layer + "ffn_gate_inp.bias", experts.HasBias, count);
+        RequireBias(layer + "exp_probs_b.bias", experts.HasChoiceBias, count);
+        foreach ((string name, long rows, long columns) in ((string, long, long)[])[("gate", inner, hidden), ("up", inner, hidden), ("down", hidden, inner)])
+        {
+            Require($"{layer}ffn_{name}_exps.weight", count, rows, columns);
+            RequireBias($"{layer}ffn_{name}_exps.bias", experts.HasBias, count, rows);
+        }
+
+        if (shared == 0)
+        {
+            return;
+        }
+
+        if (experts.HasSharedGate)
+        {
+            Require(layer + "ffn_gate_inp_shexp.weight", hidden);
+        }
+
+        Require(layer + "ffn_gate_shexp.weight", shared, hidden);
+        Require(layer + "ffn_up_shexp.weight", shared, hidden);
+        Require(layer + "ffn_down_shexp.weight", hidden, shared);
+    }
+
+    private void RequireBias(string name, bool isThere, params long[] shape)
     {
         if (isThere)
         {
-            Require(name, size);
+            Require(name, shape);
         }
     }
 

@@ -113,9 +113,23 @@ internal sealed class GgufParameters
 
         Set("expert_count", experts.Count);
         Set("expert_used_count", experts.PerToken);
-        if (!_family.IsLlama)
+        if (!_family.IsLlama && !_family.IsGranite)
         {
             Set("expert_feed_forward_length", experts.IntermediateSize);
+        }
+
+        if (_family.Experts == ExpertStyle.Qwen2 || (_family.IsGranite && experts.SharedIntermediateSize > 0))
+        {
+            Set("expert_shared_feed_forward_length", experts.SharedIntermediateSize);
+        }
+
+        if (_family.Experts == ExpertStyle.Glm4)
+        {
+            Set("expert_shared_count", experts.SharedIntermediateSize / experts.IntermediateSize);
+            Set("leading_dense_block_count", experts.Layers.Count(has => !has));
+            Set("expert_gating_func", 2);
+            Set("expert_weights_scale", experts.WeightScale);
+            _metadata.Set($"{_config.Architecture}.expert_weights_norm", experts.Normalizes);
         }
     }
 
@@ -123,7 +137,7 @@ internal sealed class GgufParameters
     {
         switch (_family.Architecture)
         {
-            case "llama":
+            case "llama" or "granite" or "granitemoe" or "smollm3":
                 Set("vocab_size", _config.VocabularySize);
                 Set("rope.dimension_count", _config.Rope.Dimensions);
                 break;
@@ -137,6 +151,18 @@ internal sealed class GgufParameters
                 }
 
                 break;
+        }
+
+        if (_family.IsGranite)
+        {
+            Set("attention.scale", _config.AttentionScale);
+            Set("embedding_scale", _config.EmbeddingScale);
+            Set("residual_scale", _config.ResidualScale);
+            Set("logit_scale", _config.LogitDivisor);
+            if (!_config.RotatedLayers.IsEmpty)
+            {
+                _metadata.Set($"{_config.Architecture}.rope.scaling.finetuned", false);
+            }
         }
 
         if (_config.AttentionSoftCap > 0)
