@@ -12,18 +12,7 @@ internal static class CheckpointConversion
 
     public static ConversionReport Run(ModelFolder source, ConversionJob job)
     {
-        if (!source.IsDecodable)
-        {
-            throw new NotSupportedException($"{source.Path} is quantized with mode '{source.QuantizationMode}', which is not read here.");
-        }
-
-        ModelStructure.CheckComplete(source);
-        if (!job.Plan.Codec.IsQuantized && job.Plan.Tensors.FirstOrDefault(IsOpaque)?.Source is ModelTensor opaque)
-        {
-            throw new NotSupportedException(
-                $"{source.Path}: tensor '{opaque.Name}' is stored as bytes, and config.json names no codec for it; it would stay undecoded.");
-        }
-
+        Check(source, job.Plan);
         AuxiliaryFiles auxiliary = AuxiliaryFiles.Find(source.Path);
         AddNotes(source, auxiliary, job);
         var writer = new CheckpointWriter(ConfigOf(source, job), job.Options.MaxShardBytes);
@@ -51,6 +40,22 @@ internal static class CheckpointConversion
         return job.Report();
     }
 
+    /// <summary>Refuses what cannot become a checkpoint.</summary>
+    public static void Check(ModelFolder source, QuantizationPlan plan)
+    {
+        if (!source.IsDecodable)
+        {
+            throw new NotSupportedException($"{source.Path} is quantized with mode '{source.QuantizationMode}', which is not read here.");
+        }
+
+        ModelStructure.CheckComplete(source);
+        if (!plan.Codec.IsQuantized && plan.Tensors.FirstOrDefault(IsOpaque)?.Source is ModelTensor opaque)
+        {
+            throw new NotSupportedException(
+                $"{source.Path}: tensor '{opaque.Name}' is stored as bytes, and config.json names no codec for it; it would stay undecoded.");
+        }
+    }
+
     /// <summary>The names of the single experts of a stack, if it will hold floats and they have names.</summary>
     private static bool TryNameExperts(PlannedTensor planned, TensorNames names, [NotNullWhen(true)] out string[]? experts)
     {
@@ -75,7 +80,7 @@ internal static class CheckpointConversion
     private static void AddExperts(CheckpointWriter writer, PlannedTensor planned, string[] experts, ConversionJob job)
     {
         QuantCodec codec = (planned.Codec ?? planned.Source.Codec)!;
-        TensorEncoding encoding = job.Encode(planned, codec);
+        EncodedTensor encoding = job.Encode(planned, codec);
         QuantShape shape = planned.Source.GetQuantShape();
         for (int i = 0; i < experts.Length; i++)
         {

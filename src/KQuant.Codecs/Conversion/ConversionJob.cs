@@ -11,7 +11,7 @@ internal sealed class ConversionJob(
     IProgress<ModelProgress>? progress,
     CancellationToken cancellationToken)
 {
-    private readonly Dictionary<PlannedTensor, TensorEncoding> _encodings = [];
+    private readonly Dictionary<PlannedTensor, EncodedTensor> _encodings = [];
     private readonly HashSet<PlannedTensor> _weighed = [];
 
     public QuantizationPlan Plan => plan;
@@ -27,10 +27,13 @@ internal sealed class ConversionJob(
     /// <summary>What a user should know; one sentence each.</summary>
     public List<string> Notes { get; } = [];
 
+    /// <summary>Parts that hold all tensors encoded; null to encode them here.</summary>
+    public PartSet? Parts { get; init; }
+
     /// <summary>The way of a tensor through its new codec; its error is part of the report.</summary>
-    public TensorEncoding Encode(PlannedTensor planned, QuantCodec codec)
+    public EncodedTensor Encode(PlannedTensor planned, QuantCodec codec)
     {
-        var encoding = new TensorEncoding(planned.Source, codec, () => LoadImportance(planned), options, cancellationToken);
+        EncodedTensor encoding = Parts?.Get(planned) ?? new TensorEncoding(planned.Source, codec, () => LoadImportance(planned), options, cancellationToken);
         _encodings.Add(planned, encoding);
         return encoding;
     }
@@ -38,10 +41,16 @@ internal sealed class ConversionJob(
     public ConversionReport Report()
     {
         AddFloatNote();
+        return ReportOn(plan.Tensors);
+    }
+
+    /// <summary>The report on some tensors.</summary>
+    public ConversionReport ReportOn(IEnumerable<PlannedTensor> tensors)
+    {
         return new ConversionReport
         {
             Output = output,
-            Tensors = [.. plan.Tensors.Select(tensor => new ConvertedTensor { Planned = tensor, Error = _encodings.GetValueOrDefault(tensor)?.Error })],
+            Tensors = [.. tensors.Select(tensor => new ConvertedTensor { Planned = tensor, Error = _encodings.GetValueOrDefault(tensor)?.Error })],
             Notes = Notes,
         };
     }

@@ -49,6 +49,9 @@ public sealed record ConversionReport
     /// <summary>What a user should know: files that were left out, tensors that are not part of the model. One sentence each.</summary>
     public required IReadOnlyList<string> Notes { get; init; }
 
+    /// <summary>Whether nothing was written because a part was there already, complete and of the same source, plan and options.</summary>
+    public bool WasThere { get; init; }
+
     /// <summary>Bytes of all tensors before.</summary>
     public long SourceBytes => Tensors.Sum(tensor => tensor.Planned.Source.ByteCount);
 

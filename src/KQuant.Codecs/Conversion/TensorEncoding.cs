@@ -11,21 +11,22 @@ internal sealed class TensorEncoding(
     QuantCodec codec,
     Func<float[]?> loadImportance,
     ConversionOptions options,
-    CancellationToken cancellationToken)
+    CancellationToken cancellationToken) : EncodedTensor
 {
     private readonly QuantShape _shape = source.GetQuantShape();
+    private WeightError? _measured = options.MeasureError ? default(WeightError) : null;
     private int _plane;
 
     /// <summary>The error so far; null when it is not measured.</summary>
-    public WeightError? Error { get; private set; } = options.MeasureError ? default(WeightError) : null;
+    public override WeightError? Error => _measured;
 
     /// <summary>Writes all wire bytes.</summary>
     /// <exception cref="InvalidWeightException">A weight cannot be encoded; the message names the tensor.</exception>
-    public void WriteTo(Stream stream) => Write(stream, _shape, firstRow: 0);
+    public override void WriteTo(Stream stream) => Write(stream, _shape, firstRow: 0);
 
     /// <summary>Writes the wire bytes of one plane. Weights are encoded for each plane anew; the error is that of the first.</summary>
     /// <inheritdoc cref="WriteTo"/>
-    public void WritePlaneTo(Stream stream, int plane)
+    public override void WritePlaneTo(Stream stream, int plane)
     {
         _plane = plane;
         Write(stream, _shape, firstRow: 0);
@@ -33,7 +34,7 @@ internal sealed class TensorEncoding(
 
     /// <summary>Writes the wire bytes of one expert.</summary>
     /// <inheritdoc cref="WriteTo"/>
-    public void WriteExpertTo(Stream stream, long expert) => Write(stream, _shape with { Experts = 1 }, expert * _shape.Rows);
+    public override void WriteExpertTo(Stream stream, long expert) => Write(stream, _shape with { Experts = 1 }, expert * _shape.Rows);
 
     private void Write(Stream stream, QuantShape shape, long firstRow)
     {
@@ -96,7 +97,7 @@ internal sealed class TensorEncoding(
             _stream.Write(Written(slice));
             if (_owner.Error is WeightError error && _owner._plane == 0)
             {
-                _owner.Error = error + _error;
+                _owner._measured = error + _error;
             }
         }
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Numerics;
 
 namespace KQuant.Codecs.Conversion;
@@ -8,6 +9,9 @@ namespace KQuant.Codecs.Conversion;
 /// </summary>
 public readonly record struct WeightError
 {
+    /// <summary>Bytes of a stored error.</summary>
+    internal const int StoredBytes = 6 * sizeof(double);
+
     /// <summary>The number of weights compared.</summary>
     public long Count { get; private init; }
 
@@ -57,6 +61,35 @@ public readonly record struct WeightError
         DotProduct = left.DotProduct + right.DotProduct,
         MaxAbsolute = Math.Max(left.MaxAbsolute, right.MaxAbsolute),
     };
+
+    /// <summary>Writes an error down; null as a negative count.</summary>
+    internal static void Store(WeightError? error, Span<byte> bytes)
+    {
+        WeightError value = error ?? default;
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, error is null ? -1 : value.Count);
+        double[] numbers = [value.SquaredError, value.SquaredReference, value.SquaredActual, value.DotProduct, value.MaxAbsolute];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            BinaryPrimitives.WriteDoubleLittleEndian(bytes[(sizeof(double) * (i + 1))..], numbers[i]);
+        }
+    }
+
+    /// <summary>Reads what <see cref="Store"/> wrote.</summary>
+    internal static WeightError? Load(ReadOnlySpan<byte> bytes)
+    {
+        long count = BinaryPrimitives.ReadInt64LittleEndian(bytes);
+        return count < 0 ? null : new WeightError
+        {
+            Count = count,
+            SquaredError = Number(bytes, 1),
+            SquaredReference = Number(bytes, 2),
+            SquaredActual = Number(bytes, 3),
+            DotProduct = Number(bytes, 4),
+            MaxAbsolute = Number(bytes, 5),
+        };
+
+        static double Number(ReadOnlySpan<byte> bytes, int i) => BinaryPrimitives.ReadDoubleLittleEndian(bytes[(sizeof(double) * i)..]);
+    }
 
     /// <summary>Compares weights with their originals.</summary>
     /// <param name="reference">The originals.</param>

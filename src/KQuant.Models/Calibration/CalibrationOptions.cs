@@ -1,3 +1,6 @@
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
+
 namespace KQuant.Models.Calibration;
 
 /// <summary>How a text is cut for calibration, and what is counted.</summary>
@@ -23,6 +26,13 @@ public sealed record CalibrationOptions
     /// given them, in a second pass that counts for nobody else. 0 for none.
     /// </summary>
     public double CoverageFloor { get; init; }
+
+    /// <summary>
+    /// The share of one of several processes: a run of the chunks, and of <see cref="ImportanceCalibrator.MeasureLosses"/> some of the tensors.
+    /// <see cref="ImportanceMatrix.Merge"/> makes one matrix of the parts, which has the sums of a single run but for rounding to float32. Null
+    /// for all.
+    /// </summary>
+    public JobShard? Shard { get; init; }
 
     /// <summary>What the text is called in the result.</summary>
     public string? Dataset { get; init; }

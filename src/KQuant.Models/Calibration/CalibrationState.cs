@@ -18,7 +18,8 @@ internal static class CalibrationState
         string settings = string.Create(
             CultureInfo.InvariantCulture,
             $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(model))}, chunks of {options.ChunkLength} from {options.FirstToken}, floor {options.CoverageFloor}");
-        return $"{settings}, text {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(tokens)))[..16]}";
+        string part = options.Shard is JobShard shard ? $"part {shard} of {ImportanceCalibrator.CountChunks(tokens.Length, options with { Shard = null })} " : "";
+        return $"{part}{settings}, text {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(tokens)))[..16]}";
     }
 
     public static void Write(string path, InputCollector collector, int chunks, int covered, string origin)

@@ -21,13 +21,16 @@ public sealed class ImportanceCalibrator : IDisposable
     private readonly Dictionary<string, double> _losses = [];
     private readonly KeyValueCache _cache;
     private readonly TensorNames? _names;
+    private string _origin = "";
     private int _covered;
     private bool _disposed;
 
     /// <summary>Begins.</summary>
     /// <param name="model">A model, best with float weights and <c>Float32</c> activations.</param>
     /// <param name="options">How; null for chunks of 512.</param>
-    /// <exception cref="ArgumentException">A chunk is longer than the context of the model.</exception>
+    /// <exception cref="ArgumentException">
+    /// A chunk is longer than the context of the model; or a share is to see to rarely chosen experts, which only who sees all can.
+    /// </exception>
     public ImportanceCalibrator(LanguageModel model, CalibrationOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -37,6 +40,11 @@ public sealed class ImportanceCalibrator : IDisposable
         {
             throw new ArgumentException(
                 $"A chunk of {_options.ChunkLength} tokens does not fit into the context of {model.ContextLength} of {model.Path}.", nameof(options));
+        }
+
+        if (_options is { Shard: not null, CoverageFloor: > 0 })
+        {
+            throw new ArgumentException("A coverage floor looks at all of the text, so it cannot be had in parts.", nameof(options));
         }
 
         _cache = model.CreateCache();
@@ -65,32 +73,45 @@ public sealed class ImportanceCalibrator : IDisposable
     /// <summary>Chunks of a text.</summary>
     /// <param name="tokens">Its tokens.</param>
     /// <param name="options">How it is cut.</param>
-    /// <returns>Their number; 0 when the text is too short.</returns>
+    /// <returns>Their number, those of the share if there is one; 0 when the text is too short.</returns>
     public static int CountChunks(int tokens, CalibrationOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
+        return ChunksOf(tokens, options).Count;
+    }
+
+    private static (int First, int Count) ChunksOf(int tokens, CalibrationOptions options)
+    {
         (int chunks, int rest) = Math.DivRem(tokens, options.ChunkLength);
         chunks += options.KeepsRest && rest >= Math.Max(1, options.ChunkLength / 2) ? 1 : 0;
-        return options.MaxChunks > 0 ? Math.Min(chunks, options.MaxChunks) : chunks;
+        chunks = options.MaxChunks > 0 ? Math.Min(chunks, options.MaxChunks) : chunks;
+        return options.Shard?.RangeOf(chunks) ?? (0, chunks);
     }
 
     /// <summary>Lets a text run through the model, from the chunk after those that were done; then sees to experts that were rarely chosen.</summary>
     /// <param name="tokens">The text; always the same one.</param>
     /// <param name="progress">Told after every chunk.</param>
     /// <param name="cancellationToken">Ends it between two steps; what was gathered from whole chunks remains.</param>
-    /// <exception cref="ArgumentException">The text is shorter than a chunk.</exception>
+    /// <exception cref="ArgumentException">The text is shorter than a chunk, or has fewer chunks than there are shares.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public void Run(ReadOnlySpan<int> tokens, IProgress<CalibrationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        int total = CountChunks(tokens.Length, _options);
+        (int first, int total) = ChunksOf(tokens.Length, _options);
         if (total == 0)
         {
-            throw new ArgumentException($"The text has {tokens.Length} tokens, less than a chunk of {_options.ChunkLength}.", nameof(tokens));
+            int all = CountChunks(tokens.Length, _options with { Shard = null });
+            throw new ArgumentException(
+                all == 0
+                    ? $"The text has {tokens.Length} tokens, less than a chunk of {_options.ChunkLength}."
+                    : $"The text has {all} chunks of {_options.ChunkLength} tokens, too few for {_options.Shard!.Count} parts.",
+                nameof(tokens));
         }
+
+        _origin = OriginOf(tokens);
 
         while (ChunkCount < total)
         {
-            RunChunk(tokens, ChunkCount, cancellationToken);
+            RunChunk(tokens, first + ChunkCount, cancellationToken);
             ChunkCount++;
             progress?.Report(new CalibrationProgress(ChunkCount, total, IsCovering: false));
         }
@@ -145,6 +166,12 @@ public sealed class ImportanceCalibrator : IDisposable
             foreach ((string name, InputMoments moments) in _collector.ByName.ToArray())
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                if (_options.Shard is JobShard shard && done % shard.Count != shard.Number - 1)
+                {
+                    done++;
+                    continue;
+                }
+
                 if (_collector.Weights.TryGetValue(name, out List<ModelWeight>? parts)
                     && TensorRoles.Classify(name) != TensorRole.Router && meter.Measure(parts, moments, cancellationToken) is double loss)
                 {
@@ -160,6 +187,13 @@ public sealed class ImportanceCalibrator : IDisposable
         }
     }
 
+    /// <summary>What all parts of a calibration have in common: model, text and options.</summary>
+    /// <param name="tokens">The text.</param>
+    /// <returns>A description.</returns>
+    public string OriginOf(ReadOnlySpan<int> tokens) =>
+        FormattableString.Invariant($"{CountChunks(tokens.Length, _options with { Shard = null })} chunks of ")
+        + CalibrationState.Describe(_model.Path, tokens, _options with { Shard = null });
+
     /// <summary>The matrix gathered so far, under GGUF names where they are known.</summary>
     /// <param name="priorWeight">
     /// For how many inputs a neutral one counts in each matrix: one whose columns are all as important as a column is on average. Helps
@@ -174,6 +208,7 @@ public sealed class ImportanceCalibrator : IDisposable
             ChunkCount = ChunkCount,
             ChunkSize = _options.ChunkLength,
             Datasets = _options.Dataset is null ? [] : [_options.Dataset],
+            Part = _options.Shard is JobShard shard ? new ImportancePart { Shard = shard, Origin = _origin } : null,
         };
         foreach ((string name, InputMoments moments) in _collector.ByName.OrderBy(pair => NameOf(pair.Key), StringComparer.Ordinal))
         {

@@ -28,6 +28,23 @@ internal static class CommonOptions
         Description = "Add no special tokens to the text, such as the one that begins it.",
     };
 
+    /// <summary><c>--shard I/N</c>.</summary>
+    public static Option<JobShard> Shard(string description) => new("--shard")
+    {
+        Description = description,
+        HelpName = "i/n",
+        CustomParser = result =>
+        {
+            string token = result.Tokens[0].Value;
+            if (!JobShard.TryParse(token, out JobShard? shard))
+            {
+                result.AddError($"--shard is I/N with I from 1 to N, such as 2/8, not '{token}'.");
+            }
+
+            return shard;
+        },
+    };
+
     /// <summary><c>--model PATH</c>, required.</summary>
     public static Option<string> Model(string description) => new("--model")
     {

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
+using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
@@ -21,11 +22,13 @@ internal static class ConversionOutput
         ConversionOptions options,
         bool dryRun,
         bool json,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken,
+        JobShard? shard = null,
+        bool assemble = false)
     {
         TextWriter output = parsed.InvocationConfiguration.Output, error = parsed.InvocationConfiguration.Error;
         ModelConverter.CheckOutput(source, target);
-        if (!dryRun && !options.Overwrite)
+        if (!dryRun && !options.Overwrite && shard is null)
         {
             CheckFree(target);
         }
@@ -39,7 +42,10 @@ internal static class ConversionOutput
                 Notes = (source as GgufSource)?.Notes ?? [],
             }
             : ProgressBar.Show(
-                error, json, progress => ModelConverter.Convert(plan, target, options, progress, cancellationToken));
+                error, json, progress =>
+                    shard is not null ? ConvertPart(plan, target, shard, options, progress, cancellationToken)
+                    : assemble ? ModelConverter.Assemble(plan, target, options, progress, cancellationToken)
+                    : ModelConverter.Convert(plan, target, options, progress, cancellationToken));
         if (json)
         {
             var result = ConversionResult.Of(source, report, plan.Codec.Name, options.Importance, dryRun);
@@ -54,10 +60,32 @@ internal static class ConversionOutput
         }
 
         WriteSummary(report, output);
-        WriteNotes(plan, report, options, output);
+        WriteNotes(report, options, output);
         output.WriteLine(dryRun
             ? $"Nothing was written to {target}."
-            : Invariant($"Wrote {target} in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s."));
+            : report.WasThere ? $"{report.Output} was there already, complete and of the same model, codecs and options."
+            : Invariant($"Wrote {report.Output} in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s.")
+                + (shard is null ? "" : Invariant($" Part {shard}: {report.Tensors.Count} of {plan.Tensors.Count} tensors."))
+                + (assemble ? Invariant($" {target}.parts is no longer needed.") : ""));
+    }
+
+    /// <summary>The same refusal of a part that is there as the library's, but with the way out.</summary>
+    private static ConversionReport ConvertPart(
+        QuantizationPlan plan,
+        string target,
+        JobShard shard,
+        ConversionOptions options,
+        IProgress<ModelProgress>? progress,
+        CancellationToken cancellationToken)
+    {
+        try
+        {
+            return ModelConverter.ConvertPart(plan, target, shard, options, progress, cancellationToken);
+        }
+        catch (ModelFormatException exception) when (Path.GetDirectoryName(exception.Path) == target + ".parts")
+        {
+            throw new CommandException($"{exception.Message.TrimEnd('.')}; --overwrite encodes it again.");
+        }
     }
 
     /// <summary>The same refusal as the library's, but with the way out.</summary>
@@ -112,9 +140,9 @@ internal static class ConversionOutput
             Amounts.Small(error?.MaxAbsolute));
     }
 
-    private static void WriteNotes(QuantizationPlan plan, ConversionReport report, ConversionOptions options, TextWriter output)
+    private static void WriteNotes(ConversionReport report, ConversionOptions options, TextWriter output)
     {
-        foreach (var group in plan.Tensors.Where(tensor => tensor.Reason == PlanReason.WidthFallback).GroupBy(tensor => tensor.Explanation))
+        foreach (var group in report.Tensors.Select(tensor => tensor.Planned).Where(tensor => tensor.Reason == PlanReason.WidthFallback).GroupBy(tensor => tensor.Explanation))
         {
             output.WriteLine($"{group.Count()} {(group.Count() == 1 ? "tensor" : "tensors")}: {group.Key}.");
         }

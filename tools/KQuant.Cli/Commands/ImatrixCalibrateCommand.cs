@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using KQuant.Cli.Rendering;
+using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Matmul.Backends;
 using KQuant.Models;
@@ -29,8 +30,7 @@ internal static class ImatrixCalibrateCommand
             ("llama.cpp", TextStream.LlamaCpp),
             ("mlx-kquant", TextStream.MlxKquant));
         Option<bool> parseSpecial = new("--parse-special") { Description = "Take names of special tokens in the text for these tokens." };
-        Option<int> prior = CommonOptions.Number(
-            "--prior-weight", "As how many tokens a neutral one counts, which helps experts that saw few; 0 for none.", 0, 0, 1_000_000);
+        Option<int> prior = ImatrixFiles.Prior();
         Option<int> floor = CommonOptions.Number(
             "--coverage-floor",
             "Percent of an even share of the tokens that each expert gets; those with less are given more in a second pass. 0 for none.", 0, 0, 100);
@@ -43,16 +43,40 @@ internal static class ImatrixCalibrateCommand
             Description = "Save what was gathered in this file now and then, and go on from it if it is there.",
             HelpName = "file",
         };
+        Option<JobShard> shard = CommonOptions.Shard(
+            "Read only the chunks of part I of N, and measure the losses of so many tensors, into OUTPUT.parts; 'imatrix merge' makes one of all.");
         Option<bool> overwrite = CommonOptions.Overwrite();
         var command = new Command(name, "Let a text run through a model and write what its weights are multiplied with as an importance matrix.")
         {
-            corpus, output, ctx, chunks, stream, parseSpecial, prior, floor, losses, checkpoint, overwrite,
+            corpus, output, ctx, chunks, stream, parseSpecial, prior, floor, losses, checkpoint, shard, overwrite,
         };
         arguments.AddTo(command);
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(shard) is null)
+            {
+                return;
+            }
+
+            if (CommonOptions.ValueOf(result.GetResult(prior)) is > 0)
+            {
+                result.AddError("--prior-weight counts once for all parts; give it to 'imatrix merge' instead of with --shard.");
+            }
+            else if (CommonOptions.ValueOf(result.GetResult(floor)) is > 0)
+            {
+                result.AddError("--coverage-floor looks at all of the text, so it does not go with --shard.");
+            }
+            else if (result.GetResult(output) is { Tokens: [{ Value: string name }] } && ImatrixFiles.FormatOf(name) != ImportanceFormat.Gguf)
+            {
+                result.AddError("Parts of a calibration are GGUF files; 'imatrix merge' writes the older form, too.");
+            }
+        });
         command.SetWork((parsed, cancellationToken) =>
         {
             string target = parsed.GetValue(output)!, file = parsed.GetValue(corpus)!;
-            if (File.Exists(target) && !parsed.GetValue(overwrite))
+            JobShard? share = parsed.GetValue(shard);
+            target = share?.GetPartPath(target, ".gguf") ?? target;
+            if (share is null && File.Exists(target) && !parsed.GetValue(overwrite))
             {
                 throw new CommandException($"{target} exists; --overwrite replaces it.");
             }
@@ -70,8 +94,15 @@ internal static class ImatrixCalibrateCommand
                 KeepsRest = isPlain,
                 CoverageFloor = parsed.GetValue(floor) / 100.0,
                 Dataset = Path.GetFileName(file),
+                Shard = share,
             };
             using var calibrator = new ImportanceCalibrator(model, options);
+            if (share is not null && File.Exists(target) && !parsed.GetValue(overwrite))
+            {
+                KeepPart(target, calibrator.OriginOf(tokens), parsed.InvocationConfiguration.Output);
+                return;
+            }
+
             string? state = parsed.GetValue(checkpoint);
             if (state is not null && File.Exists(state))
             {
@@ -93,7 +124,12 @@ internal static class ImatrixCalibrateCommand
             catch (OperationCanceledException)
             {
                 // What was done is worth keeping; the exit code still says that it is not all.
-                if (calibrator.ChunkCount > 0)
+                if (share is not null)
+                {
+                    // Half a part would look like a whole one.
+                    run.Save();
+                }
+                else if (calibrator.ChunkCount > 0)
                 {
                     run.Finish();
                     parsed.InvocationConfiguration.Error.WriteLine($"{target} has the first {calibrator.ChunkCount} chunks.");
@@ -106,6 +142,19 @@ internal static class ImatrixCalibrateCommand
             Write(parsed.InvocationConfiguration.Output, calibrator, options, target);
         });
         return command;
+    }
+
+    /// <summary>A part that is there stays if it is this one.</summary>
+    private static void KeepPart(string target, string origin, TextWriter output)
+    {
+        using ImportanceMatrix there = ImportanceMatrix.Open(target);
+        if (there.Part?.Origin != origin)
+        {
+            throw new CommandException(PlainText.OneLine(
+                $"{target} is there and is part of another calibration: {there.Part?.Origin ?? "none"}; not {origin}; --overwrite replaces it."));
+        }
+
+        output.WriteLine($"{target} was there already, of the same model, text and options.");
     }
 
     private static void Write(TextWriter output, ImportanceCalibrator calibrator, CalibrationOptions options, string target)
@@ -141,10 +190,11 @@ internal static class ImatrixCalibrateCommand
         {
             Save();
             using ImportanceMatrix matrix = calibrator.ToMatrix(prior);
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(target))!);
             matrix.Write(target, ImatrixFiles.FormatOf(target));
         }
 
-        private void Save()
+        public void Save()
         {
             if (state is not null)
             {

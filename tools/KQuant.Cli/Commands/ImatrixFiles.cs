@@ -14,6 +14,10 @@ internal static class ImatrixFiles
         Required = true,
     };
 
+    /// <summary><c>--prior-weight N</c>.</summary>
+    public static Option<int> Prior() => CommonOptions.Number(
+        "--prior-weight", "As how many tokens a neutral one counts, which helps experts that saw few; 0 for none.", 0, 0, 1_000_000);
+
     /// <summary>Opens a matrix.</summary>
     public static ImportanceMatrix Open(string path) =>
         File.Exists(path) ? ImportanceMatrix.Open(path) : throw new CommandException($"{path}: there is no such importance matrix.");

@@ -10,8 +10,9 @@ internal static class ImatrixMergeCommand
     {
         var files = new Argument<string[]>("files") { Description = "Importance matrices of one model.", Arity = ArgumentArity.OneOrMore };
         Option<string> output = ImatrixFiles.Output();
+        Option<int> prior = ImatrixFiles.Prior();
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command("merge", "Add importance matrices of one model: as if all texts had been one.") { files, output, overwrite };
+        var command = new Command("merge", "Add importance matrices of one model: as if all texts had been one.") { files, output, prior, overwrite };
         command.SetWork((parsed, cancellationToken) =>
         {
             string[] paths = parsed.GetValue(files)!;
@@ -19,7 +20,7 @@ internal static class ImatrixMergeCommand
             try
             {
                 parts.AddRange(paths.Select(ImatrixFiles.Open));
-                using ImportanceMatrix merged = ImportanceMatrix.Merge(parts);
+                using ImportanceMatrix merged = ImportanceMatrix.Merge(parts).WithPrior(parsed.GetValue(prior));
                 string target = parsed.GetValue(output)!;
                 ImatrixFiles.Write(merged, target, parsed.GetValue(overwrite), paths, cancellationToken);
                 parsed.InvocationConfiguration.Output.WriteLine(

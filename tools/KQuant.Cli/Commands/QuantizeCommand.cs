@@ -38,18 +38,33 @@ internal static class QuantizeCommand
             HelpName = "name",
         };
         Option<int> threads = CommonOptions.Threads();
+        Option<JobShard> shard = CommonOptions.Shard(
+            "Encode only the tensors of part I of N, balanced by bytes, into OUTPUT.parts; N processes or machines do so, then --assemble.");
+        var assemble = new Option<bool>("--assemble")
+        {
+            Description = "Write the output from the parts that --shard has made; everything else on the command line as it was there.",
+        };
         var dryRun = new Option<bool>("--dry-run") { Description = "Show what would become of each tensor; write nothing." };
         Option<bool> overwrite = CommonOptions.Overwrite();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("quantize", "Quantize a float model: a checkpoint folder to an MLX checkpoint or to GGUF, or GGUF to GGUF.")
         {
-            model, output, format, encode, imatrix, ignoreMismatch, onOverflow, allowRequantize, pre, threads, dryRun, overwrite, json,
+            model, output, format, encode, imatrix, ignoreMismatch, onOverflow, allowRequantize, pre, threads, shard, assemble, dryRun, overwrite, json,
         };
         recipe.AddTo(command);
         var budget = new BudgetArguments();
         budget.AddTo(command);
         command.Validators.Add(result =>
         {
+            if (result.GetValue(assemble) && result.GetResult(shard) is not null)
+            {
+                result.AddError("--shard makes one part and --assemble the whole from all; give one of them.");
+            }
+            else if (result.GetValue(dryRun) && (result.GetValue(assemble) || result.GetResult(shard) is not null))
+            {
+                result.AddError("--dry-run shows what becomes of all tensors; leave --shard and --assemble out.");
+            }
+
             // Words rather than values: those of an option that is wrong by itself cannot be asked for.
             string? kind = WordOf(result, format) ?? (WordOf(result, output) is string target ? ModelFormats.FormatOf(target).ToString() : null);
             if (budget.IsGiven(result))
@@ -108,7 +123,8 @@ internal static class QuantizeCommand
                 }
             }
 
-            ConversionOutput.Run(parsed, source, plan, target, options, parsed.GetValue(dryRun), parsed.GetValue(json), cancellationToken);
+            ConversionOutput.Run(parsed, source, plan, target, options, parsed.GetValue(dryRun), parsed.GetValue(json), cancellationToken,
+                parsed.GetValue(shard), parsed.GetValue(assemble));
         });
         return command;
     }

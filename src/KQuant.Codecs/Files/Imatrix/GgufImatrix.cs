@@ -14,6 +14,8 @@ internal static class GgufImatrix
     private const string DatasetsKey = "imatrix.datasets";
     private const string ChunkCountKey = "imatrix.chunk_count";
     private const string ChunkSizeKey = "imatrix.chunk_size";
+    private const string PartKey = "imatrix.part";
+    private const string OriginKey = "imatrix.part_of";
 
     // As many as llama.cpp allows experts, with a wide margin.
     private const int MaxExperts = 1 << 16;
@@ -29,6 +31,14 @@ internal static class GgufImatrix
                 ChunkSize = (int)Math.Min(int.MaxValue, file.Metadata.Get(ChunkSizeKey, 0u)),
                 Datasets = file.Metadata.ContainsKey(DatasetsKey) ? file.Metadata.GetStrings(DatasetsKey) : [],
             };
+            if (file.Metadata.ContainsKey(PartKey))
+            {
+                string part = file.Metadata.Get(PartKey, "");
+                matrix.Part = JobShard.TryParse(part, out JobShard? shard)
+                    ? new ImportancePart { Shard = shard, Origin = file.Metadata.Get(OriginKey, "") }
+                    : throw new ModelFormatException(path, $"{PartKey} is '{Printable.Shorten(part)}'; something like 2/8 was expected");
+            }
+
             foreach (GgufTensor tensor in file.Tensors)
             {
                 AddEntry(matrix, file, tensor);
@@ -52,6 +62,12 @@ internal static class GgufImatrix
         writer.Metadata.SetStrings(DatasetsKey, matrix.Datasets);
         writer.Metadata.Set(ChunkCountKey, (uint)matrix.ChunkCount);
         writer.Metadata.Set(ChunkSizeKey, (uint)matrix.ChunkSize);
+        if (matrix.Part is ImportancePart part)
+        {
+            writer.Metadata.Set(PartKey, part.Shard.ToString());
+            writer.Metadata.Set(OriginKey, part.Origin);
+        }
+
         foreach (ImportanceEntry entry in matrix.Entries)
         {
             string name = rename(entry.Name);

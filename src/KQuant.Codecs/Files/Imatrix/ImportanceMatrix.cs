@@ -44,6 +44,9 @@ public sealed class ImportanceMatrix : IDisposable
     /// <summary>Tokens in a chunk; 0 if unknown. Only the GGUF form keeps it.</summary>
     public int ChunkSize { get; set; }
 
+    /// <summary>Which part of a calibration it is; null for a whole one. Only the GGUF form keeps it.</summary>
+    public ImportancePart? Part { get; set; }
+
     /// <summary>Opens an importance matrix of any format.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The matrix; dispose it to release the mapping.</returns>
@@ -61,7 +64,9 @@ public sealed class ImportanceMatrix : IDisposable
     /// <summary>Several calibrations as one: sums, counts and chunks are added.</summary>
     /// <param name="parts">Matrices of one model, all of which keep sums or all of which keep means; the first format wins.</param>
     /// <returns>A new matrix, in memory.</returns>
-    /// <exception cref="ArgumentException">There is none, or they count different things.</exception>
+    /// <exception cref="ArgumentException">
+    /// There is none, or they count different things, or some are parts of one calibration and not all of its parts are there, once each.
+    /// </exception>
     /// <exception cref="ModelFormatException">
     /// Two have another number of values for the same weight: they are of different models; or a value is negative or not finite.
     /// </exception>
@@ -79,6 +84,7 @@ public sealed class ImportanceMatrix : IDisposable
                 $"{parts[0].Path} and {other.Path} count different things: the GGUF form counts tokens, the older ones calls.", nameof(parts));
         }
 
+        CheckParts(parts);
         var merged = new ImportanceMatrix
         {
             ChunkCount = parts.Sum(part => part.ChunkCount),
@@ -94,6 +100,23 @@ public sealed class ImportanceMatrix : IDisposable
         return merged;
 
         static bool IsLegacy(ImportanceMatrix part) => part.Format is ImportanceFormat.Legacy or ImportanceFormat.LegacyMeans;
+    }
+
+    /// <summary>The same with a neutral input added to every entry; see <see cref="ImportanceEntry.WithPrior"/>.</summary>
+    /// <param name="weight">As how many inputs it counts; 0 for none.</param>
+    /// <returns>This matrix for 0, else a new one, in memory.</returns>
+    /// <exception cref="ModelFormatException">A value is negative or not finite.</exception>
+    public ImportanceMatrix WithPrior(double weight)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(weight);
+        if (weight == 0)
+        {
+            return this;
+        }
+
+        var matrix = new ImportanceMatrix { ChunkCount = ChunkCount, ChunkSize = ChunkSize, Datasets = Datasets, Part = Part };
+        _entries.ForEach(entry => matrix.Add(entry.WithPrior(weight)));
+        return matrix;
     }
 
     /// <summary>Adds an entry.</summary>
@@ -166,6 +189,42 @@ public sealed class ImportanceMatrix : IDisposable
 
     /// <summary>Closes the file. Entries of it must not be read any more; they throw.</summary>
     public void Dispose() => _file?.Dispose();
+
+    /// <summary>Parts of a calibration make sense together, once each, and not beside others.</summary>
+    private static void CheckParts(IReadOnlyList<ImportanceMatrix> parts)
+    {
+        if (parts.FirstOrDefault(part => part.Part is not null) is not { Part: ImportancePart first } any)
+        {
+            return;
+        }
+
+        var seen = new Dictionary<int, ImportanceMatrix>();
+        foreach (ImportanceMatrix part in parts)
+        {
+            if (part.Part is not ImportancePart found)
+            {
+                throw new ArgumentException($"{any.Path} is part {first.Shard} of a calibration, and {part.Path} a whole one.", nameof(parts));
+            }
+
+            if (found.Origin != first.Origin || found.Shard.Count != first.Shard.Count)
+            {
+                throw new ArgumentException(
+                    $"{part.Path} is part {found.Shard} of another calibration than {any.Path}: {Printable.Shorten(found.Origin)}; not {Printable.Shorten(first.Origin)}.",
+                    nameof(parts));
+            }
+
+            if (!seen.TryAdd(found.Shard.Number, part))
+            {
+                throw new ArgumentException($"{seen[found.Shard.Number].Path} and {part.Path} are both part {found.Shard}.", nameof(parts));
+            }
+        }
+
+        if (Enumerable.Range(1, first.Shard.Count).FirstOrDefault(number => !seen.ContainsKey(number)) is > 0 and int missing)
+        {
+            throw new ArgumentException(
+                $"Part {new JobShard(missing, first.Shard.Count)} of the calibration is missing; {seen.Count} of {first.Shard.Count} were given.", nameof(parts));
+        }
+    }
 
     internal bool TryAdd(ImportanceEntry entry)
     {

@@ -47,6 +47,9 @@ public sealed class SafetensorsWriter
     /// <summary>Weights of the model, written to the index when it is known.</summary>
     public long? TotalParameters { get; set; }
 
+    /// <summary>Whether <see cref="Write"/> keeps the order of declaration, wherever that lets tensors begin.</summary>
+    internal bool KeepsOrder { get; init; }
+
     /// <summary>Tensors declared so far.</summary>
     public int Count => _entries.Count;
 
@@ -112,7 +115,7 @@ public sealed class SafetensorsWriter
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using var output = new OutputFile(path);
-        WriteShard(output.Stream, InFileOrder(_entries), new Reporter(this, progress), cancellationToken);
+        WriteShard(output.Stream, KeepsOrder ? [.. _entries] : InFileOrder(_entries), new Reporter(this, progress), cancellationToken);
         output.Commit();
     }
 
