@@ -31,10 +31,11 @@ public sealed class ImportanceMap
     /// <param name="plan">The plan.</param>
     /// <param name="matrix">The importance matrix; it must stay open as long as the map is used.</param>
     /// <param name="names">The names of the model's weights in both kinds of file; null if they are not known, and entries have the model's.</param>
-    /// <param name="ignoreMismatch">Whether weights whose entry has another number of values go without, instead of an error.</param>
+    /// <param name="ignoreMismatch">Whether weights whose entry has another number of values, or is missing beside entries of other models, go without, instead of an error.</param>
     /// <returns>The map.</returns>
     /// <exception cref="ModelFormatException">
-    /// An entry has another number of values than its weight takes, or no entry names any of the weights: it is that of another model.
+    /// The matrix is that of another model: an entry has another number of values than its weight takes, or none names any of the weights, or
+    /// weights of layers have none while others name nothing.
     /// </exception>
     public static ImportanceMap Create(QuantizationPlan plan, ImportanceMatrix matrix, TensorNames? names = null, bool ignoreMismatch = false)
     {
@@ -82,6 +83,11 @@ public sealed class ImportanceMap
                 $"none of the {matrix.Entries.Count} entries{example} names a weight of the model; the file belongs to another one");
         }
 
+        if (!ignoreMismatch)
+        {
+            map.CheckModel(plan, names);
+        }
+
         HashSet<ImportanceEntry> used = [.. map._byTensor.Values];
         map._unused.AddRange(matrix.Entries.Where(entry => !used.Contains(entry)).Select(entry => entry.Name));
         return map;
@@ -92,6 +98,29 @@ public sealed class ImportanceMap
     /// <param name="entry">The entry, or null.</param>
     /// <returns>Whether there is one.</returns>
     public bool TryGet(string tensorName, [NotNullWhen(true)] out ImportanceEntry? entry) => _byTensor.TryGetValue(tensorName, out entry);
+
+    /// <summary>
+    /// Weights of layers without an entry are those of a calibration that did not reach them, and entries without a tensor may be those of more
+    /// layers than were kept; both at once are another model. Embedding and output do not count: llama.cpp's files often lack them.
+    /// </summary>
+    private void CheckModel(QuantizationPlan plan, TensorNames? names)
+    {
+        string? missing = plan.Tensors.FirstOrDefault(planned => planned is { Codec.IsQuantized: true, Role: not (TensorRole.Embedding or TensorRole.OutputHead) }
+            && !_byTensor.ContainsKey(planned.Source.Name))?.Source.Name;
+        if (missing is null)
+        {
+            return;
+        }
+
+        HashSet<ImportanceEntry?> known = [.. plan.Tensors.Select(planned => Find(planned.Source.Name, names))];
+        if (Matrix.Entries.FirstOrDefault(entry => !known.Contains(entry)) is ImportanceEntry foreign)
+        {
+            throw new ModelFormatException(
+                Matrix.Path ?? "importance matrix",
+                $"no tensor of the model has this name, and '{missing}' has no entry; the file belongs to another model",
+                foreign.Name);
+        }
+    }
 
     /// <summary>Looks for a name as it is, in the spelling of the other kind of file, and as a module path without <c>.weight</c>.</summary>
     private ImportanceEntry? Find(string name, TensorNames? names)

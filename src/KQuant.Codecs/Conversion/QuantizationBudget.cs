@@ -61,6 +61,15 @@ public sealed class QuantizationBudget
         PlannedTensor[] free = [.. floor.Tensors.Where(tensor => tensor.Codec is { IsQuantized: true } && tensor.Rule is null)];
         bool isTied = !source.Tensors.Any(tensor => TensorKindNames.Classify(tensor.Name, TensorRoles.Classify(tensor.Name)) == TensorKinds.Output);
         long alignment = source is GgufSource gguf ? gguf.Metadata.Alignment : 1;
+        // Headers and everything that is not decided here.
+        long rest = MeasureWhole(source, floor, conversion) - free.Sum(tensor => Align(tensor.ByteCount, alignment));
+        long smallestBytes = rest + free.Sum(tensor => Fitting(tensor, candidates).Min(codec => BytesIn(tensor, codec)));
+        if (smallestBytes > options.TargetBytes)
+        {
+            throw new ArgumentException(
+                $"A target of {options.TargetBytes} bytes cannot be met: the smallest choice takes {smallestBytes} bytes.", nameof(options));
+        }
+
         var groups = new List<BudgetGroup>();
         long done = 0, total = free.Sum(tensor => tensor.Source.ByteCount);
         foreach (PlannedTensor tensor in free)
@@ -77,11 +86,8 @@ public sealed class QuantizationBudget
             });
         }
 
-        // Headers and everything that is not decided here.
-        long rest = MeasureWhole(source, floor, conversion) - free.Sum(tensor => Align(tensor.ByteCount, alignment));
         var solver = new BudgetSolver(groups);
-        int[] chosen = solver.Solve(options.TargetBytes - rest) ?? throw new ArgumentException(
-            $"A target of {options.TargetBytes} bytes cannot be met: the smallest choice takes {rest + solver.SmallestBytes} bytes.", nameof(options));
+        int[] chosen = solver.Solve(options.TargetBytes - rest)!;
         var decisions = new Dictionary<ModelTensor, BudgetItem>(ReferenceEqualityComparer.Instance);
         for (int i = 0; i < groups.Count; i++)
         {
@@ -97,12 +103,12 @@ public sealed class QuantizationBudget
         return new QuantizationBudget(
             plan, choices, [.. solver.Curve().Select(point => point with { Bytes = point.Bytes + rest })], rest + solver.BytesOf(chosen));
 
+        long BytesIn(PlannedTensor tensor, QuantCodec codec) => Align(codec.GetByteCount(tensor.Source.GetWeightCount()), alignment);
+
         BudgetGroup Measure(
             PlannedTensor tensor, QuantCodec[] all, BudgetOptions settings, ConversionOptions how, bool tied, CancellationToken cancellation)
         {
-            long columns = tensor.Source.Shape[^1];
-            QuantCodec[] fitting = [.. all.Where(codec => columns % codec.WeightsPerBlock == 0)];
-            fitting = fitting.Length > 0 ? fitting : [tensor.Codec!];
+            QuantCodec[] fitting = Fitting(tensor, all);
             ImportanceEntry? entry = how.Importance is not null && how.Importance.TryGet(tensor.Source.Name, out ImportanceEntry? found) ? found : null;
             var errors = new CandidateErrors(tensor.Source, fitting, entry, how.Mode, settings.SampleWeights);
             errors.Run(how.MaxDegreeOfParallelism, cancellation);
@@ -111,11 +117,18 @@ public sealed class QuantizationBudget
             [
                 .. fitting.Select((codec, i) => new BudgetItem(
                     codec,
-                    Align(codec.GetByteCount(tensor.Source.GetWeightCount()), alignment),
+                    BytesIn(tensor, codec),
                     errors.Signal > 0 ? errors.Errors[i] / errors.Signal : 0,
                     perError * errors.Errors[i])),
             ]);
         }
+    }
+
+    /// <summary>The candidates whose blocks divide the rows of a tensor; what replaces the smallest one if none does.</summary>
+    private static QuantCodec[] Fitting(PlannedTensor tensor, QuantCodec[] candidates)
+    {
+        QuantCodec[] fitting = [.. candidates.Where(codec => tensor.Source.Shape[^1] % codec.WeightsPerBlock == 0)];
+        return fitting.Length > 0 ? fitting : [tensor.Codec!];
     }
 
     /// <summary>

@@ -97,9 +97,9 @@ public sealed class ImportanceCalibrator : IDisposable
     public void Run(ReadOnlySpan<int> tokens, IProgress<CalibrationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         (int first, int total) = ChunksOf(tokens.Length, _options);
-        if (total == 0)
+        int all = CountChunks(tokens.Length, _options with { Shard = null });
+        if (all == 0 || _options.Shard?.Count > all)
         {
-            int all = CountChunks(tokens.Length, _options with { Shard = null });
             throw new ArgumentException(
                 all == 0
                     ? $"The text has {tokens.Length} tokens, less than a chunk of {_options.ChunkLength}."

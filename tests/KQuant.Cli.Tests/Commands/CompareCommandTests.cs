@@ -31,6 +31,8 @@ public class CompareCommandTests
             Assert.That(models[0].Number("file_bytes"), Is.EqualTo(new FileInfo(folder["q8_0.gguf"]).Length));
             Assert.That(models[0].Number("bits_per_weight"), Is.InRange(8.5, 9));
             Assert.That(XDocument.Load(folder["picture.svg"]).Descendants().Count(element => element.Name.LocalName == "circle"), Is.EqualTo(2));
+            Assert.That(XDocument.Load(folder["picture.svg"]).Descendants().Where(element => element.Name.LocalName == "title").Select(element => element.Value),
+                Is.EqualTo((string[])["q8_0.gguf", "q2_k.gguf"]));
             Assert.That(File.ReadAllText(folder["page.html"]), Does.Contain("<svg").And.Contain("q2_k.gguf").And.Not.Contain("<script"));
         });
         Assert.That(

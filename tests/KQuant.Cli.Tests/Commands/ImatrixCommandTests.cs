@@ -93,6 +93,16 @@ public class ImatrixCommandTests
         Assert.That(File.Exists(_folder["short.gguf"]), Is.False);
     }
 
+    [Test]
+    public void AMatrixOfAnotherModelIsAnErrorAlsoWhereWidthsAreTheSame()
+    {
+        string[] quantize = ["quantize", TestModels.TinyDense, "--preset", "q4_k_m", "--imatrix", _folder["moe.gguf"], "--output", _folder["foreign.gguf"]];
+        Cli.Run(quantize).MustFail("tensor 'blk.0.ffn_down_exps.weight': no tensor of the model has this name, and 'blk.0.ffn_down.weight' has no entry");
+        Assert.That(File.Exists(_folder["foreign.gguf"]), Is.False);
+        Assert.That(Cli.Run([.. quantize, "--ignore-mismatch"]).MustSucceed().Output, Does.Contain("none for").And.Contain("are not used"));
+        Cli.Run("quantize", TestModels.TinyMoe, "--preset", "q4_k_m", "--imatrix", _folder["dense.gguf"], "--output", _folder["foreign"]).MustFail("another model");
+    }
+
     [TestCase("out.gguf")]
     [TestCase("out")]
     public void ATargetIsHitAndNeverExceeded(string name)
@@ -114,6 +124,8 @@ public class ImatrixCommandTests
     [TestCase("--target-size 3XB", "--target-size is a number of bytes such as 4.2GB")]
     [TestCase("--target-bpw 0", "--target-bpw is a number above 0")]
     [TestCase("--target-bpw 4 --target-size 3MB", "say both how large")]
+    [TestCase("--target-bpw 33", "--target-bpw is a number above 0 and up to 32")]
+    [TestCase("--target-size -1", "--target-size is a number of bytes")]
     [TestCase("--target-bpw 4 --preset q4_k_m", "A target size chooses all codecs")]
     public void WhatIsWrongIsOneSentence(string options, string message) =>
         Cli.Run(["quantize", TestModels.TinyDense, "--output", _folder["no.gguf"], .. options.Split(' ')]).MustFail(message, exitCode: 2);

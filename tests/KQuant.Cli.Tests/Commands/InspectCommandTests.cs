@@ -38,6 +38,29 @@ public class InspectCommandTests
     }
 
     [Test]
+    public void APageShowsBitsAndErrors()
+    {
+        using var folder = new TemporaryFolder();
+        Cli.Run("quantize", "--model", TestModels.TinyDense, "--preset", "llama.q4_k_m", "--output", folder["q.gguf"]).MustSucceed();
+        Cli.Inspect(folder["q.gguf"], "--html", folder["bits.html"]).MustSucceed();
+        CliResult compared = Cli.Inspect(folder["q.gguf"], "--html", folder["errors.html"], "--against", TestModels.TinyDense).MustSucceed();
+        string bits = File.ReadAllText(folder["bits.html"]), errors = File.ReadAllText(folder["errors.html"]);
+        JsonElement tensor = Cli.Inspect(folder["q.gguf"], "--against", TestModels.TinyDense, "--json").MustSucceed().Json.Items("tensors")
+            .Single(tensor => tensor.Text("name") == "blk.3.attn_q.weight");
+        string shown = tensor.GetProperty("error").Number("nmse").ToString("g3", System.Globalization.CultureInfo.InvariantCulture);
+        Assert.Multiple(() =>
+        {
+            Assert.That(bits, Does.Match("<th>blk.3</th>.*title=\"blk.3.attn_q.weight: q4_k, .*\">4.50</td>").And.Not.Contain("NMSE"));
+            Assert.That(errors, Does.Contain("NMSE").And.Match($"blk.3.attn_q.weight: q4_k, [^>]*>{shown}</td>"));
+            Assert.That(errors, Does.Not.Contain("<script").And.Not.Contain("http").And.Not.Contain("src="));
+            Assert.That(compared.Output, Does.Match(@"blk\.3\.attn_q\.weight +linear +q4_k .* " + shown));
+        });
+        Cli.Inspect(folder["q.gguf"], "--against", folder["nothing"]).MustFail("nothing");
+        Cli.Inspect(folder["q.gguf"], "--against", TestModels.TinyMoe, "--html", folder["moe.html"]).MustSucceed();
+        Assert.That(File.ReadAllText(folder["moe.html"]), Does.Contain("blk.0.ffn_down.weight is not in"));
+    }
+
+    [Test]
     public void ShowsAQuantizedCheckpoint()
     {
         using var folder = new TemporaryFolder();

@@ -126,7 +126,8 @@ internal static class CommonOptions
             QuantCodec? codec = codecs.FirstOrDefault(codec => codec.Name.Equals(token, StringComparison.OrdinalIgnoreCase));
             if (codec is null)
             {
-                result.AddError($"'{token}' is no codec for {name}; the codecs are {string.Join(", ", codecs.Select(codec => codec.Name))}.");
+                string[] names = [.. codecs.Select(codec => codec.Name)];
+                result.AddError($"'{token}' is no codec for {name}; the codecs are {string.Join(", ", names)}.{Suggestions.Among(token, names)}");
             }
 
             return codec;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using KQuant.Cli.Rendering;
 using KQuant.Cli.Reports;
+using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 
 namespace KQuant.Cli.Commands;
@@ -12,12 +13,38 @@ internal static class InspectCommand
     internal static Command Create()
     {
         Option<string> model = CommonOptions.Model("A checkpoint folder, or a .gguf, .safetensors or .npy file.");
+        var against = new Option<string>("--against")
+        {
+            Description = "Another model, the float one: show how far each tensor is from it. Reads the weights of both.",
+            HelpName = "path",
+        };
+        var html = new Option<string>("--html") { Description = "Write a page with a map of bits, and of errors, that needs nothing else.", HelpName = "file" };
+        Option<int> threads = CommonOptions.Threads();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("inspect", "Show architecture, formats, metadata and tensors of a model.") { model, json };
-        command.SetWork((parsed, _) =>
+        var command = new Command("inspect", "Show architecture, formats, metadata and tensors of a model.") { model, against, html, threads, json };
+        command.SetWork((parsed, cancellationToken) =>
         {
             using ModelSource source = ModelSource.Open(parsed.GetModel(model));
             InspectReport report = ModelInspection.Inspect(source);
+            IReadOnlyList<string> problems = [];
+            string? other = parsed.GetValue(against) is string path ? ModelPath.Resolve(path) : null;
+            if (other is not null)
+            {
+                using ModelSource reference = VerifyCommand.OpenReference(other, source);
+                var options = new VerificationOptions { MaxDegreeOfParallelism = parsed.GetThreads(threads) };
+                VerificationReport found = ProgressBar.Show(
+                    parsed.InvocationConfiguration.Error,
+                    parsed.GetValue(json),
+                    progress => ModelVerifier.Verify(source, reference, options, progress, cancellationToken));
+                problems = found.Problems;
+                report = report with { Tensors = [.. report.Tensors.Zip(found.Tensors, (tensor, check) => tensor with { Error = ErrorReport.Of(check.Error) })] };
+            }
+
+            if (parsed.GetValue(html) is string page)
+            {
+                File.WriteAllText(page, InspectPage.Make(report, other, problems));
+            }
+
             TextWriter output = parsed.InvocationConfiguration.Output;
             if (parsed.GetValue(json))
             {
@@ -25,13 +52,17 @@ internal static class InspectCommand
             }
             else
             {
-                Write(report, source, output);
+                Write(report, source, other is not null, output);
+                foreach (string problem in problems)
+                {
+                    output.WriteLine(PlainText.OneLine(problem));
+                }
             }
         });
         return command;
     }
 
-    private static void Write(InspectReport report, ModelSource source, TextWriter output)
+    private static void Write(InspectReport report, ModelSource source, bool withErrors, TextWriter output)
     {
         string quantization = report.Quantization is null ? "" : $", quantized with mode '{report.Quantization}'";
         output.WriteLine(PlainText.OneLine(
@@ -67,12 +98,13 @@ internal static class InspectCommand
         }
 
         output.WriteLine();
-        var tensors = new TextTable("tensor", "kind", "format", "shape", "bytes") { TextColumns = 4 };
+        var tensors = new TextTable([.. (string[])["tensor", "kind", "format", "shape", "bytes"], .. withErrors ? (string[])["NMSE"] : []]) { TextColumns = 4 };
         foreach (InspectedTensor tensor in report.Tensors)
         {
-            tensors.Add(
+            tensors.Add([
                 tensor.Name, tensor.Kind, tensor.Codec, Amounts.Shape(tensor.LogicalShape),
-                tensor.Bytes is long bytes ? Amounts.Bytes(bytes) : "?");
+                tensor.Bytes is long bytes ? Amounts.Bytes(bytes) : "?",
+                .. withErrors ? (string[])[Amounts.Small(tensor.Error?.Nmse)] : []]);
         }
 
         tensors.Write(output);

@@ -56,7 +56,7 @@ internal sealed record QuantizeChoice
             QuantizeChoice? choice = Find(token);
             if (choice is null)
             {
-                result.AddError($"'{token}' is no codec for --kquant-type; the codecs are {string.Join(", ", Words)}.");
+                result.AddError($"'{token}' is no codec for --kquant-type; the codecs are {string.Join(", ", Words)}.{Suggestions.Among(token, Words)}");
             }
 
             return choice;

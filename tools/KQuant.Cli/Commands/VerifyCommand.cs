@@ -70,7 +70,7 @@ internal static class VerifyCommand
     }
 
     /// <summary>A checkpoint that a GGUF file was made from is looked at as what it is there; its tokenizer does not matter.</summary>
-    private static ModelSource OpenReference(string path, ModelSource source) => source is GgufModel && Directory.Exists(path)
+    internal static ModelSource OpenReference(string path, ModelSource source) => source is GgufModel && Directory.Exists(path)
         ? ModelFormats.Open(path, source.Path, ModelFormat.Gguf, new GgufExportOptions { IncludeTokenizer = false })
         : ModelSource.Open(path);
 

@@ -1,15 +1,18 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
-using KQuant.Cli.Rendering;
 using static System.FormattableString;
 
 namespace KQuant.Cli.Reports;
 
-/// <summary>Draws what a comparison found: bits per weight to the right, divergence upwards, in powers of ten.</summary>
+/// <summary>
+/// Draws what a comparison found: bits per weight to the right, divergence upwards, in powers of ten. Models of several folders are several
+/// series, each with a colour; names stand at those of the first.
+/// </summary>
 internal static class ComparisonPicture
 {
     private const double Width = 760, Height = 440, Left = 70, Right = 20, Top = 20, Bottom = 50;
+
+    private static readonly string[] Colours = ["#1f5fa8", "#c8501e", "#2a8a4a", "#8a3fa0", "#8a7a1e", "#555555"];
 
     /// <summary>An SVG that stands alone.</summary>
     public static string Draw(CompareReport report)
@@ -39,10 +42,27 @@ internal static class ComparisonPicture
 
         svg.Append(Text(Left + ((Width - Left - Right) / 2), Height - 12, "middle", "bits per weight"));
         svg.Append(Text(Left, Top - 6, "start", "mean divergence, nats per token"));
+        string[] series = [.. report.Models.Select(model => FolderOf(model.Model)).Distinct()];
+        var taken = new List<(double X, double Y)>();
         for (int i = 0; i < bits.Length; i++)
         {
-            svg.Append(Invariant($"<circle cx=\"{X(bits[i]):0.0}\" cy=\"{Y(logs[i]):0.0}\" r=\"4\" fill=\"#1f5fa8\"/>\n"));
-            svg.Append(Text(X(bits[i]) + 7, Y(logs[i]) - 6, "start", NameOf(report.Models[i].Model)));
+            int number = Array.IndexOf(series, FolderOf(report.Models[i].Model));
+            (double x, double y) = (X(bits[i]), Y(logs[i]));
+            svg.Append(Invariant($"<circle cx=\"{x:0.0}\" cy=\"{y:0.0}\" r=\"{(series.Length > 1 ? 3 : 4)}\" fill=\"{Colours[number % Colours.Length]}\">"));
+            svg.Append(Invariant($"<title>{ReportPage.Encode(LabelOf(report.Models[i].Model, series.Length > 1))}</title></circle>\n"));
+            if (number == 0 && !taken.Exists(other => Math.Abs(other.X - x) < 75 && Math.Abs(other.Y - y) < 11))
+            {
+                taken.Add((x, y));
+                string name = NameOf(report.Models[i].Model);
+                bool isLeft = x < Width - 170;
+                svg.Append(Text(isLeft ? x + 7 : x - 7, y - 6, isLeft ? "start" : "end", name.EndsWith(".gguf", StringComparison.Ordinal) ? name[..^5] : name));
+            }
+        }
+
+        for (int i = 0; series.Length > 1 && i < series.Length; i++)
+        {
+            svg.Append(Invariant($"<circle cx=\"{Width - Right - 150}\" cy=\"{Top + 12 + (18 * i)}\" r=\"4\" fill=\"{Colours[i % Colours.Length]}\"/>\n"));
+            svg.Append(Text(Width - Right - 140, Top + 16 + (18 * i), "start", NameOf(series[i])));
         }
 
         return svg.Append("</svg>\n").ToString();
@@ -51,28 +71,30 @@ internal static class ComparisonPicture
     /// <summary>An HTML page with table and picture.</summary>
     public static string Page(CompareReport report)
     {
-        var page = new StringBuilder();
-        page.Append("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>KQuant comparison</title>\n<style>body{font-family:sans-serif;max-width:60em;margin:2em auto}");
-        page.Append("table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}</style></head><body>\n");
-        page.Append(Invariant($"<p>Against {Encode(report.Against)}, {report.Tokens} tokens of {Encode(report.File)}.</p>\n"));
-        page.Append(Draw(report));
-        page.Append("<table><tr><th>model</th><th>bytes</th><th>bits/weight</th><th>perplexity</th><th>mean KLD</th><th>99.9 % KLD</th><th>same top</th></tr>\n");
-        foreach (ComparedModelReport model in report.Models)
-        {
-            page.Append(Invariant($"<tr><td>{Encode(NameOf(model.Model))}</td><td>{model.FileBytes}</td><td>{model.BitsPerWeight:0.00}</td><td>{model.Perplexity:0.0000}</td>"));
-            page.Append(Invariant($"<td>{model.MeanDivergence:0.000000}</td><td>{model.Divergence999:0.0000}</td><td>{100 * model.SameTop:0.00} %</td></tr>\n"));
-        }
-
-        return page.Append("</table></body></html>\n").ToString();
+        var page = new ReportPage("Quantizations compared");
+        page.AddText(Invariant($"Against {report.Against}, {report.Tokens} tokens of {report.File}."));
+        page.AddPicture(Draw(report));
+        bool withFolder = report.Models.Select(model => FolderOf(model.Model)).Distinct().Count() > 1;
+        page.AddTable(
+            ["model", "bytes", "bits/weight", "perplexity", "ratio", "mean KLD", "99.9 % KLD", "same top"],
+            report.Models.Select(model => (string[])
+            [
+                LabelOf(model.Model, withFolder), Invariant($"{model.FileBytes}"), Invariant($"{model.BitsPerWeight:0.00}"), Invariant($"{model.Perplexity:0.0000}"),
+                Invariant($"{model.Ratio:0.00000}"), Invariant($"{model.MeanDivergence:0.000000}"), Invariant($"{model.Divergence999:0.0000}"),
+                Invariant($"{100 * model.SameTop:0.00} %"),
+            ]));
+        return page.ToString();
     }
 
-    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(path));
+    private static string FolderOf(string path) => Path.GetDirectoryName(Path.GetFullPath(Path.TrimEndingDirectorySeparator(path))) ?? "";
 
-    private static string Encode(string text) => WebUtility.HtmlEncode(PlainText.OneLine(text));
+    private static string LabelOf(string path, bool withFolder) => withFolder ? $"{NameOf(path)}, {NameOf(FolderOf(path))}" : NameOf(path);
+
+    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(path));
 
     private static string Line(double x, double y, double toX, double toY) =>
         Invariant($"<line x1=\"{x:0.0}\" y1=\"{y:0.0}\" x2=\"{toX:0.0}\" y2=\"{toY:0.0}\" stroke=\"#ddd\"/>\n");
 
     private static string Text(double x, double y, string anchor, string text) =>
-        Invariant($"<text x=\"{x:0.0}\" y=\"{y:0.0}\" text-anchor=\"{anchor}\">{Encode(text)}</text>\n");
+        Invariant($"<text x=\"{x:0.0}\" y=\"{y:0.0}\" text-anchor=\"{anchor}\">{ReportPage.Encode(text)}</text>\n");
 }

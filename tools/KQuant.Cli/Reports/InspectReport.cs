@@ -58,4 +58,8 @@ internal sealed record InspectedTensor(
     double? BitsPerWeight,
     long? Bytes,
     IReadOnlyList<long> LogicalShape,
-    IReadOnlyList<long>? PackedShape);
+    IReadOnlyList<long>? PackedShape)
+{
+    /// <summary>How far it is from the model it was compared with; null for none.</summary>
+    public ErrorReport? Error { get; init; }
+}
