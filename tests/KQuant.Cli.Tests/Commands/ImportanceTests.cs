@@ -55,7 +55,7 @@ public class ImportanceTests
         string path = WriteMatrix(
             ImportanceFormat.Gguf, ("blk.0.ffn_down_exps.weight", Ones(Experts * Columns), Experts), ("blk.77.attn_q.weight", Ones(Columns), 1));
         Assert.That(
-            Quantize(path).MustSucceed().Output,
+            Quantize(path, "--ignore-mismatch").MustSucceed().Output,
             Does.Match(@"Importance for 1 of 22 weights, none for .*model\.embed_tokens\.weight.* and 18 more; 1 entries are not used, blk\.77\.attn_q\.weight\."));
     }
 

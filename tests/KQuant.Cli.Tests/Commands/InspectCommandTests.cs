@@ -47,7 +47,7 @@ public class InspectCommandTests
         string bits = File.ReadAllText(folder["bits.html"]), errors = File.ReadAllText(folder["errors.html"]);
         JsonElement tensor = Cli.Inspect(folder["q.gguf"], "--against", TestModels.TinyDense, "--json").MustSucceed().Json.Items("tensors")
             .Single(tensor => tensor.Text("name") == "blk.3.attn_q.weight");
-        string shown = tensor.GetProperty("error").Number("nmse").ToString("g3", System.Globalization.CultureInfo.InvariantCulture);
+        string shown = KQuant.Cli.Rendering.Amounts.Small(tensor.GetProperty("error").Number("nmse"));
         Assert.Multiple(() =>
         {
             Assert.That(bits, Does.Match("<th>blk.3</th>.*title=\"blk.3.attn_q.weight: q4_k, .*\">4.50</td>").And.Not.Contain("NMSE"));

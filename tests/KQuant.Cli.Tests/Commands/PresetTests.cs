@@ -74,7 +74,7 @@ public class PresetTests
     [TestCase("--preset q4_k_m --override attn=q4_j", "'q4_j' is no codec. Did you mean 'q4_k' or 'q4_0'?", 2)]
     [TestCase("--preset q4_k_m --override attn", "--override is REGEX=CODEC, not 'attn': there is no '='.", 2)]
     [TestCase("--preset q4_k_m --override (=q4_k", "--override is REGEX=CODEC, not '(=q4_k': ", 2)]
-    [TestCase("--kquant-type q4k", "bf16. Did you mean 'q4_k'", 2)]
+    [TestCase("--kquant-type q4k", "Did you mean 'q4_k'", 2)]
     [TestCase("--preset q4_k_m --output-type q6k", "bf16. Did you mean 'q6_k'", 2)]
     [TestCase("--preset q4_k_m --embedding-type q6k", "bf16. Did you mean 'q6_k'", 2)]
     [TestCase("--preset q4_k_m --exclude attn_zz", "'attn_zz' is found in the name of no tensor", 1)]
@@ -89,7 +89,7 @@ public class PresetTests
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path), Is.Empty);
     }
 
-    [TestCase("attn_q=q4_k\nffn=q4j\n", "types, line 2: 'ffn=q4j' is not REGEX=CODEC: 'q4j' is no codec. Did you mean 'q4_")]
+    [TestCase("attn_q=q4_k\nffn=q4_j\n", "types, line 2: 'ffn=q4_j' is not REGEX=CODEC: 'q4_j' is no codec. Did you mean 'q4_")]
     [TestCase("# nothing\nattn_zz=q4_k", "'attn_zz' is found in the name of no tensor")]
     public void AFileOfTypesThatIsWrongIsOneSentence(string content, string message)
     {
