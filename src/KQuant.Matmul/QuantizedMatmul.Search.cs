@@ -23,7 +23,10 @@ public static unsafe partial class QuantizedMatmul
     /// <param name="activations">What the query is turned into; null for what the context says.</param>
     /// <param name="cancellationToken">Ends it early.</param>
     /// <exception cref="ArgumentOutOfRangeException">An id is no row; the message names its place.</exception>
-    /// <exception cref="ArgumentException">Lengths do not fit, spans overlap, or the rows are a stack of matrices.</exception>
+    /// <exception cref="ArgumentException">
+    /// Lengths do not fit, spans overlap, the rows are a stack of matrices, or there are more than 2,147,483,647 of them: search parts of them by
+    /// <see cref="QuantizedTensor.SliceRows"/>.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The rows or the context were disposed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; scores are undefined.</exception>
     public static void Dot(
@@ -38,6 +41,12 @@ public static unsafe partial class QuantizedMatmul
         CheckMatrix(rows, context);
         CheckLength(query, 1, rows.Shape.Columns, nameof(query));
         CheckLength(scores, ids.Length, 1, nameof(scores));
+        if (rows.Shape.Rows > int.MaxValue)
+        {
+            throw new ArgumentException(
+                string.Create(CultureInfo.InvariantCulture, $"There are {rows.Shape.Rows} rows; at most {int.MaxValue} are searched at once."), nameof(rows));
+        }
+
         for (int i = 0; i < ids.Length; i++)
         {
             if ((ulong)ids[i] >= (ulong)rows.Shape.Rows)

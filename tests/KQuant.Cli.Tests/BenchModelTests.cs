@@ -43,6 +43,15 @@ public class BenchModelTests
     }
 
     [Test]
+    public void TheFirstTokenMayBeLeftOut()
+    {
+        CliResult shown = Cli.Run([.. Small, "--threads", "1", "--no-first-token"]).MustSucceed();
+        JsonElement report = Cli.Run([.. Small, "--threads", "1", "--no-first-token", "--json"]).MustSucceed().Json;
+        Assert.That(shown.Output, Does.Not.Contain("first token").And.Contain("Prompts into an empty cache"));
+        Assert.That(report.Items("speeds").Single().TryGetProperty("first_token", out JsonElement first) && first.ValueKind != JsonValueKind.Null, Is.False);
+    }
+
+    [Test]
     public void DepthsAreThePromptsIfNoneIsGiven()
     {
         JsonElement report = Cli.Run([.. Small, "--threads", "1", "--prompt-tokens", "9", "--json"]).MustSucceed().Json;

@@ -101,6 +101,17 @@ public class SearchTests
     }
 
     [Test]
+    public void MoreRowsThanCanBeNumberedAreRefused()
+    {
+        // Rows of no columns take no memory.
+        using MatmulContext context = new(new MatmulOptions { MaxDegreeOfParallelism = 1 });
+        using var rows = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), new QuantShape(1L + int.MaxValue, 0), default);
+        Assert.That(
+            () => QuantizedMatmul.Dot(rows, [int.MaxValue], [], new float[1], context),
+            Throws.ArgumentException.With.Message.StartsWith("There are 2147483648 rows; at most 2147483647 are searched at once."));
+    }
+
+    [Test]
     public void NothingIsAllocatedForAQuery()
     {
         using MatmulContext context = new(new MatmulOptions { MaxDegreeOfParallelism = 1 });

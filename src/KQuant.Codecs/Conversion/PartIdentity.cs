@@ -1,8 +1,6 @@
-using System.Buffers.Binary;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using System.Text;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
 
@@ -14,8 +12,6 @@ namespace KQuant.Codecs.Conversion;
 /// </summary>
 internal sealed class PartIdentity
 {
-    private const int SampleBytes = 4096;
-
     private PartIdentity(IReadOnlyList<(string Key, string Value, string Name)> facts) => Facts = facts;
 
     /// <summary>The facts: their keys in a part, their values, and what a person calls them.</summary>
@@ -37,17 +33,9 @@ internal sealed class PartIdentity
     private static string HashSource(QuantizationPlan plan)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        byte[] sample = new byte[SampleBytes];
         foreach (PlannedTensor planned in plan.Tensors)
         {
-            ModelTensor tensor = planned.Source;
-            Append(hash, $"{tensor.Name} {tensor.FormatName} {string.Join(',', tensor.Shape)}");
-            int count = (int)Math.Min(SampleBytes, tensor.ByteCount);
-            foreach (long offset in (long[])[0, (tensor.ByteCount - count) / 2, tensor.ByteCount - count])
-            {
-                tensor.ReadBytes(offset, sample.AsSpan(0, count));
-                hash.AppendData(sample, 0, count);
-            }
+            SourceDigest.Append(hash, planned.Source);
         }
 
         return Finish(hash);
@@ -56,10 +44,10 @@ internal sealed class PartIdentity
     private static string HashPlan(QuantizationPlan plan)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, plan.Source is GgufSource ? "gguf" : "checkpoint");
+        SourceDigest.Append(hash, plan.Source is GgufSource ? "gguf" : "checkpoint");
         foreach (PlannedTensor planned in plan.Tensors)
         {
-            Append(hash, $"{planned.Source.Name} {planned.Codec?.Name ?? "-"}");
+            SourceDigest.Append(hash, $"{planned.Source.Name} {planned.Codec?.Name ?? "-"}");
         }
 
         return Finish(hash);
@@ -72,21 +60,12 @@ internal sealed class PartIdentity
         {
             if (map.TryGet(planned.Source.Name, out ImportanceEntry? entry))
             {
-                Append(hash, planned.Source.Name);
+                SourceDigest.Append(hash, planned.Source.Name);
                 hash.AppendData(MemoryMarshal.AsBytes(entry.GetImportance().AsSpan()));
             }
         }
 
         return Finish(hash);
-    }
-
-    private static void Append(IncrementalHash hash, string text)
-    {
-        byte[] utf8 = Encoding.UTF8.GetBytes(text);
-        Span<byte> length = stackalloc byte[sizeof(int)];
-        BinaryPrimitives.WriteInt32LittleEndian(length, utf8.Length);
-        hash.AppendData(length);
-        hash.AppendData(utf8);
     }
 
     private static string Finish(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset())[..32];

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
@@ -10,7 +11,7 @@ namespace KQuant.Models.Calibration;
 /// squares are kept for each column, in float64; for experts each on its own, with counts; for the output too.
 /// </summary>
 /// <remarks>While it lives, it sees everything that the model computes; nobody else should use the model then.</remarks>
-public sealed class ImportanceCalibrator : IDisposable
+public sealed partial class ImportanceCalibrator : IDisposable
 {
     private readonly LanguageModel _model;
     private readonly CalibrationOptions _options;
@@ -19,6 +20,7 @@ public sealed class ImportanceCalibrator : IDisposable
     private readonly RoutedProducts _routed;
     private readonly SubstitutedProducts _substituted;
     private readonly Dictionary<string, double> _losses = [];
+    private readonly Dictionary<string, string?> _routers = [];
     private readonly KeyValueCache _cache;
     private readonly TensorNames? _names;
     private string _origin = "";
@@ -274,8 +276,7 @@ public sealed class ImportanceCalibrator : IDisposable
         var cold = new Dictionary<string, int[]>();
         foreach ((string name, InputMoments moments) in _collector.ByName)
         {
-            int at = name.IndexOf("switch_mlp.", StringComparison.Ordinal);
-            if (moments.Counts.Length < 2 || at < 0)
+            if (moments.Counts.Length < 2 || RouterOf(name) is not string router)
             {
                 continue;
             }
@@ -285,16 +286,32 @@ public sealed class ImportanceCalibrator : IDisposable
             int[] rare = [.. Enumerable.Range(0, moments.Counts.Length).Where(expert => moments.Counts[expert] < least)];
             if (rare.Length > 0)
             {
-                cold[name[..at] + "gate.weight"] = rare;
+                cold[router] = rare;
             }
         }
 
         _routed.Cold = cold;
-        _collector.Filter = (name, expert) =>
-            name.IndexOf("switch_mlp.", StringComparison.Ordinal) is >= 0 and int at
-            && cold.TryGetValue(name[..at] + "gate.weight", out int[]? rare) && rare.Contains(expert);
+        _collector.Filter = (name, expert) => RouterOf(name) is string router && cold.TryGetValue(router, out int[]? rare) && rare.Contains(expert);
         return cold.Count > 0;
     }
+
+    /// <summary>The router of a stack of experts: the one beside it that has a score for each of them. Null for what is no stack.</summary>
+    private string? RouterOf(string stack)
+    {
+        if (!_routers.TryGetValue(stack, out string? router))
+        {
+            string block = BlockOf().Match(stack) is { Success: true } match ? match.Value : "";
+            router = block.Length == 0 ? null : _collector.Weights
+                .Where(weight => weight.Key.StartsWith(block, StringComparison.Ordinal) && TensorRoles.Classify(weight.Key) == TensorRole.Router)
+                .FirstOrDefault(weight => weight.Value[0].Outputs == _collector.ByName[stack].Counts.Length).Key;
+            _routers.Add(stack, router);
+        }
+
+        return router;
+    }
+
+    [GeneratedRegex(@"^.*\.(?=(switch_mlp|experts)\.)")]
+    private static partial Regex BlockOf();
 
     private string NameOf(string name) => _names is not null && _names.TryToGguf(name, out string? gguf) ? gguf : name;
 }

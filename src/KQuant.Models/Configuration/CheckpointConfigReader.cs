@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
@@ -10,6 +11,9 @@ namespace KQuant.Models.Configuration;
 /// </summary>
 internal sealed class CheckpointConfigReader
 {
+    /// <summary>Numbers of the activation that are the same in all published models, and that llama.cpp has fixed.</summary>
+    private static readonly (string Key, float Value)[] GptOssConstants = [("swiglu_limit", 7), ("swiglu_alpha", 1.702f)];
+
     private readonly ModelFolder _folder;
 
     private CheckpointConfigReader(ModelFolder folder, ConfigValues values, ModelFamily family)
@@ -208,7 +212,7 @@ internal sealed class CheckpointConfigReader
             Normalizes = Values.GetFlag("norm_topk_prob", true),
             LeastSum = isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
             WeightScale = Values.GetNumber("routed_scaling_factor", 1),
-            SharedIntermediateSize = checked(Values.GetCount("n_shared_experts", 1) * inner),
+            SharedIntermediateSize = ConfigLimits.Multiply(Values.GetCount("n_shared_experts", 1), inner),
             Layers = dense == 0 ? [] : [.. Enumerable.Range(0, layers).Select(layer => layer >= dense)],
         };
     }
@@ -217,9 +221,12 @@ internal sealed class CheckpointConfigReader
     private ExpertConfig ReadChosenExperts(bool isLlamaCpp)
     {
         bool isGptOss = Family.Experts == ExpertStyle.GptOss;
-        if (isGptOss && (Values.GetNumber("swiglu_limit", 7) != 7 || Values.GetNumber("swiglu_alpha", 1.702f) != 1.702f))
+        foreach ((string key, float known) in isGptOss ? GptOssConstants : [])
         {
-            throw Values.Unsupported("swiglu_limit' or 'swiglu_alpha", "another number", "7 and 1.702");
+            if (Values.GetNumber(key, known) is float value && value != known)
+            {
+                throw Values.Unsupported(key, value.ToString(CultureInfo.InvariantCulture), known.ToString(CultureInfo.InvariantCulture));
+            }
         }
 
         int count = Values.GetCount("num_local_experts") ?? Values.GetCount("num_experts", isGptOss ? 128 : 8);

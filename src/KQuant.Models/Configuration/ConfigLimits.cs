@@ -19,6 +19,9 @@ internal static class ConfigLimits
         ? layers
         : throw new ModelFormatException(path, $"'{key}' is {layers}; at most {MaxLayers} layers are taken");
 
+    /// <summary>A width that is a product; where it is no number of 32 bits, one that <see cref="Check(string, ModelConfig)"/> refuses.</summary>
+    public static int Multiply(int count, int width) => (int)Math.Min((long)count * width, int.MaxValue);
+
     /// <exception cref="ModelFormatException">A size is absurd, or a number makes every result NaN.</exception>
     public static void Check(string path, ModelConfig config)
     {
@@ -28,6 +31,7 @@ internal static class ConfigLimits
         CheckWidth(path, "the width of all heads", (long)config.HeadCount * config.HeadSize);
         CheckWidth(path, "the width of feed-forward layers", config.IntermediateSize);
         CheckWidth(path, "the width of all experts", config.Experts is { } experts ? (long)experts.Count * experts.IntermediateSize : 0);
+        CheckWidth(path, "the width of the biases of all experts", config.Experts is { HasBias: true } biased ? (long)biased.Count * config.HiddenSize : 0);
         CheckWidth(path, "the width of the shared expert", config.Experts?.SharedIntermediateSize ?? 0);
         if (config.NormEpsilon < 0)
         {

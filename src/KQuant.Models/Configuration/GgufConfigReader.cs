@@ -175,7 +175,7 @@ internal sealed class GgufConfigReader
             Normalizes = _metadata.TryGetValue(Key("expert_weights_norm"), out GgufValue? value) && value.TryGet(out bool normalizes) && normalizes,
             LeastSum = _isLlamaCpp ? ExpertConfig.LlamaCppLeastSum : 0,
             WeightScale = Number("expert_weights_scale") is float scale and not 0 ? scale : 1,
-            SharedIntermediateSize = checked((Count("expert_shared_count") ?? 0) * inner),
+            SharedIntermediateSize = ConfigLimits.Multiply(Count("expert_shared_count") ?? 0, inner),
             Layers = dense == 0 ? [] : [.. Enumerable.Range(0, layers).Select(layer => layer >= dense)],
         };
     }

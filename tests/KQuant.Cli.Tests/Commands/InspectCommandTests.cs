@@ -56,6 +56,9 @@ public class InspectCommandTests
             Assert.That(compared.Output, Does.Match(@"blk\.3\.attn_q\.weight +linear +q4_k .* " + shown));
         });
         Cli.Inspect(folder["q.gguf"], "--against", folder["nothing"]).MustFail("nothing");
+        byte[] model = File.ReadAllBytes(folder["q.gguf"]);
+        Cli.Inspect(folder["q.gguf"], "--html", folder["q.gguf"]).MustFail("which is read; the page must be another place");
+        Assert.That(File.ReadAllBytes(folder["q.gguf"]), Is.EqualTo(model).AsCollection);
         Cli.Inspect(folder["q.gguf"], "--against", TestModels.TinyMoe, "--html", folder["moe.html"]).MustSucceed();
         Assert.That(File.ReadAllText(folder["moe.html"]), Does.Contain("blk.0.ffn_down.weight is not in"));
     }

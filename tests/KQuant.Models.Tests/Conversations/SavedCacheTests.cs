@@ -95,6 +95,25 @@ public class SavedCacheTests
         Assert.That(() => turned.LoadCache(path), Throws.InstanceOf<ModelFormatException>().With.Message.Contains("another model"));
     }
 
+    /// <summary>Nothing that a model computes is left out of what tells it from others.</summary>
+    [TestCase("granite", "residual_multiplier", "0.3")]
+    [TestCase("granite", "attention_multiplier", "0.5")]
+    [TestCase("smollm3", "no_rope_layers", "[1, 1, 1, 1, 0]")]
+    [TestCase("glm4-moe", "routed_scaling_factor", "2.5")]
+    [TestCase("qwen2-moe", "norm_topk_prob", "true")]
+    public void AModelThatComputesOtherwiseIsAnother(string name, string key, string value)
+    {
+        string path = _folder["cache"], other = _folder["other"];
+        Save(name, new ModelOptions(), path);
+        RandomCheckpoint.Create(name).Write(other);
+        string config = Path.Combine(other, "config.json");
+        JsonNode json = JsonNode.Parse(File.ReadAllText(config))!;
+        json[key] = JsonNode.Parse(value);
+        File.WriteAllText(config, json.ToJsonString());
+        using LanguageModel changed = LanguageModel.Load(other, new ModelOptions { LoadTokenizer = false });
+        Assert.That(() => changed.LoadCache(path), Throws.InstanceOf<ModelFormatException>().With.Message.Contains("another model"));
+    }
+
     [Test]
     public void ARingOfAnotherSizeIsAnotherKind()
     {

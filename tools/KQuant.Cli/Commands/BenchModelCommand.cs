@@ -29,11 +29,12 @@ internal static class BenchModelCommand
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
         Option<ComputeDevice> device = ModelArguments.DeviceOption();
         Option<bool> json = CommonOptions.Json();
+        Option<bool> noFirstToken = new("--no-first-token") { Description = "Start no other processes, which the first token is measured in." };
         Option<bool> firstToken = new(FirstToken) { Description = "Only read a prompt and say when its first token is there.", Hidden = true };
         Option<bool> noTokenizer = new(NoTokenizer) { Description = $"With {FirstToken}: load no tokenizer.", Hidden = true };
         var command = new Command("model", "Measure a model: its first token, tokens of prompts per second, and tokens that follow texts one by one.")
         {
-            path, prompts, depths, tokens, threads, activations, cache, device, rounds, json, firstToken, noTokenizer,
+            path, prompts, depths, tokens, threads, activations, cache, device, rounds, noFirstToken, json, firstToken, noTokenizer,
         };
 
         command.SetWork((parsed, cancellationToken) =>
@@ -60,13 +61,19 @@ internal static class BenchModelCommand
                         model, Describe(count, hasTokenizer: false), lengths, texts, parsed.GetValue(tokens), backend, cancellationToken));
                 }
 
-                var first = new List<FirstTokenTime>();
+                var first = new List<FirstTokenTime?>();
                 Contender[] contenders = [.. benchmarks.SelectMany(benchmark => benchmark.Contenders)];
                 Progress.Show("Measuring", progress =>
                 {
                     string[] more = FirstTokenProcess.HasTokenizer(model) ? [] : [NoTokenizer];
                     foreach (ModelBenchmark benchmark in benchmarks)
                     {
+                        if (parsed.GetValue(noFirstToken))
+                        {
+                            first.Add(null);
+                            continue;
+                        }
+
                         int count = benchmark.Model.Context.Threads;
                         progress($"{count} threads, first token");
                         first.Add(FirstTokenProcess.Measure(
@@ -127,14 +134,17 @@ internal static class BenchModelCommand
         output.WriteLine(
             $"{PlainText.OneLine(report.Model)}: {Text(report.Weights / 1e6)} M weights, mostly {report.Format}, {Text(report.WeightBytes / 1e6)} MB.");
         output.WriteLine();
-        output.WriteLine($"The first token after a prompt of {report.Speeds[0].FirstToken.PromptTokens}, in a fresh process, compilation included: seconds since it was started.");
         var first = new TextTable("kernels", "threads", "started", "loaded", "first token") { TextColumns = 1 };
         var prompts = new TextTable("kernels", "threads", "prompt", "tok/s", "attention") { TextColumns = 1 };
         var depths = new TextTable("kernels", "threads", "depth", "tok/s", "attention", "GB/s") { TextColumns = 1 };
         foreach (ModelSpeed speed in report.Speeds)
         {
             string threads = Text(speed.Threads);
-            first.Add(speed.Kernels, threads, Seconds(speed.FirstToken.StartedSeconds), Seconds(speed.FirstToken.LoadedSeconds), Seconds(speed.FirstToken.Seconds));
+            if (speed.FirstToken is FirstTokenTime time)
+            {
+                first.Add(speed.Kernels, threads, Seconds(time.StartedSeconds), Seconds(time.LoadedSeconds), Seconds(time.Seconds));
+            }
+
             foreach (PromptSpeed prompt in speed.Prompts)
             {
                 prompts.Add(speed.Kernels, threads, Text(prompt.Tokens), Text(prompt.TokensPerSecond), Share(prompt.AttentionShare));
@@ -148,8 +158,13 @@ internal static class BenchModelCommand
             }
         }
 
-        first.Write(output);
-        output.WriteLine();
+        if (report.Speeds[0].FirstToken is FirstTokenTime any)
+        {
+            output.WriteLine($"The first token after a prompt of {any.PromptTokens}, in a fresh process, compilation included: seconds since it was started.");
+            first.Write(output);
+            output.WriteLine();
+        }
+
         output.WriteLine("Prompts into an empty cache, and the share of attention in the time.");
         prompts.Write(output);
         output.WriteLine();

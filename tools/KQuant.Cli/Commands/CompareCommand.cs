@@ -40,8 +40,11 @@ internal static class CompareCommand
         {
             string text = Utf8Reader.ReadFile(parsed.GetValue(file)!);
             string[] paths = [.. parsed.GetValue(models)!.Select(ModelPath.Resolve)];
+            string[] inputs = [parsed.GetValue(file)!, ModelPath.Resolve(parsed.GetValue(against)!), .. paths];
+            PageFile.Check(parsed.GetValue(svg), inputs);
+            PageFile.Check(parsed.GetValue(html), inputs);
             using MatmulBackend? device = arguments.OpenDevice(parsed);
-            using LanguageModel reference = arguments.LoadAt(parsed, ModelPath.Resolve(parsed.GetValue(against)!), device, cancellationToken);
+            using LanguageModel reference = arguments.LoadAt(parsed, inputs[1], device, cancellationToken);
             bool addsSpecial = !parsed.GetValue(plain);
             int[] tokens = reference.Tokenizer.Encode(text, addsSpecial, parseSpecialTokens: false);
             var options = new PerplexityOptions
@@ -69,12 +72,12 @@ internal static class CompareCommand
             var report = new CompareReport(reference.Path, parsed.GetValue(file)!, tokens.Length, rows);
             if (parsed.GetValue(svg) is string picture)
             {
-                File.WriteAllText(picture, ComparisonPicture.Draw(report));
+                PageFile.Write(picture, ComparisonPicture.Draw(report));
             }
 
             if (parsed.GetValue(html) is string page)
             {
-                File.WriteAllText(page, ComparisonPicture.Page(report));
+                PageFile.Write(page, ComparisonPicture.Page(report));
             }
 
             if (parsed.GetValue(json))

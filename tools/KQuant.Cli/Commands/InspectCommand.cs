@@ -25,6 +25,7 @@ internal static class InspectCommand
         command.SetWork((parsed, cancellationToken) =>
         {
             using ModelSource source = ModelSource.Open(parsed.GetModel(model));
+            PageFile.Check(parsed.GetValue(html), source.Path);
             InspectReport report = ModelInspection.Inspect(source);
             IReadOnlyList<string> problems = [];
             string? other = parsed.GetValue(against) is string path ? ModelPath.Resolve(path) : null;
@@ -42,7 +43,7 @@ internal static class InspectCommand
 
             if (parsed.GetValue(html) is string page)
             {
-                File.WriteAllText(page, InspectPage.Make(report, other, problems));
+                PageFile.Write(page, InspectPage.Make(report, other, problems));
             }
 
             TextWriter output = parsed.InvocationConfiguration.Output;

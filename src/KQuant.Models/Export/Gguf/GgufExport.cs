@@ -231,18 +231,19 @@ public sealed class GgufExport : GgufSource
     /// <summary>Granite's shared expert has gate and up in one matrix, a GGUF has two.</summary>
     private bool TryAddHalves(ModelTensor source, GgufLayout layout)
     {
-        const string Fused = ".shared_mlp.input_linear.weight";
-        if (!source.Name.EndsWith(Fused, StringComparison.Ordinal) || source.Shape.Length != 2)
+        const string Layers = "model.layers.", Fused = ".shared_mlp.input_linear.weight";
+        if (source.Shape.Length != 2 || source.Name.Length < Layers.Length + Fused.Length
+            || !source.Name.StartsWith(Layers, StringComparison.Ordinal) || !source.Name.EndsWith(Fused, StringComparison.Ordinal))
         {
             return false;
         }
 
-        string layer = source.Name["model.layers.".Length..^Fused.Length];
+        string layer = source.Name[Layers.Length..^Fused.Length];
         long half = source.Shape[0] / 2;
         foreach ((string part, long first) in ((string, long)[])[("gate", 0), ("up", half)])
         {
             string name = $"blk.{layer}.ffn_{part}_shexp.weight";
-            if (layout.Find(name) is not [long rows, long columns] || rows != half || columns != source.Shape[1])
+            if (layout.Find(name) is not [long rows, long columns] || 2 * rows != source.Shape[0] || columns != source.Shape[1])
             {
                 throw new ModelFormatException(
                     Path, $"the dimensions are [{string.Join(", ", source.Shape)}], which config.json does not ask for", source.Name);

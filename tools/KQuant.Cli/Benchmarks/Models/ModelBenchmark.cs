@@ -54,7 +54,7 @@ internal sealed class ModelBenchmark : IDisposable
 
     /// <summary>The speed, after the contest.</summary>
     /// <param name="first">How long the first token took.</param>
-    public ModelSpeed GetSpeed(FirstTokenTime first) => new(
+    public ModelSpeed GetSpeed(FirstTokenTime? first) => new(
         _model.Context.Threads,
         _backend?.Name ?? _model.Context.GetTier(_model.MainCodec).ToString(),
         first,

@@ -22,14 +22,14 @@ internal sealed record ModelSpeedReport(
 /// <summary>How fast a model is.</summary>
 /// <param name="Threads">Threads.</param>
 /// <param name="Kernels">The kernel tier.</param>
-/// <param name="FirstToken">When the first token is there.</param>
+/// <param name="FirstToken">When the first token is there; null if that was not measured.</param>
 /// <param name="Prompts">One entry per length of a prompt.</param>
 /// <param name="Depths">One entry per length of the text that tokens follow.</param>
 /// <param name="Device">What a GPU was asked to do for each token after the first of these texts; null without one.</param>
 internal sealed record ModelSpeed(
     int Threads,
     string Kernels,
-    FirstTokenTime FirstToken,
+    FirstTokenTime? FirstToken,
     IReadOnlyList<PromptSpeed> Prompts,
     IReadOnlyList<DepthSpeed> Depths,
     DeviceWork? Device);
