@@ -3,7 +3,8 @@ namespace KQuant.Codecs.Tests.Encoders;
 /// <summary>Weights in 16 bits are encoded as the same weights in float32.</summary>
 public class EncodeNumberTypesTests
 {
-    private const int Columns = 512, Rows = 300;
+    // A few rows more than are widened at once.
+    private const int Columns = 512, Rows = 130;
 
     private static IEnumerable<QuantCodec> Codecs => QuantCodec.All;
 

@@ -11,15 +11,15 @@ public class EncodeThreadsTests
     [Test]
     public void BytesDoNotDependOnThreads([ValueSource(nameof(Codecs))] QuantCodec codec, [Values] bool weighted)
     {
-        SampleWeights sample = SampleWeights.SetA;
-        float[] importance = weighted ? sample.Importance : [];
-        byte[] expected = Encode(codec, sample.Weights, importance, EncodeMode.Reference, 1);
+        float[] weights = SampleWeights.SetA.Weights[..(100 * 512)];
+        float[] importance = weighted ? SampleWeights.SetA.Importance : [];
+        byte[] expected = Encode(codec, weights, importance, EncodeMode.Reference, 1);
 
         Assert.Multiple(() =>
         {
             foreach (int threads in (int[])[2, 3, 8, -1])
             {
-                byte[] actual = Encode(codec, sample.Weights, importance, EncodeMode.Reference, threads);
+                byte[] actual = Encode(codec, weights, importance, EncodeMode.Reference, threads);
                 Assert.That(actual, Is.EqualTo(expected), $"{threads} threads");
             }
         });
