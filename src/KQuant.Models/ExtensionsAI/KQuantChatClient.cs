@@ -1,20 +1,18 @@
 using System.Runtime.CompilerServices;
 using KQuant.Models.Generation;
-using KQuant.Models.Templates;
+using KQuant.Models.Grammars;
 using Microsoft.Extensions.AI;
 
 namespace KQuant.Models;
 
 /// <summary>A <see cref="LanguageModel"/> behind the interface that .NET programs use for chat models.</summary>
-/// <remarks>
-/// Messages go through the model's chat template. Of the options, those of sampling, the number of tokens, stop sequences, the seed and
-/// instructions count; tools are not called. What is not given of sampling is the model's own.
-/// </remarks>
 /// <param name="model">The model, with a tokenizer and a chat template.</param>
 /// <param name="ownsModel">Whether disposing this object disposes the model.</param>
-internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = false) : IChatClient
+/// <param name="cachedConversations">Conversations whose caches are kept between calls.</param>
+internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int cachedConversations) : IChatClient
 {
-    private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
+    private readonly CachePool _caches = new(model, cachedConversations);
+    private readonly AnswerForm _form = model.ChatTemplate is { } template ? AnswerForms.Find(template) : AnswerForm.Plain;
     private readonly ChatClientMetadata _metadata = new("kquant", defaultModelId: Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Path)));
 
     /// <inheritdoc/>
@@ -31,47 +29,11 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = fal
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
-        IEnumerable<ChatMessage> messages, ChatOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+        IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        var conversation = new List<TemplateMessage>();
-        if (!string.IsNullOrEmpty(options?.Instructions))
-        {
-            conversation.Add(new TemplateMessage("system", options.Instructions));
-        }
-
-        conversation.AddRange(messages.Select(message => new TemplateMessage(message.Role.Value, message.Text)));
-        int[] prompt = _model.EncodeChat(conversation, cancellationToken: cancellationToken);
-        string id = Guid.NewGuid().ToString("N");
-        int count = 0;
-        await foreach (GeneratedToken token in _model.GenerateAsync(prompt, ToOptions(options), cancellationToken).ConfigureAwait(false))
-        {
-            count++;
-            var update = new ChatResponseUpdate(ChatRole.Assistant, token.Text)
-            {
-                ResponseId = id,
-                MessageId = id,
-                ModelId = _metadata.DefaultModelId,
-                FinishReason = token.FinishReason switch
-                {
-                    FinishReason.None => null,
-                    FinishReason.Length => ChatFinishReason.Length,
-                    _ => ChatFinishReason.Stop,
-                },
-            };
-            if (token.FinishReason != FinishReason.None)
-            {
-                update.Contents.Add(new UsageContent(new UsageDetails
-                {
-                    InputTokenCount = prompt.Length,
-                    OutputTokenCount = count,
-                    TotalTokenCount = prompt.Length + count,
-                }));
-            }
-
-            yield return update;
-        }
+        return Run(new ChatRequest(this, model, _form, messages, options), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -80,7 +42,7 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = fal
         ArgumentNullException.ThrowIfNull(serviceType);
         return serviceKey is not null ? null
             : serviceType == typeof(ChatClientMetadata) ? _metadata
-            : serviceType == typeof(LanguageModel) ? _model
+            : serviceType == typeof(LanguageModel) ? model
             : serviceType.IsInstanceOfType(this) ? this
             : null;
     }
@@ -88,24 +50,76 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel = fal
     /// <inheritdoc/>
     public void Dispose()
     {
+        _caches.Dispose();
         if (ownsModel)
         {
-            _model.Dispose();
+            model.Dispose();
         }
     }
 
-    private GenerationOptions ToOptions(ChatOptions? options) => new()
+    private async IAsyncEnumerable<ChatResponseUpdate> Run(ChatRequest request, [EnumeratorCancellation] CancellationToken cancellation)
     {
-        MaxTokens = options?.MaxOutputTokens ?? 1024,
-        StopSequences = options?.StopSequences is { } stops ? [.. stops] : [],
-        Sampling = _model.DefaultSampling with
+        int[] prompt = await Task.Run(() => request.Encode(cancellation), cancellation).ConfigureAwait(false);
+        bool isThinking = model.Tokenizer.Decode(prompt.AsSpan(Math.Max(0, prompt.Length - 8))).TrimEnd().EndsWith("<think>", StringComparison.Ordinal);
+        Grammar? grammar = request.CreateGrammar(isThinking);
+        var reader = new AnswerReader(_form, request.HasTools, isThinking);
+        string id = Guid.NewGuid().ToString("N");
+        DateTimeOffset created = DateTimeOffset.UtcNow;
+        int count = 0;
+        KeyValueCache cache = _caches.Take(prompt, request.Generation.MaxCacheSize, out int known);
+        try
         {
-            Temperature = options?.Temperature ?? _model.DefaultSampling.Temperature,
-            TopP = options?.TopP ?? _model.DefaultSampling.TopP,
-            TopK = options?.TopK ?? _model.DefaultSampling.TopK,
-            PresencePenalty = options?.PresencePenalty ?? 0,
-            FrequencyPenalty = options?.FrequencyPenalty ?? 0,
-            Seed = options?.Seed is long seed ? unchecked((int)seed) : null,
-        },
-    };
+            GenerationOptions options = request.Generation with
+            {
+                Cache = cache,
+                Processors = grammar is null ? request.Generation.Processors : [.. request.Generation.Processors, grammar.CreateProcessor(model.Tokenizer)],
+            };
+            await foreach (GeneratedToken token in model.GenerateAsync(prompt[known..], options, cancellation).ConfigureAwait(false))
+            {
+                count++;
+                bool isLast = token.FinishReason != FinishReason.None;
+                List<AIContent> contents = reader.Append(WithoutEnd(token, options));
+                isLast |= request.EndsWithCall && reader.Calls > 0;
+                if (isLast)
+                {
+                    contents.AddRange(reader.Finish(token.FinishReason == FinishReason.Length));
+                    contents.Add(new UsageContent(new UsageDetails
+                    {
+                        InputTokenCount = prompt.Length,
+                        CachedInputTokenCount = known,
+                        OutputTokenCount = count,
+                        TotalTokenCount = prompt.Length + count,
+                    }));
+                }
+
+                yield return new ChatResponseUpdate(ChatRole.Assistant, contents)
+                {
+                    ResponseId = id,
+                    MessageId = id,
+                    ModelId = _metadata.DefaultModelId,
+                    CreatedAt = created,
+                    RawRepresentation = token,
+                    FinishReason = !isLast ? null
+                        : reader.Calls > 0 ? ChatFinishReason.ToolCalls
+                        : token.FinishReason == FinishReason.Length ? ChatFinishReason.Length
+                        : ChatFinishReason.Stop,
+                };
+                if (isLast)
+                {
+                    yield break;
+                }
+            }
+        }
+        finally
+        {
+            _caches.Return(cache);
+        }
+    }
+
+    /// <summary>The text of a token without the mark that ends an answer, which is shown with other control tokens.</summary>
+    private string WithoutEnd(GeneratedToken token, GenerationOptions options)
+    {
+        string end = token.FinishReason == FinishReason.EndOfText && options.IncludeSpecialTokens ? model.Tokenizer.Decode([token.Id]) : "";
+        return model.Tokenizer.IsSpecial(token.Id) && end.Length > 0 && token.Text.EndsWith(end, StringComparison.Ordinal) ? token.Text[..^end.Length] : token.Text;
+    }
 }

@@ -7,10 +7,22 @@ public static class LanguageModelExtensions
 {
     /// <summary>The model as a chat client.</summary>
     /// <remarks>
+    /// <para>
     /// Messages go through the model's chat template. What is not given of sampling is <see cref="LanguageModel.DefaultSampling"/>.
+    /// <c>RawRepresentationFactory</c> may give <see cref="Generation.GenerationOptions"/> to start from, over which the other options win;
+    /// of <c>AdditionalProperties</c>, <c>min_p</c>, <c>repetition_penalty</c>, <c>xtc_probability</c> and <c>xtc_threshold</c> are sampling, and
+    /// all others variables of the template, such as <c>enable_thinking</c>.
+    /// </para>
+    /// <para>
+    /// Tools are declared to the template, and calls are read from the answer where its form is known: JSON between <c>&lt;tool_call&gt;</c>
+    /// (Qwen, Hermes), Llama 3, Mistral, gpt-oss. <c>ToolMode</c> required, and JSON or a schema as <c>ResponseFormat</c>, hold by a grammar
+    /// (<see cref="Grammars.Grammar"/>). What a model thinks (think tags, gpt-oss's analysis) comes as <see cref="TextReasoningContent"/>.
+    /// What cannot be done, such as images, throws <see cref="NotSupportedException"/>. A turn reads only what the last ones have not.
+    /// </para>
     /// </remarks>
     /// <param name="model">The model, with a tokenizer and a chat template.</param>
     /// <param name="ownsModel">Whether disposing the client disposes the model.</param>
+    /// <param name="cachedConversations">Conversations whose caches are kept between calls, so that a next turn reads only what is new.</param>
     /// <returns>The client; several conversations at once may use it.</returns>
     /// <example>
     /// <code>
@@ -19,7 +31,12 @@ public static class LanguageModelExtensions
     /// Console.WriteLine(answer.Text);
     /// </code>
     /// </example>
-    public static IChatClient AsIChatClient(this LanguageModel model, bool ownsModel = false) => new KQuantChatClient(model, ownsModel);
+    public static IChatClient AsIChatClient(this LanguageModel model, bool ownsModel = false, int cachedConversations = 1)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentOutOfRangeException.ThrowIfNegative(cachedConversations);
+        return new KQuantChatClient(model, ownsModel, cachedConversations);
+    }
 
     /// <summary>
     /// The model as a generator of embeddings: the mean of the hidden states after the last norm over all tokens of a text, at length 1. With
