@@ -60,7 +60,7 @@ internal static class AnswerForms
 
             string answer = "( " + string.Join(" | ", choices) + " )";
             return form == AnswerForm.Harmony ? $"( {Analysis(tokenizer)} )? {answer}"
-                : isThinking ? $"( [^<] | \"<\" [^/] )* \"</think>\" \"\\n\"{{0,2}} {answer}"
+                : isThinking ? $"( [^<] | \"<\" [^/<] )* \"</think>\" \"\\n\"{{0,2}} {answer}"
                 : answer;
         });
     }
@@ -79,9 +79,12 @@ internal static class AnswerForms
         };
     }
 
-    private static string Analysis(Tokenizer tokenizer) =>
-        $"{Mark(tokenizer, "<|channel|>")} \"analysis\" {Mark(tokenizer, "<|message|>")} .* {Mark(tokenizer, "<|end|>")} "
-        + $"{Mark(tokenizer, "<|start|>")} \"assistant\"";
+    /// <summary>A thought; where the marks are no tokens, the text in it has no beginning of a mark.</summary>
+    private static string Analysis(Tokenizer tokenizer)
+    {
+        string end = Mark(tokenizer, "<|end|>"), text = end[0] == '<' ? ".*" : "( [^<] | \"<\" [^|<] )*";
+        return $"{Mark(tokenizer, "<|channel|>")} \"analysis\" {Mark(tokenizer, "<|message|>")} {text} {end} {Mark(tokenizer, "<|start|>")} \"assistant\"";
+    }
 
     private static string Text(string text) => JsonRules.QuoteText(text);
 

@@ -7,23 +7,24 @@ namespace KQuant.Models;
 internal sealed class AnswerReader
 {
     private readonly AnswerForm _form;
-    private readonly bool _hasTools;
+    private readonly IReadOnlySet<string> _tools;
     private readonly StringBuilder _held = new();
     private readonly StringBuilder _collected = new();
     private Part _part;
     private string _opened = "";
+    private string _role = "";
     private string _recipient = "";
-    private bool _trims;
+    private bool _trims = true;
     private bool _hasText;
+    private bool _hasMessage;
 
     /// <param name="form">Of which form the answer is.</param>
-    /// <param name="hasTools">Whether calls are looked for.</param>
+    /// <param name="tools">The names of the functions that may be called; none if calls are not looked for.</param>
     /// <param name="isThinking">Whether the prompt ends with the beginning of a thought.</param>
-    public AnswerReader(AnswerForm form, bool hasTools, bool isThinking)
+    public AnswerReader(AnswerForm form, IReadOnlySet<string> tools, bool isThinking)
     {
-        (_form, _hasTools) = (form, hasTools);
-        _part = isThinking ? Part.Thought : Part.Text;
-        _trims = true;
+        (_form, _tools) = (form, tools);
+        _part = form == AnswerForm.Harmony ? Part.Between : isThinking ? Part.Thought : Part.Text;
     }
 
     private enum Part
@@ -32,11 +33,11 @@ internal sealed class AnswerReader
         Thought,
         Call,
 
-        /// <summary>What stands before a message of gpt-oss: its channel, and whom it is for.</summary>
+        /// <summary>What stands before a message of gpt-oss: its channel, and perhaps whom it is for.</summary>
         Header,
 
-        /// <summary>What stands between messages of gpt-oss.</summary>
-        Nothing,
+        /// <summary>What stands before that: who speaks, and perhaps to whom.</summary>
+        Between,
     }
 
     /// <summary>Calls that were found.</summary>
@@ -57,7 +58,7 @@ internal sealed class AnswerReader
             foreach (string candidate in marks)
             {
                 int found = all.IndexOf(candidate, StringComparison.Ordinal);
-                if (found >= 0 && found < at)
+                if (found >= 0 && found < at && (!IsOpening(candidate) || all.AsSpan(0, found).IsWhiteSpace()))
                 {
                     (mark, at) = (candidate, found);
                 }
@@ -87,11 +88,20 @@ internal sealed class AnswerReader
         _held.Clear();
         if (_part == Part.Call)
         {
-            EndCall(contents, isCut);
+            EndCall(contents, "", isCut);
+        }
+        else if (_part == Part.Between && !_hasMessage)
+        {
+            // Not what a gpt-oss writes: then it is an answer as it stands.
+            _part = Part.Text;
+            Emit(_collected.ToString(), contents);
         }
 
         return contents;
     }
+
+    /// <summary>Whether a mark is one only at the beginning of an answer.</summary>
+    private static bool IsOpening(string mark) => mark is "<think>" or "[THINK]" or "{";
 
     private static int Beginning(string text, string mark)
     {
@@ -109,23 +119,29 @@ internal sealed class AnswerReader
     private string[] Marks() => (_form, _part) switch
     {
         (AnswerForm.Harmony, Part.Header) => ["<|message|>"],
-        (AnswerForm.Harmony, Part.Nothing) => ["<|channel|>"],
+        (AnswerForm.Harmony, Part.Between) => ["<|channel|>"],
         (AnswerForm.Harmony, _) => ["<|end|>", "<|call|>", "<|return|>", "<|channel|>"],
         (AnswerForm.Hermes, Part.Call) => ["</tool_call>"],
         (AnswerForm.Mistral, Part.Call) => ["[TOOL_CALLS]"],
         (_, Part.Call) => [],
         (_, Part.Thought) => ["</think>", "[/THINK]"],
-        (AnswerForm.Hermes, _) when _hasTools => _hasText ? ["<tool_call>"] : ["<think>", "<tool_call>"],
-        (AnswerForm.Mistral, _) => [.. _hasText ? (string[])[] : ["[THINK]", "<think>"], .. _hasTools ? (string[])["[TOOL_CALLS]"] : []],
-        (AnswerForm.Llama3, _) when _hasTools => _hasText ? ["<|python_tag|>"] : ["<think>", "<|python_tag|>", "{"],
+        (AnswerForm.Hermes, _) when _tools.Count > 0 => _hasText ? ["<tool_call>"] : ["<think>", "<tool_call>"],
+        (AnswerForm.Mistral, _) => [.. _hasText ? (string[])[] : ["[THINK]", "<think>"], .. _tools.Count > 0 ? (string[])["[TOOL_CALLS]"] : []],
+        (AnswerForm.Llama3, _) when _tools.Count > 0 => _hasText ? ["<|python_tag|>"] : ["<think>", "<|python_tag|>", "{"],
         _ => _hasText ? [] : ["<think>"],
     };
 
     private void Turn(string mark, List<AIContent> contents)
     {
+        if (_part == Part.Call)
+        {
+            EndCall(contents, mark == "</tool_call>" ? mark : "", isCut: false);
+        }
+
         switch (mark)
         {
             case "<|channel|>":
+                _role = _part == Part.Between ? _collected.ToString() : "";
                 _collected.Clear();
                 _part = Part.Header;
                 break;
@@ -133,12 +149,8 @@ internal sealed class AnswerReader
                 BeginMessage(_collected.ToString());
                 break;
             case "<|end|>" or "<|call|>" or "<|return|>":
-                if (_part == Part.Call)
-                {
-                    EndCall(contents, isCut: false);
-                }
-
-                _part = Part.Nothing;
+                _collected.Clear();
+                _part = Part.Between;
                 break;
             case "<think>" or "[THINK]":
                 (_part, _trims) = (Part.Thought, true);
@@ -147,35 +159,31 @@ internal sealed class AnswerReader
                 (_part, _trims) = (Part.Text, true);
                 break;
             case "</tool_call>":
-                EndCall(contents, isCut: false);
                 break;
             default:
-                if (_part == Part.Call)
-                {
-                    EndCall(contents, isCut: false);
-                }
-
                 _collected.Clear().Append(mark == "{" ? mark : "");
                 (_part, _opened) = (Part.Call, mark == "{" ? "" : mark);
                 break;
         }
     }
 
-    private void BeginMessage(string header)
+    private void BeginMessage(string channel)
     {
+        // Whom a message is for stands before its channel or behind it.
         const string to = "to=";
+        string header = channel.Contains(to, StringComparison.Ordinal) ? channel : _role;
         int at = header.IndexOf(to, StringComparison.Ordinal);
         _recipient = at < 0 ? "" : header[(at + to.Length)..].Split(' ', '<')[0];
         _collected.Clear();
-        _trims = false;
-        bool isCall = _hasTools && _recipient.Length > 0;
-        _part = isCall ? Part.Call : header.TrimStart().StartsWith("analysis", StringComparison.Ordinal) ? Part.Thought : Part.Text;
-        _opened = isCall ? "<|channel|>" + header + "<|message|>" : "";
+        (_trims, _hasMessage) = (false, true);
+        bool isCall = _tools.Count > 0 && _recipient.Length > 0;
+        _part = isCall ? Part.Call : channel.TrimStart().StartsWith("analysis", StringComparison.Ordinal) ? Part.Thought : Part.Text;
+        _opened = isCall ? "<|channel|>" + channel + "<|message|>" : "";
     }
 
     private void Emit(string text, List<AIContent> contents)
     {
-        if (_part is Part.Call or Part.Header)
+        if (_part is Part.Call or Part.Header or Part.Between)
         {
             _collected.Append(text);
             return;
@@ -187,7 +195,7 @@ internal sealed class AnswerReader
             _trims = text.Length == 0;
         }
 
-        if (text.Length == 0 || _part == Part.Nothing)
+        if (text.Length == 0)
         {
             return;
         }
@@ -196,18 +204,15 @@ internal sealed class AnswerReader
         contents.Add(_part == Part.Thought ? new TextReasoningContent(text) : new TextContent(text));
     }
 
-    private void EndCall(List<AIContent> contents, bool isCut)
+    private void EndCall(List<AIContent> contents, string end, bool isCut)
     {
         string text = _collected.ToString();
         _collected.Clear();
         (_part, _trims) = (Part.Text, true);
-        List<FunctionCallContent>? calls = isCut && _form != AnswerForm.Llama3 ? null
-            : _form == AnswerForm.Harmony ? CallText.ReadArguments(_recipient, text)
-            : CallText.Read(text);
-        if (calls is null)
+        if (ReadCalls(text, isCut) is not { } calls)
         {
-            // It is no call: then it is text, with what was taken for its mark.
-            contents.Add(new TextContent(_opened + text + (_form == AnswerForm.Hermes && !isCut ? "</tool_call>" : "")));
+            // It is no call: then it is text, with what was taken for its marks.
+            contents.Add(new TextContent(_opened + text + end));
             (_hasText, _trims) = (true, false);
             return;
         }
@@ -215,4 +220,14 @@ internal sealed class AnswerReader
         Calls += calls.Count;
         contents.AddRange(calls);
     }
+
+    private List<FunctionCallContent>? ReadCalls(string text, bool isCut) => _form switch
+    {
+        // JSON that an answer consists of may be just that, and shows whether it is complete.
+        AnswerForm.Llama3 => CallText.Read(text) is { } calls && (_opened.Length > 0 || calls.TrueForAll(call => _tools.Contains(call.Name))) ? calls : null,
+        _ when isCut => null,
+        AnswerForm.Harmony => CallText.ReadArguments(_recipient, text),
+        AnswerForm.Mistral => CallText.ReadNamed(text) ?? CallText.Read(text),
+        _ => CallText.Read(text),
+    };
 }

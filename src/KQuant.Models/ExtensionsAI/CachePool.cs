@@ -2,7 +2,8 @@ namespace KQuant.Models;
 
 /// <summary>
 /// Caches of conversations between calls. A call takes the one that has most in common with its prompt and gives it back when it has ended;
-/// of those that lie here the least recent are freed first.
+/// of those that lie here the least recent are freed first. What only begins like another conversation, such as with the same instructions,
+/// gets a copy of the beginning while there is room for both.
 /// </summary>
 /// <param name="model">Makes caches.</param>
 /// <param name="capacity">How many are kept.</param>
@@ -32,15 +33,27 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
                 }
             }
 
-            if (best is not null)
+            if (best is not null && most < best.Length / 2 && _idle.Count < capacity && best.TryFork(most, out KeyValueCache? fork))
+            {
+                best = fork;
+            }
+            else if (best is not null)
             {
                 _idle.Remove(best);
             }
         }
 
         best ??= model.CreateCache(maxSize);
-        known = best.Rewind(prompt);
-        return best;
+        try
+        {
+            known = best.Rewind(prompt);
+            return best;
+        }
+        catch
+        {
+            best.Dispose();
+            throw;
+        }
     }
 
     /// <summary>A call has ended.</summary>

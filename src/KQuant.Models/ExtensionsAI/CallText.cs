@@ -11,23 +11,30 @@ internal static class CallText
     /// <summary>Mistral's templates insist on nine letters and digits.</summary>
     private const int IdLength = 9;
 
-    /// <summary>One call or several: JSON objects, lists of them, or a name and <c>[ARGS]</c> before the arguments.</summary>
+    /// <summary>A name, perhaps with marks behind it, and arguments: Mistral's later models.</summary>
+    /// <returns>The call; null if it is something else.</returns>
+    public static List<FunctionCallContent>? ReadNamed(string text)
+    {
+        int arguments = text.IndexOf('{', StringComparison.Ordinal);
+        if (arguments < 0)
+        {
+            return null;
+        }
+
+        string name = text[..arguments].Replace("[ARGS]", "", StringComparison.Ordinal);
+        int id = name.IndexOf("[CALL_ID]", StringComparison.Ordinal);
+        name = (id < 0 ? name : name[..id]).Trim();
+        return name.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '_' or '-' or '.') ? ReadArguments(name, text[arguments..]) : null;
+    }
+
+    /// <summary>One call or several: JSON objects or lists of them.</summary>
     /// <returns>The calls; null if it is something else.</returns>
     public static List<FunctionCallContent>? Read(string text)
     {
-        text = text.Trim();
-        int arguments = text.IndexOf('{', StringComparison.Ordinal);
-        if (arguments > 0 && text[0] != '[')
-        {
-            string name = text[..arguments].Replace("[ARGS]", "", StringComparison.Ordinal).Trim();
-            int id = name.IndexOf("[CALL_ID]", StringComparison.Ordinal);
-            return ReadArguments(id < 0 ? name : name[..id], text[arguments..]);
-        }
-
         var calls = new List<FunctionCallContent>();
         try
         {
-            byte[] utf8 = Encoding.UTF8.GetBytes(text);
+            byte[] utf8 = Encoding.UTF8.GetBytes(text.Trim());
             for (int at = 0; at < utf8.Length;)
             {
                 var reader = new Utf8JsonReader(utf8.AsSpan(at));
@@ -51,7 +58,7 @@ internal static class CallText
                 }
             }
         }
-        catch (JsonException)
+        catch (Exception exception) when (IsMalformed(exception))
         {
             return null;
         }
@@ -68,11 +75,14 @@ internal static class CallText
             using JsonDocument document = JsonDocument.Parse(text.Trim());
             return name.Length > 0 && document.RootElement.ValueKind == JsonValueKind.Object ? [Create(name, document.RootElement)] : null;
         }
-        catch (JsonException)
+        catch (Exception exception) when (IsMalformed(exception))
         {
             return null;
         }
     }
+
+    /// <summary>Halves of surrogate pairs are well-formed JSON, but no text.</summary>
+    private static bool IsMalformed(Exception exception) => exception is JsonException or InvalidOperationException;
 
     private static FunctionCallContent? ReadCall(JsonElement call)
     {

@@ -34,6 +34,8 @@ internal sealed class ChatRequest
         {
             Add(message);
         }
+
+        JoinInstructions();
     }
 
     public AnswerForm Form { get; }
@@ -41,7 +43,8 @@ internal sealed class ChatRequest
     /// <summary>What to generate; without the grammar.</summary>
     public GenerationOptions Generation { get; }
 
-    public bool HasTools => _tools.Count > 0;
+    /// <summary>The names of the functions that may be called.</summary>
+    public IReadOnlySet<string> ToolNames => _tools.Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
 
     /// <summary>Whether the answer ends with the first call.</summary>
     public bool EndsWithCall => _options.AllowMultipleToolCalls == false;
@@ -77,11 +80,6 @@ internal sealed class ChatRequest
 
         string? only = (_options.ToolMode as RequiredChatToolMode)?.RequiredFunctionName;
         (string, JsonNode)[] tools = [.. _tools.Where(tool => only is null || tool.Name == only).Select(tool => (tool.Name, Node(tool.JsonSchema)))];
-        if (isRequired && tools.Length == 0)
-        {
-            throw new NotSupportedException(only is null ? "A call is required, and there are no tools." : $"A call of '{only}' is required, and there is no such tool.");
-        }
-
         return AnswerForms.Create(
             Form, _model.Tokenizer, tools, _options.AllowMultipleToolCalls != false && Form != AnswerForm.Llama3, isRequired ? null : reply, isThinking);
     }
@@ -109,6 +107,12 @@ internal sealed class ChatRequest
 
     private void AddTools()
     {
+        if (_options.ToolMode is RequiredChatToolMode { RequiredFunctionName: var only }
+            && _options.Tools?.Any(tool => only is null || tool.Name == only) != true)
+        {
+            throw new NotSupportedException(only is null ? "A call is required, and there are no tools." : $"A call of '{only}' is required, and there is no such tool.");
+        }
+
         if (_options.Tools is not { Count: > 0 } || _options.ToolMode is NoneChatToolMode)
         {
             return;
@@ -161,7 +165,7 @@ internal sealed class ChatRequest
             Sampling = sampling,
             MaxTokens = _options.MaxOutputTokens ?? options.MaxTokens,
             StopSequences = _options.StopSequences is { } stops ? [.. stops] : options.StopSequences,
-            IncludeSpecialTokens = AnswerForms.HasControls(Form),
+            IncludeSpecialTokens = options.IncludeSpecialTokens || AnswerForms.HasControls(Form),
         };
     }
 
@@ -206,7 +210,7 @@ internal sealed class ChatRequest
                 case TextContent part: text += part.Text; break;
                 case TextReasoningContent part: thought += part.Text; break;
                 case UsageContent: break;
-                case FunctionCallContent call: calls.Add(Describe(call)); break;
+                case FunctionCallContent call: calls.Add((JsonNode)Describe(call)); break;
                 case FunctionResultContent result: results.Add(Describe(result)); break;
                 case DataContent or UriContent: throw new NotSupportedException("A message has an image or another file; this model reads text alone.");
                 default: throw new NotSupportedException($"A message has a {content.GetType().Name}, which this model does not read.");
@@ -234,6 +238,16 @@ internal sealed class ChatRequest
         {
             More = more.Count > 0 ? more : null,
         });
+    }
+
+    /// <summary>Instructions and a first message of the system are one message: many templates take only one.</summary>
+    private void JoinInstructions()
+    {
+        if (!string.IsNullOrEmpty(_options.Instructions) && _messages is [var first, { Role: "system", More: null } second, ..])
+        {
+            _messages[0] = first with { Content = first.Content + "\n" + second.Content };
+            _messages.RemoveAt(1);
+        }
     }
 
     private JsonObject Describe(FunctionCallContent call)

@@ -62,7 +62,7 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int 
         int[] prompt = await Task.Run(() => request.Encode(cancellation), cancellation).ConfigureAwait(false);
         bool isThinking = model.Tokenizer.Decode(prompt.AsSpan(Math.Max(0, prompt.Length - 8))).TrimEnd().EndsWith("<think>", StringComparison.Ordinal);
         Grammar? grammar = request.CreateGrammar(isThinking);
-        var reader = new AnswerReader(_form, request.HasTools, isThinking);
+        var reader = new AnswerReader(_form, request.ToolNames, isThinking);
         string id = Guid.NewGuid().ToString("N");
         DateTimeOffset created = DateTimeOffset.UtcNow;
         int count = 0;

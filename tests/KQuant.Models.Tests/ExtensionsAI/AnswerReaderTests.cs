@@ -7,6 +7,8 @@ public class AnswerReaderTests
 {
     private const string Weather = "weather{\"city\":\"Bath\"}";
 
+    private static readonly HashSet<string> Tools = ["weather", "time"];
+
     [TestCase("Plain", "Hello <tool_call> there", "T:Hello <tool_call> there")]
     [TestCase("Plain", "<think>\nHm.\n</think>\n\nYes.", "R:Hm.\n|T:Yes.")]
     [TestCase("Plain", "Yes <think>", "T:Yes <think>")]
@@ -28,11 +30,25 @@ public class AnswerReaderTests
         "R:Hm.|C:" + Weather)]
     [TestCase("Harmony", "<|channel|>commentary to=functions.weather<|message|>{\"city\":\"Bath\"}", "C:" + Weather)]
     [TestCase("Harmony", "<|channel|>final<|message|>a <| b", "T:a <| b")]
+    [TestCase("Harmony", " to=functions.weather<|channel|>commentary json<|message|>{\"city\":\"Bath\"}<|call|>", "C:" + Weather)]
+    [TestCase("Harmony",
+        "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant to=functions.time<|channel|>commentary<|message|>{}<|call|>", "T:I look.|C:time{}")]
+    [TestCase("Harmony", "<|channel|>commentary to=functions.time<|message|>{}<|channel|>final<|message|>Yes.", "C:time{}|T:Yes.")]
+    [TestCase("Harmony", "No channel at all.", "T:No channel at all.")]
+    [TestCase("Hermes", "a <tool_call>{oops", "T:a <tool_call>{oops")]
+    [TestCase("Hermes", "<tool_call>time {}</tool_call>", "T:<tool_call>time {}</tool_call>")]
+    [TestCase("Hermes", "<tool_call>{\"name\":\"\\ud800\"}</tool_call>", "T:<tool_call>{\"name\":\"\\ud800\"}</tool_call>")]
+    [TestCase("Hermes", "<tool_call>{\"name\":\"time\",\"arguments\":{\"\\ud800\":1}}</tool_call>", "T:<tool_call>{\"name\":\"time\",\"arguments\":{\"\\ud800\":1}}</tool_call>")]
+    [TestCase("Hermes", "<tool_call>{\"name\":\"time\",\"arguments\":[1]}</tool_call>", "T:<tool_call>{\"name\":\"time\",\"arguments\":[1]}</tool_call>")]
+    [TestCase("Llama3", "{\"name\": \"Bath\", \"parameters\": {}}", "T:{\"name\": \"Bath\", \"parameters\": {}}")]
+    [TestCase("Llama3", "<think>a</think>{\"name\": \"time\", \"parameters\": {}}", "R:a|C:time{}")]
+    [TestCase("Mistral", "[THINK]a[/THINK]b", "R:a|T:b")]
+    [TestCase("Mistral", "[TOOL_CALLS]time[CALL_ID]123[ARGS]{}", "C:time{}")]
     public void AnAnswerComesApart(string form, string text, string expected)
     {
         for (int size = 1; size <= text.Length; size = size < 6 ? size + 1 : size * 3)
         {
-            var reader = new AnswerReader(Enum.Parse<AnswerForm>(form), hasTools: form != "Plain", isThinking: false);
+            var reader = new AnswerReader(Enum.Parse<AnswerForm>(form), form == "Plain" ? new HashSet<string>() : Tools, isThinking: false);
             var contents = new List<AIContent>();
             for (int at = 0; at < text.Length; at += size)
             {
@@ -48,7 +64,7 @@ public class AnswerReaderTests
     [Test]
     public void AThoughtThatThePromptBeganIsOne()
     {
-        var reader = new AnswerReader(AnswerForm.Plain, hasTools: false, isThinking: true);
+        var reader = new AnswerReader(AnswerForm.Plain, new HashSet<string>(), isThinking: true);
         List<AIContent> contents = [.. reader.Append("Hm.</think>Yes."), .. reader.Finish(isCut: false)];
         Assert.That(Describe(contents), Is.EqualTo("R:Hm.|T:Yes."));
     }
@@ -56,7 +72,7 @@ public class AnswerReaderTests
     [Test]
     public void ACallThatIsCutOffIsText()
     {
-        var reader = new AnswerReader(AnswerForm.Hermes, hasTools: true, isThinking: false);
+        var reader = new AnswerReader(AnswerForm.Hermes, Tools, isThinking: false);
         List<AIContent> contents = [.. reader.Append("<tool_call>{\"name\":"), .. reader.Finish(isCut: true)];
         Assert.That(Describe(contents), Is.EqualTo("T:<tool_call>{\"name\":"));
     }
