@@ -46,7 +46,7 @@ public sealed partial class LanguageModel : IDisposable
         _context = options.Context ?? new MatmulContext(options.Matmul);
         try
         {
-            CheckLayers(options.Cache, Config.LayerCount);
+            CheckCache(options.Cache, Config);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
             _runner = new ModelRunner(this, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
@@ -222,7 +222,7 @@ public sealed partial class LanguageModel : IDisposable
     private KeyValueCache CreateEmptyCache(int maxSize, CacheOptions? options)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        CheckLayers(options ?? Options.Cache, Config.LayerCount);
+        CheckCache(options ?? Options.Cache, Config);
         if (maxSize is not 0 and < LeastCacheSize)
         {
             Throw.CacheTooSmall(nameof(maxSize), maxSize, LeastCacheSize);
@@ -358,14 +358,29 @@ public sealed partial class LanguageModel : IDisposable
             TotalBytes = _weights.ByteCount,
         });
 
-    private static void CheckLayers(CacheOptions options, int layers)
+    private static void CheckCache(CacheOptions options, ModelConfig config)
     {
         foreach (int layer in options.Layers.Keys)
         {
-            if (layer < 0 || layer >= layers)
+            if (layer < 0 || layer >= config.LayerCount)
             {
-                Throw.NoSuchLayer(nameof(options), layer, layers);
+                Throw.NoSuchLayer(nameof(options), layer, config.LayerCount);
             }
+        }
+
+        for (int layer = 0; layer < config.LayerCount; layer++)
+        {
+            (CacheFormat keys, CacheFormat values) = options.GetLayer(layer);
+            CheckHeads(keys, config.HeadSize);
+            CheckHeads(values, config.HeadSize);
+        }
+    }
+
+    private static void CheckHeads(CacheFormat format, int headSize)
+    {
+        if (headSize % format.ValuesPerBlock != 0)
+        {
+            Throw.HeadsOfOtherSize("options", format, headSize);
         }
     }
 }

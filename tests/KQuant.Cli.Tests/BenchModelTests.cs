@@ -27,7 +27,7 @@ public class BenchModelTests
     public void ReportsEveryLengthAndEveryDepth()
     {
         JsonElement report = Cli.Run(
-            [.. Small, "--threads", "1", "--prompt-tokens", "9", "--depth", "0", "--depth", "40", "--depth", "7", "--kv", "f16", "--json"])
+            [.. Small, "--threads", "1", "--prompt-tokens", "9", "--depth", "0", "--depth", "40", "--depth", "7", "--kv", "f16", "--kv-k", "q8_0", "--kv-v", "q4_0", "--json"])
             .MustSucceed().Json;
         JsonElement speed = report.Items("speeds").Single();
         JsonElement[] prompts = [.. speed.Items("prompts")], depths = [.. speed.Items("depths")];

@@ -195,10 +195,15 @@ public class CacheTests
 
     [Test]
     [NonParallelizable]
-    public void NothingIsAllocatedForAToken([Values("qwen3-moe", "gemma2")] string name)
+    public void NothingIsAllocatedForAToken([Values("qwen3-moe", "gemma2")] string name, [Values("f32", "q8_0", "iq4_nl")] string format)
     {
-        using LanguageModel model = Load(
-            name, new ModelOptions { LoadTokenizer = false, Matmul = new MatmulOptions { MaxDegreeOfParallelism = 1 } });
+        var options = new ModelOptions
+        {
+            LoadTokenizer = false,
+            Matmul = new MatmulOptions { MaxDegreeOfParallelism = 1 },
+            Cache = CacheOptions.Uniform(CacheFormat.All.Single(candidate => candidate.Name == format)),
+        };
+        using LanguageModel model = Load(name, options);
         using KeyValueCache cache = model.CreateCache();
         var logits = new float[model.Config.VocabularySize];
         model.Forward(Prompt, cache, logits);

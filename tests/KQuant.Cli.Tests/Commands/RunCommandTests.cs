@@ -89,6 +89,30 @@ public class RunCommandTests
         Assert.That(comparison.GetProperty("same_top").GetDouble(), Is.EqualTo(1));
     }
 
+    /// <summary>The model that it is compared with keeps keys and values as they are, so that what is found is what the blocks cost.</summary>
+    [Test]
+    public void PerplexityFindsWhatACacheOfBlocksCosts()
+    {
+        using var folder = new TemporaryFolder();
+        string text = folder.Write("text.txt", string.Concat(Enumerable.Repeat(Reference.GetProperty("greedy_text").GetString() + "\n", 4)));
+        string[] common = ["perplexity", "--model", TestModels.TinyDense, "--file", text, "--ctx", "64", "--against", TestModels.TinyDense, "--json"];
+        double[] divergences = [.. new string[][] { ["--kv", "q8_0"], ["--kv", "q4_0", "--kv-k", "q8_0"], ["--kv", "q4_0"] }.Select(kinds =>
+            Cli.Run([.. common, .. kinds]).MustSucceed().Json.GetProperty("comparison").GetProperty("mean_divergence").GetDouble())];
+        Assert.That(divergences, Is.Ordered.Ascending.And.All.InRange(1e-7, 0.5));
+    }
+
+    [Test]
+    public void KindsOfCachesAreSaidByName()
+    {
+        const string names = "'f32' or 'f16' or 'bf16' or 'q8_0' or 'q5_1' or 'q5_0' or 'q4_1' or 'q4_0' or 'iq4_nl'";
+        foreach (string option in (string[])["--kv", "--kv-k", "--kv-v"])
+        {
+            Cli.Run("run", "--model", TestModels.TinyDense, option, "q3_k").MustFail($"{option} is {names}, not 'q3_k'.", exitCode: 2);
+        }
+
+        Cli.Run("run", "--model", TestModels.TinyDense, "--prompt", "It is", "--max-tokens", "2", "--kv", "Q4_0", "--kv-v", "iq4_nl").MustSucceed();
+    }
+
     [Test]
     public void BadInputIsOneSentence()
     {

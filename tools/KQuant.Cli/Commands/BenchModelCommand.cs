@@ -25,7 +25,7 @@ internal static class BenchModelCommand
         Option<int[]> threads = CommonOptions.Numbers(
             "--threads", "Threads; may be given several times.", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024);
         Option<ActivationPrecision> activations = CommonOptions.Activations();
-        Option<CacheFormat> cache = CommonOptions.Cache();
+        var cache = new CacheArguments();
         Option<int> rounds = CommonOptions.Number("--rounds", "Turns that each measurement gets; the best one counts.", 5, 1, 10_000);
         Option<ComputeDevice> device = ModelArguments.DeviceOption();
         Option<bool> json = CommonOptions.Json();
@@ -34,8 +34,9 @@ internal static class BenchModelCommand
         Option<bool> noTokenizer = new(NoTokenizer) { Description = $"With {FirstToken}: load no tokenizer.", Hidden = true };
         var command = new Command("model", "Measure a model: its first token, tokens of prompts per second, and tokens that follow texts one by one.")
         {
-            path, prompts, depths, tokens, threads, activations, cache, device, rounds, noFirstToken, json, firstToken, noTokenizer,
+            path, prompts, depths, tokens, threads, activations, device, rounds, noFirstToken, json, firstToken, noTokenizer,
         };
+        Array.ForEach(cache.Options, command.Options.Add);
 
         command.SetWork((parsed, cancellationToken) =>
         {
@@ -78,7 +79,7 @@ internal static class BenchModelCommand
                         progress($"{count} threads, first token");
                         first.Add(FirstTokenProcess.Measure(
                             ["bench", "model", "--model", model, FirstToken, "--threads", count.ToString(CultureInfo.InvariantCulture),
-                                .. Repeat(parsed, activations, cache, device), .. more],
+                                .. Repeat(parsed, [activations, device, .. cache.Options]), .. more],
                             parsed.GetValue(rounds),
                             cancellationToken));
                     }
@@ -115,7 +116,7 @@ internal static class BenchModelCommand
             {
                 LoadTokenizer = hasTokenizer,
                 Matmul = new MatmulOptions { MaxDegreeOfParallelism = count, Activations = parsed.GetValue(activations) },
-                Cache = parsed.GetCache(cache),
+                Cache = cache.Get(parsed),
                 Backend = backend,
             };
         });

@@ -3,7 +3,6 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using KQuant.Codecs;
 using KQuant.Matmul;
-using KQuant.Models;
 
 namespace KQuant.Cli.Commands;
 
@@ -84,14 +83,6 @@ internal static class CommonOptions
         "What activations are turned into before they meet quantized weights; 'int8' if not given.",
         ("int8", ActivationPrecision.Int8),
         ("f32", ActivationPrecision.Float32));
-
-    /// <summary><c>--kv f32|f16</c>.</summary>
-    public static Option<CacheFormat> Cache() => Choice(
-        "--kv", "How keys and values are remembered; 'f32' if not given.", [.. CacheFormat.All.Select(format => (format.Name, format))]);
-
-    /// <summary>The value of <see cref="Cache"/>.</summary>
-    public static CacheOptions GetCache(this ParseResult parsed, Option<CacheFormat> option) =>
-        CacheOptions.Uniform(parsed.GetValue(option) ?? CacheFormat.F32);
 
     /// <summary>An option that takes one of a few words; the first is what counts when it is not given, if it is the type's default.</summary>
     public static Option<T> Choice<T>(string name, string description, params (string Word, T Value)[] choices) => new(name)

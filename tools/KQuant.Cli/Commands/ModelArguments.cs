@@ -14,7 +14,7 @@ internal sealed class ModelArguments
     private readonly Option<string> _model = CommonOptions.Model("A checkpoint folder, or a GGUF file.");
     private readonly Option<int> _threads = CommonOptions.Threads();
     private readonly Option<ComputeDevice> _device = DeviceOption();
-    private readonly Option<CacheFormat> _cache = CommonOptions.Cache();
+    private readonly CacheArguments _cache = new();
     private readonly Option<ActivationPrecision> _activations = CommonOptions.Activations();
     private readonly Option<ModelConventions> _conventions = CommonOptions.Choice(
         "--conventions",
@@ -41,7 +41,7 @@ internal sealed class ModelArguments
             command.Options.Add(_model);
         }
 
-        foreach (Option option in new Option[] { _device, _threads, _cache, _activations, _conventions, _context, _chunk, _noMap })
+        foreach (Option option in (Option[])[_device, _threads, .. _cache.Options, _activations, _conventions, _context, _chunk, _noMap])
         {
             command.Options.Add(option);
         }
@@ -95,19 +95,28 @@ internal sealed class ModelArguments
     public LanguageModel LoadAt(ParseResult parsed, string path, MatmulBackend? device, CancellationToken cancellation) =>
         Load(parsed, path, device, null, needsTokenizer: true, cancellation);
 
-    /// <summary>Loads a second model, for token ids alone, with the options and threads of the first.</summary>
+    /// <summary>
+    /// Loads a second model to compare with, for token ids alone, with the options and threads of the first; but it remembers keys and values as
+    /// they are.
+    /// </summary>
     public LanguageModel LoadBeside(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>
-        Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation);
+        Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation, new CacheOptions());
 
     private LanguageModel Load(
-        ParseResult parsed, string path, MatmulBackend? device, MatmulContext? context, bool needsTokenizer, CancellationToken cancellation)
+        ParseResult parsed,
+        string path,
+        MatmulBackend? device,
+        MatmulContext? context,
+        bool needsTokenizer,
+        CancellationToken cancellation,
+        CacheOptions? cache = null)
     {
         int threads = parsed.GetThreads(_threads);
         var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations) };
         var options = new ModelOptions
         {
             Conventions = parsed.GetValue(_conventions),
-            Cache = parsed.GetCache(_cache),
+            Cache = cache ?? _cache.Get(parsed),
             ContextLength = parsed.GetValue(_context),
             ChunkSize = parsed.GetValue(_chunk),
             Matmul = threads < 0 ? matmul : matmul with { MaxDegreeOfParallelism = threads },

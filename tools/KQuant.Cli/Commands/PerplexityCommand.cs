@@ -20,7 +20,7 @@ internal static class PerplexityCommand
         Option<int> chunks = CommonOptions.Number("--chunks", "Windows to measure; 0 for all.", 0, 0, int.MaxValue);
         var against = new Option<string>("--against")
         {
-            Description = "A model to compare with, usually the same in floats: adds the divergence from its distributions.",
+            Description = "A model to compare with, usually the same in floats, keys and values always in f32: adds the divergence from its distributions.",
             HelpName = "path",
         };
         Option<bool> plain = CommonOptions.NoSpecialTokens();
