@@ -95,11 +95,12 @@ internal sealed class ModelArguments
     public LanguageModel LoadAt(ParseResult parsed, string path, MatmulBackend? device, CancellationToken cancellation) =>
         Load(parsed, path, device, null, needsTokenizer: true, cancellation);
 
-    /// <summary>
-    /// Loads a second model to compare with, for token ids alone, with the options and threads of the first; but it remembers keys and values as
-    /// they are.
-    /// </summary>
+    /// <summary>Loads a second model, for token ids alone, with the options and threads of the first.</summary>
     public LanguageModel LoadBeside(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>
+        Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation);
+
+    /// <summary>As <see cref="LoadBeside"/> a model to compare with, which remembers keys and values as they are.</summary>
+    public LanguageModel LoadReference(LanguageModel first, ParseResult parsed, string path, CancellationToken cancellation) =>
         Load(parsed, path, first.Options.Backend, first.Context, needsTokenizer: false, cancellation, new CacheOptions());
 
     private LanguageModel Load(

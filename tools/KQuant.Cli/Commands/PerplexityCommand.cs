@@ -33,7 +33,7 @@ internal static class PerplexityCommand
             using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken);
             using LanguageModel? reference = parsed.GetValue(against) is string other
-                ? arguments.LoadBeside(model, parsed, ModelPath.Resolve(other), cancellationToken)
+                ? arguments.LoadReference(model, parsed, ModelPath.Resolve(other), cancellationToken)
                 : null;
             bool addsSpecial = !parsed.GetValue(plain);
             int[] tokens = model.Tokenizer.Encode(text, addsSpecial, parseSpecialTokens: false);
