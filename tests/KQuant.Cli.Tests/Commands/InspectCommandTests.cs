@@ -22,6 +22,7 @@ public class InspectCommandTests
                 [
                     "model", "kind", "model_type", "num_hidden_layers", "quantization", "file_bytes", "tensor_bytes", "parameters",
                     "bits_per_weight", "num_tensors", "num_quantized", "codec_histogram", "formats", "metadata", "tensors",
+                    "architecture", "architecture_problem",
                 ]));
             Assert.That(report.Text("kind"), Is.EqualTo("checkpoint"));
             Assert.That(report.Text("model_type"), Is.EqualTo("qwen3_moe"));

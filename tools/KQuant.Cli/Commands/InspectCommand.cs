@@ -76,6 +76,17 @@ internal static class InspectCommand
             output.WriteLine($"{dropped.Count()} stored tensors are not listed, {dropped.Key}");
         }
 
+        if (report.ArchitectureProblem is string problem)
+        {
+            output.WriteLine(PlainText.OneLine($"it cannot be run: {problem}"));
+        }
+
+        if (report.Architecture is ArchitectureReport architecture)
+        {
+            output.WriteLine();
+            ArchitectureInspection.Write(architecture, output);
+        }
+
         output.WriteLine();
         var formats = new TextTable("format", "tensors", "weights", "bytes", "bits/weight");
         foreach (FormatReport format in report.Formats)

@@ -25,6 +25,7 @@ internal static partial class ModelInspection
         IReadOnlyList<ModelTensor> tensors = source.Tensors;
         ModelTensor[] quantized = [.. tensors.Where(IsQuantized)];
         long bytes = tensors.Sum(tensor => tensor.ByteCount), weights = tensors.Sum(tensor => tensor.GetWeightCount());
+        (ArchitectureReport? architecture, string? problem) = ArchitectureInspection.Inspect(source);
         return new InspectReport(
             source.Path,
             source switch { ModelFolder => "checkpoint", GgufModel => "gguf", NpyModel => "npy", _ => "safetensors" },
@@ -45,7 +46,11 @@ internal static partial class ModelInspection
                     .OrderByDescending(format => format.Bytes),
             ],
             Metadata(source),
-            [.. tensors.Select(tensor => Describe(tensor, source))]);
+            [.. tensors.Select(tensor => Describe(tensor, source))])
+        {
+            Architecture = architecture,
+            ArchitectureProblem = problem,
+        };
     }
 
     /// <summary>Keys and values in words, on one line each.</summary>

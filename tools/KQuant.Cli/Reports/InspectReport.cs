@@ -33,7 +33,14 @@ internal sealed record InspectReport(
     IReadOnlyDictionary<string, int> CodecHistogram,
     IReadOnlyList<FormatReport> Formats,
     JsonObject Metadata,
-    IReadOnlyList<InspectedTensor> Tensors);
+    IReadOnlyList<InspectedTensor> Tensors)
+{
+    /// <summary>What the model computes; null for what is no whole model, or one that KQuant does not run.</summary>
+    public ArchitectureReport? Architecture { get; init; }
+
+    /// <summary>Why KQuant does not run the model; null where it does, or where there is no model.</summary>
+    public string? ArchitectureProblem { get; init; }
+}
 
 /// <summary>One tensor.</summary>
 /// <param name="Path">Its name without <c>.weight</c>: the path of the module.</param>
