@@ -61,6 +61,19 @@ public class SamplerTests
     }
 
     [Test]
+    public void APenaltyOfTheWholeTextTakesTokensOnce()
+    {
+        int[] history = [.. Enumerable.Range(0, 100_000).Select(i => i < 99_990 ? 0 : 2)];
+        var sampler = new Sampler(new SamplingOptions { RepetitionPenalty = 2, PenaltyContext = int.MaxValue });
+        for (int turn = 0; turn < 2; turn++)
+        {
+            float[] logits = [2, 1, -1, 1];
+            sampler.Sample(logits, history);
+            Assert.That(logits, Is.EqualTo(new float[] { 1, 1, -2, 1 }));
+        }
+    }
+
+    [Test]
     public void LogProbabilitiesAddUpToOne()
     {
         var sampler = new Sampler(new SamplingOptions { Temperature = 0.3f, TopK = 1, Seed = 1 });

@@ -97,15 +97,19 @@ internal sealed class ConversionJob(
     /// <summary>Says where the importance says nothing: no weight counts, and ggml's fits, too, may then store zeros.</summary>
     private void AddZeroNote(PlannedTensor planned, ReadOnlySpan<float> importance)
     {
-        int size = planned.Codec!.WeightsPerBlock, blocks = importance.Length / size, zeros = 0;
-        for (int block = 0; block < blocks; block++)
+        // What is fitted for itself: a block, or a part of one that has a scale of its own.
+        int size = Math.Min(planned.Codec!.WeightsPerBlock, planned.Codec.Integers?.SubBlock ?? int.MaxValue);
+        int parts = importance.Length / size, zeros = 0;
+        for (int part = 0; part < parts; part++)
         {
-            zeros += importance.Slice(block * size, size).ContainsAnyExcept(0f) ? 0 : 1;
+            zeros += importance.Slice(part * size, size).ContainsAnyExcept(0f) ? 0 : 1;
         }
 
         if (zeros > 0)
         {
-            string which = zeros == blocks ? "is 0 everywhere" : $"is 0 in all columns of {zeros} of {blocks} blocks of {size}";
+            string which = zeros == parts
+                ? "is 0 everywhere"
+                : $"is 0 in {zeros} of {parts} runs of {size} columns, each of which has a scale";
             Notes.Add($"{planned.Source.Name}: the importance {which}; weights that do not count may become zeros there, as in ggml.");
         }
     }

@@ -11,6 +11,7 @@ public sealed class Sampler
     private float[] _logarithms = [];
     private float[] _keys = [];
     private int[] _candidates = [];
+    private bool[] _isPenalized = [];
 
     /// <summary>Makes a sampler.</summary>
     /// <param name="options">How to choose.</param>
@@ -40,6 +41,7 @@ public sealed class Sampler
             _logarithms = new float[logits.Length];
             _keys = new float[logits.Length];
             _candidates = new int[logits.Length];
+            _isPenalized = new bool[_options.Penalizes ? logits.Length : 0];
         }
 
         Bias(logits);
@@ -78,11 +80,12 @@ public sealed class Sampler
         }
 
         ReadOnlySpan<int> recent = history[Math.Max(0, history.Length - _options.PenaltyContext)..];
-        for (int i = 0; i < recent.Length; i++)
+        foreach (int token in recent)
         {
-            ref float logit = ref logits[recent[i]];
-            if (!recent[..i].Contains(recent[i]))
+            ref float logit = ref logits[token];
+            if (!_isPenalized[token])
             {
+                _isPenalized[token] = true;
                 logit = logit < 0 ? logit * _options.RepetitionPenalty : logit / _options.RepetitionPenalty;
                 logit -= _options.PresencePenalty;
             }
@@ -92,6 +95,7 @@ public sealed class Sampler
         foreach (int token in recent)
         {
             logits[token] -= _options.FrequencyPenalty;
+            _isPenalized[token] = false;
         }
     }
 

@@ -47,14 +47,21 @@ public sealed record SamplingOptions
     /// <summary>Taken from the logits of recent tokens, as often as they came.</summary>
     public float FrequencyPenalty { get; init; }
 
-    /// <summary>How many tokens are recent.</summary>
-    public int PenaltyContext { get; init; } = 20;
+    /// <summary>
+    /// How many tokens are recent, prompt included; 20 as in mlx-lm. What a model's makers recommend (<see cref="LanguageModel.DefaultSampling"/>)
+    /// counts as they mean it: a penalty of <c>generation_config.json</c> holds for all tokens, as in transformers, one of a GGUF for as many
+    /// as <c>general.sampling.penalty_last_n</c> says, 64 without it, as in llama.cpp.
+    /// </summary>
+    public int PenaltyContext { get; init; } = StandardPenaltyContext;
 
     /// <summary>Added to the logits of tokens before everything else.</summary>
     public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
 
     /// <summary>Where draws begin: the same seed gives the same text. Null for another text every time.</summary>
     public int? Seed { get; init; }
+
+    /// <summary>mlx-lm's number of recent tokens.</summary>
+    internal const int StandardPenaltyContext = 20;
 
     /// <summary>Whether any penalty has an effect.</summary>
     internal bool Penalizes => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;

@@ -13,6 +13,12 @@ internal static class SamplingReader
     /// <summary>What the keys of a GGUF begin with.</summary>
     public const string GgufPrefix = "general.sampling.";
 
+    /// <summary>The key of a GGUF for the number of tokens that the penalty is for; -1 for all.</summary>
+    public const string GgufPenaltyContext = "penalty_last_n";
+
+    private const string Penalty = "repetition_penalty";
+    private const int LlamaCppPenaltyContext = 64;
+
     public static SamplingOptions Read(ModelSource source) => source switch
     {
         ModelFolder folder => OfFolder(folder.Path),
@@ -28,23 +34,33 @@ internal static class SamplingReader
         }
 
         var values = new ConfigValues(path, ConfigFile.Read(path));
-        if (!values.GetFlag("do_sample", fallback: false))
+        bool draws = values.GetFlag("do_sample", fallback: false);
+        float Get(string key, float fallback) => draws || key == Penalty ? values.GetNumber(key, fallback) : key == "temperature" ? 0 : fallback;
+        SamplingOptions sampling = Create(path, "", Get, "temperature", Penalty);
+
+        // transformers: the penalty is for every token of the text, greedy or not.
+        return sampling.RepetitionPenalty == 1 ? sampling : sampling with { PenaltyContext = int.MaxValue };
+    }
+
+    private static SamplingOptions OfGguf(string path, GgufMetadata metadata)
+    {
+        if (!metadata.Keys.Any(key => key.StartsWith(GgufPrefix, StringComparison.Ordinal)))
         {
             return SamplingOptions.Greedy;
         }
 
-        return Create(path, "", (key, fallback) => values.GetNumber(key, fallback), "temperature", "repetition_penalty");
-    }
+        float Get(string key, float fallback) => metadata.ContainsKey(key) ? (float)metadata.GetNumber(key) : fallback;
+        SamplingOptions sampling = Create(path, GgufPrefix, Get, "temp", "penalty_repeat");
+        float recent = Get(GgufPrefix + GgufPenaltyContext, LlamaCppPenaltyContext);
+        if (recent < -1 || recent != MathF.Floor(recent))
+        {
+            throw Wrong(path, GgufPrefix + GgufPenaltyContext, recent, "a number of tokens, or -1 for all");
+        }
 
-    private static SamplingOptions OfGguf(string path, GgufMetadata metadata) =>
-        metadata.Keys.Any(key => key.StartsWith(GgufPrefix, StringComparison.Ordinal))
-            ? Create(
-                path,
-                GgufPrefix,
-                (key, fallback) => metadata.ContainsKey(key) ? (float)metadata.GetNumber(key) : fallback,
-                "temp",
-                "penalty_repeat")
-            : SamplingOptions.Greedy;
+        return sampling.RepetitionPenalty == 1
+            ? sampling
+            : sampling with { PenaltyContext = recent < 0 || recent >= int.MaxValue ? int.MaxValue : (int)recent };
+    }
 
     private static SamplingOptions Create(
         string path, string prefix, Func<string, float, float> get, string temperature, string penalty)
@@ -52,7 +68,7 @@ internal static class SamplingReader
         float topK = Get("top_k", 0, -1, int.MaxValue);
         if (topK != MathF.Floor(topK))
         {
-            throw Wrong(prefix + "top_k", topK, "a whole number");
+            throw Wrong(path, prefix + "top_k", topK, "a whole number");
         }
 
         return new SamplingOptions
@@ -67,10 +83,10 @@ internal static class SamplingReader
         float Get(string key, float fallback, float least, float most)
         {
             float value = get(prefix + key, fallback);
-            return value >= least && value <= most ? value : throw Wrong(prefix + key, value, "in its range");
+            return value >= least && value <= most ? value : throw Wrong(path, prefix + key, value, "in its range");
         }
-
-        ModelFormatException Wrong(string key, float value, string expected) =>
-            new(path, string.Create(CultureInfo.InvariantCulture, $"'{key}' is {value} and should be {expected}"));
     }
+
+    private static ModelFormatException Wrong(string path, string key, float value, string expected) =>
+        new(path, string.Create(CultureInfo.InvariantCulture, $"'{key}' is {value} and should be {expected}"));
 }

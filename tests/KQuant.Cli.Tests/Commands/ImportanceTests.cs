@@ -104,10 +104,31 @@ public class ImportanceTests
     {
         float[] some = Ones(256);
         some.AsSpan(0, 32).Clear();
+        float[] astride = Ones(256);
+        astride.AsSpan(20, 40).Clear();
         CliResult result = Quantize(WriteMatrix(
-            ImportanceFormat.Legacy, ("blk.0.attn_q.weight", new float[256], 1), ("blk.1.attn_q.weight", some, 1))).MustSucceed();
+            ImportanceFormat.Legacy,
+            ("blk.0.attn_q.weight", new float[256], 1),
+            ("blk.1.attn_q.weight", some, 1),
+            ("blk.1.attn_k.weight", astride, 1))).MustSucceed();
         Assert.That(result.Output, Does.Contain("model.layers.0.self_attn.q_proj.weight: the importance is 0 everywhere"));
-        Assert.That(result.Output, Does.Not.Contain("model.layers.1.self_attn.q_proj.weight: the importance"), "other columns of the block count");
+        Assert.That(result.Output, Does.Contain(
+            "model.layers.1.self_attn.q_proj.weight: the importance is 0 in 1 of 8 runs of 32 columns, each of which has a scale"));
+        Assert.That(result.Output, Does.Not.Contain("model.layers.1.self_attn.k_proj.weight: the importance"), "other columns of each run count");
+    }
+
+    [TestCase("q6_k", 16, 16)]
+    [TestCase("q3_k", 16, 16)]
+    [TestCase("q8_0", 32, 8)]
+    [TestCase("iq4_nl", 32, 8)]
+    public void ARunThatHasAScaleOfItsOwnIsEnoughForANote(string codec, int run, int runs)
+    {
+        float[] some = Ones(256);
+        some.AsSpan(256 - run).Clear();
+        string matrix = WriteMatrix(ImportanceFormat.Legacy, ("blk.0.attn_v.weight", some, 1));
+        CliResult result = Cli.Quantize(TestModels.TinyMoe, codec, _folder["out"], "--imatrix", matrix).MustSucceed();
+        Assert.That(result.Output, Does.Contain(
+            $"model.layers.0.self_attn.v_proj.weight: the importance is 0 in 1 of {runs} runs of {run} columns, each of which has a scale"));
     }
 
     [Test]

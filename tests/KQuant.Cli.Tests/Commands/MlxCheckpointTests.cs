@@ -48,6 +48,24 @@ public class MlxCheckpointTests
         Cli.Quantize(_folder["q"], "q8_0", _folder["r"], "--allow-requantize").MustSucceed();
     }
 
+    [TestCase("tiny-dense", "affine4")]
+    [TestCase("tiny-moe", "affine8")]
+    [TestCase("tiny-moe", "nvfp4")]
+    public void ACheckpointBecomesAGguf(string model, string type)
+    {
+        string source = RepositoryFiles.Fixture("models", model), text = _folder.Write("text.txt", Text);
+        Cli.Quantize(source, type, _folder["q"]).MustSucceed();
+        Cli.Quantize(_folder["q"], "q8_0", _folder["r.gguf"]).MustFail("--allow-requantize encodes it again.");
+        Cli.Run("quantize", _folder["q"], "--output", _folder["r.gguf"]).MustFail(
+            "which no GGUF file can hold; --kquant-type with --allow-requantize encodes it again, 'kquant dequantize' makes floats of it.");
+
+        Cli.Quantize(_folder["q"], "q8_0", _folder["r.gguf"], "--allow-requantize").MustSucceed();
+        Cli.Dequantize(_folder["q"], _folder["f.gguf"]).MustSucceed();
+        double quantized = Perplexity(_folder["q"], text);
+        Assert.That(Perplexity(_folder["f.gguf"], text), Is.EqualTo(quantized).Within(1e-3));
+        Assert.That(Perplexity(_folder["r.gguf"], text), Is.EqualTo(quantized).Within(2).Percent);
+    }
+
     [TestCase("--group-size: affine has groups of 32, 64 or 128 weights, not 48.", "affine4", "q", "--group-size", "48")]
     [TestCase("--group-size is for MLX's modes of a checkpoint.", "q4_k", "q", "--group-size", "64")]
     [TestCase("'affine4' is a mode of MLX's, which a GGUF file cannot hold.", "affine4", "q.gguf")]

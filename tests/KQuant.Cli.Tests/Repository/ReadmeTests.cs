@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 using KQuant.Codecs;
+using KQuant.Models.Configuration;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests.Repository;
@@ -98,6 +99,50 @@ public partial class ReadmeTests
         }
 
         KeptText.CheckSection(Readme, "commands", text.ToString().TrimEnd('\n') + "\n");
+    }
+
+    [Test]
+    public void TheFamiliesAreThoseOfTheTable()
+    {
+        Dictionary<string, string> names = new()
+        {
+            ["llama"] = "Llama 2 and 3",
+            ["mistral"] = "Mistral",
+            ["mixtral"] = "Mixtral",
+            ["qwen2"] = "Qwen2",
+            ["qwen3"] = "Qwen3",
+            ["qwen3_moe"] = "Qwen3-MoE",
+            ["qwen2_moe"] = "Qwen2-MoE",
+            ["gemma2"] = "Gemma 2",
+            ["gemma3_text"] = " 3 (text)",
+            ["phi3"] = "Phi-3 and Phi-4",
+            ["gpt_oss"] = "gpt-oss",
+            ["glm4"] = "GLM-4",
+            ["glm4_moe"] = "GLM-4 MoE",
+            ["granite"] = "Granite",
+            ["granitemoe"] = "Granite MoE (with ",
+            ["granitemoeshared"] = "without a shared expert)",
+            ["smollm3"] = "SmolLM3",
+        };
+        string readme = KeptText.Read(Readme);
+        string run = Regex.Match(readme, @"`KQuant.Models` runs (?<list>.*?) from Hugging Face folders").Groups["list"].Value;
+        Assert.That(names.Keys, Is.EquivalentTo(Types(FamilySupport.Run)));
+        string rest = run;
+        foreach (string name in names.Values.OrderByDescending(name => name.Length))
+        {
+            Assert.That(rest, Does.Contain(name));
+            rest = rest.Replace(name, "", StringComparison.Ordinal);
+        }
+
+        Assert.That(rest.Replace("and", "", StringComparison.Ordinal).Trim(' ', ','), Is.Empty, "and no others");
+
+        string exported = Regex.Match(readme, @"Model types: (?<list>[^.]*)\.").Groups["list"].Value;
+        Assert.That(
+            Regex.Matches(exported, "`(?<type>\\w+)`").Select(match => match.Groups["type"].Value),
+            Is.EquivalentTo(Types(FamilySupport.Export).Select(type => type.Replace("_text", "", StringComparison.Ordinal))));
+
+        static IEnumerable<string> Types(FamilySupport support) =>
+            ModelFamily.All.Where(family => family.Support.HasFlag(support)).Select(family => family.ModelType);
     }
 
     [Test]

@@ -276,6 +276,24 @@ public class OutputTests
         });
     }
 
+    [TestCaseSource(nameof(Writers))]
+    public void AnErrorNamesTheOutputAndNotWhatItIsForTheTimeBeing(Action<string, Action<Stream>> write)
+    {
+        // As long as the name may be, so that the temporary one is too long.
+        string path = _folder[new string('n', 250)];
+        Assert.That(
+            () => write(path, _ => { }),
+            Throws.InstanceOf<IOException>().With.Message.Contains(path).And.Message.Not.Contains(".partial").And.Message.Not.Contains(".lock"));
+        Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.Empty);
+
+        if (OperatingSystem.IsLinux())
+        {
+            Assert.That(
+                () => write("/proc/kquant", _ => { }),
+                Throws.InstanceOf<IOException>().With.Message.EqualTo("/proc/kquant cannot be created: its folder takes no new files, or does not exist."));
+        }
+    }
+
     [Test]
     public void APlaceBelowAFileIsRefusedInASentence()
     {

@@ -32,6 +32,7 @@ public class DefaultSamplingTests
     [TestCase("""{"do_sample":true,"min_p":0.1,"repetition_penalty":1.05,"top_k":-1}""", 1, 0, 0, 0.1f, 1.05f)]
     [TestCase("""{"do_sample":true,"temperature":null}""", 1, 0, 0, 0, 1)]
     [TestCase("""{"do_sample":false,"temperature":0.7}""", 0, 0, 0, 0, 1)]
+    [TestCase("""{"do_sample":false,"temperature":-1,"top_k":7,"repetition_penalty":1.1}""", 0, 0, 0, 0, 1.1f)]
     [TestCase("""{"temperature":0.7}""", 0, 0, 0, 0, 1)]
     [TestCase("{}", 0, 0, 0, 0, 1)]
     [TestCase(null, 0, 0, 0, 0, 1)]
@@ -50,6 +51,60 @@ public class DefaultSamplingTests
     [TestCase("""{"do_sample":1}""", "'do_sample' is 1")]
     public void WhatMakesNoSenseIsSaid(string json, string message) =>
         Assert.That(() => Load(json), Throws.InstanceOf<ModelFormatException>().With.Message.Contains(message).And.Message.Contains("generation_config.json"));
+
+    [TestCase(null)]
+    [TestCase("{}")]
+    [TestCase("""{"do_sample":false}""")]
+    [TestCase("""{"do_sample":false,"temperature":0.7,"top_k":20}""")]
+    [TestCase("""{"temperature":0.6,"top_p":0.9}""")]
+    [TestCase("""{"do_sample":true}""")]
+    [TestCase("""{"do_sample":true,"top_k":20,"min_p":0.05,"repetition_penalty":1.05}""")]
+    [TestCase("""{"repetition_penalty":1.2}""")]
+    public void AGgufSaysWhatItsFolderSays(string? json)
+    {
+        SamplingOptions folder = Load(json);
+        using var export = GgufExport.Create(ModelFolder.Open(_folder.Path));
+        using var other = new TemporaryFolder();
+        ModelConverter.Convert(QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q8_0)), other["model.gguf"]);
+        using LanguageModel gguf = LanguageModel.Load(other["model.gguf"], new ModelOptions { LoadTokenizer = false });
+        Assert.That(gguf.DefaultSampling with { XtcExceptions = folder.XtcExceptions }, Is.EqualTo(folder));
+
+        // llama.cpp draws where a file says nothing: a folder that is greedy by its own words says so there, too.
+        if (json?.Contains("do_sample", StringComparison.Ordinal) == true)
+        {
+            Assert.That(export.Metadata.GetNumber("general.sampling.temp"), Is.EqualTo(folder.Temperature));
+        }
+    }
+
+    [TestCase(null, 64)]
+    [TestCase(7, 7)]
+    [TestCase(0, 0)]
+    [TestCase(-1, int.MaxValue)]
+    public void APenaltyOfAGgufIsForAsManyTokensAsLlamaCppHas(int? stored, int expected)
+    {
+        SamplingOptions sampling = LoadGguf(metadata =>
+        {
+            metadata.Set("general.sampling.penalty_repeat", 1.1f);
+            if (stored is int tokens)
+            {
+                metadata.Set("general.sampling.penalty_last_n", tokens);
+            }
+        });
+        Assert.That((sampling.RepetitionPenalty, sampling.PenaltyContext), Is.EqualTo((1.1f, expected)));
+    }
+
+    [Test]
+    public void ANumberOfTokensThatIsNoneIsSaid() => Assert.That(
+        () => LoadGguf(metadata => metadata.Set("general.sampling.penalty_last_n", -2)),
+        Throws.InstanceOf<ModelFormatException>().With.Message.Contains("'general.sampling.penalty_last_n' is -2"));
+
+    [Test]
+    public void APenaltyOfAFolderIsForTheWholeTextAndOthersForTwentyTokens()
+    {
+        Assert.That(Load("""{"repetition_penalty":1.1}""").PenaltyContext, Is.EqualTo(int.MaxValue));
+        Assert.That(Load("""{"repetition_penalty":1.0}""").PenaltyContext, Is.EqualTo(20));
+        Assert.That(Load("""{"do_sample":true}""").PenaltyContext, Is.EqualTo(20));
+    }
 
     [Test]
     public void AGgufSaysTheSame()
@@ -81,6 +136,16 @@ public class DefaultSamplingTests
         Assert.That(answer.Text, Is.EqualTo(own));
         answer = await client.GetResponseAsync("Who is Elizabeth?", new ChatOptions { Temperature = 0, MaxOutputTokens = 20 });
         Assert.That(answer.Text, Is.EqualTo(Text(SamplingOptions.Greedy)));
+    }
+
+    private SamplingOptions LoadGguf(Action<GgufMetadata> change)
+    {
+        using var export = GgufExport.Create(ModelFolder.Open(_folder.Path));
+        change(export.Metadata);
+        using var other = new TemporaryFolder();
+        ModelConverter.Convert(QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q8_0)), other["model.gguf"]);
+        using LanguageModel model = LanguageModel.Load(other["model.gguf"], new ModelOptions { LoadTokenizer = false });
+        return model.DefaultSampling;
     }
 
     private SamplingOptions Load(string? json)

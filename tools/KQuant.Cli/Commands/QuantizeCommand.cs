@@ -150,10 +150,17 @@ internal static class QuantizeCommand
     {
         if (recipe is null && mlx is null)
         {
-            return source is GgufExport
+            if (source is not GgufExport)
+            {
+                throw new CommandException(
+                    "--preset or --kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without.");
+            }
+
+            return FitsGguf(source)
                 ? QuantizationPlan.Keep(source)
                 : throw new CommandException(
-                    "--preset or --kquant-type is missing; only a checkpoint folder that becomes a GGUF file does without.");
+                    $"{source.Path} is quantized{Formats(source)}, which no GGUF file can hold; --kquant-type with --allow-requantize encodes "
+                    + "it again, 'kquant dequantize' makes floats of it.");
         }
 
         bool allowRequantize = options.Requantize;
@@ -163,7 +170,7 @@ internal static class QuantizeCommand
             throw new CommandException(
                 $"{source.Path} is already quantized (mode '{mode}'{Formats(source)})"
                 + (folder.IsDecodable ? "; --allow-requantize encodes it again" : "")
-                + (source is GgufExport ? ", without --kquant-type it keeps its formats." : "."));
+                + (source is GgufExport && FitsGguf(source) ? ", without --kquant-type it keeps its formats." : "."));
         }
 
         if (plan.Tensors.Any(tensor => tensor.Reason == PlanReason.AlreadyQuantized))
@@ -181,6 +188,8 @@ internal static class QuantizeCommand
             ? plan
             : throw new CommandException($"{source.Path} has no weight to quantize among its {source.Tensors.Count} tensors.");
     }
+
+    private static bool FitsGguf(ModelSource source) => !source.Tensors.Any(tensor => tensor.Codec is { Format: null });
 
     private static string Formats(ModelSource source)
     {

@@ -26,14 +26,27 @@ internal sealed class FolderSwap : IDisposable
         _oldPath = OutputPlace.Beside(place, id, Old);
         _lockPath = OutputPlace.Beside(place, id, Lock);
         Directory.CreateDirectory(Path.GetDirectoryName(place)!);
-        _lock = File.OpenHandle(_lockPath, FileMode.CreateNew, FileAccess.Write, FileShare.None);
+        try
+        {
+            _lock = File.OpenHandle(_lockPath, FileMode.CreateNew, FileAccess.Write, FileShare.None);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _lockPath, place);
+        }
+
         try
         {
             Directory.CreateDirectory(Staging);
         }
-        catch
+        catch (Exception exception)
         {
             Dispose();
+            if (OutputPlace.IsOfDisk(exception))
+            {
+                throw OutputPlace.Named(exception, Staging, place);
+            }
+
             throw;
         }
     }

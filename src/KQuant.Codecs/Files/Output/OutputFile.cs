@@ -30,17 +30,25 @@ internal sealed class OutputFile : IDisposable
         _temporaryPath = OutputPlace.Beside(path, OutputPlace.NewId(), OutputPlace.Partial);
 
         // It is renamed while it is open: closed, it would look abandoned for a moment.
-        _output = new OutputStream(_temporaryPath, FileShare.Delete);
+        _output = new OutputStream(_temporaryPath, path, FileShare.Delete);
     }
 
     /// <summary>Where to write.</summary>
-    public FileStream Stream => _output.Stream;
+    public Stream Stream => _output;
 
     /// <summary>Flushes to the disk and moves the file to its place.</summary>
     public void Commit()
     {
-        _output.Flush();
-        DiskSteps.MoveFile(_temporaryPath, _path);
+        _output.FlushToDisk();
+        try
+        {
+            DiskSteps.MoveFile(_temporaryPath, _path);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _temporaryPath, _path);
+        }
+
         _committed = true;
     }
 

@@ -44,13 +44,13 @@ internal sealed class OutputFolder : IDisposable
     /// <summary>Writes one file and flushes it to the disk.</summary>
     /// <param name="name">Path below the folder.</param>
     /// <param name="write">Gives its content.</param>
-    public void Write(string name, Action<FileStream> write)
+    public void Write(string name, Action<Stream> write)
     {
         string path = Path.Combine(_swap.Staging, name);
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        using var output = new OutputStream(path);
-        write(output.Stream);
-        output.Flush();
+        using var output = new OutputStream(path, Path.Combine(_swap.Place, name));
+        write(output);
+        output.FlushToDisk();
         _files.Add(name);
     }
 

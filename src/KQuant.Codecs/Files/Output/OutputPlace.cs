@@ -83,6 +83,25 @@ internal static class OutputPlace
         }
     }
 
+    /// <summary>Whether an exception is the system's word about a file.</summary>
+    public static bool IsOfDisk(Exception exception) => exception is IOException or UnauthorizedAccessException;
+
+    /// <summary>The same exception about the output instead of the file that it is for the time being.</summary>
+    /// <param name="exception">What <see cref="IsOfDisk"/> says yes to.</param>
+    /// <param name="temporary">The path that was used.</param>
+    /// <param name="shown">The path that was asked for.</param>
+    public static Exception Named(Exception exception, string temporary, string shown)
+    {
+        string message = exception is FileNotFoundException or DirectoryNotFoundException
+            ? $"{shown} cannot be created: its folder takes no new files, or does not exist."
+            : exception.Message
+                .Replace(Path.GetFullPath(temporary), shown, StringComparison.Ordinal)
+                .Replace(temporary, shown, StringComparison.Ordinal);
+        return exception is UnauthorizedAccessException
+            ? new UnauthorizedAccessException(message, exception)
+            : new IOException(message, exception) { HResult = exception.HResult };
+    }
+
     private static void CheckAbove(string path)
     {
         string? above = Path.GetDirectoryName(Path.GetFullPath(path));

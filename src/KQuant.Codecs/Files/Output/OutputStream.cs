@@ -3,32 +3,142 @@ using Microsoft.Win32.SafeHandles;
 namespace KQuant.Codecs.Files;
 
 /// <summary>
-/// A new file that is written. Unless it was flushed, closing it drops what waits in the buffer: on a full disk a stream tries to write
-/// that once more when it is disposed, and throws again while whoever cleans up has not come to deleting the file.
+/// A new file that is written. Unless it was flushed to the disk, closing it drops what waits in the buffer: on a full disk a stream tries to
+/// write that once more when it is disposed, and throws again while whoever cleans up has not come to deleting the file. What goes wrong is
+/// told with the name that the output will have, not with the temporary one.
 /// </summary>
-internal sealed class OutputStream : IDisposable
+internal sealed class OutputStream : Stream
 {
     private readonly string _path;
+    private readonly string _shown;
     private readonly SafeFileHandle _handle;
+    private readonly FileStream _stream;
 
     /// <param name="path">The file, which does not exist.</param>
+    /// <param name="shown">The name that it will have.</param>
     /// <param name="share">What others may do to it meanwhile.</param>
-    public OutputStream(string path, FileShare share = FileShare.None)
+    public OutputStream(string path, string shown, FileShare share = FileShare.None)
     {
         _path = path;
-        _handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, share);
-        Stream = new FileStream(_handle, FileAccess.Write, bufferSize: 1 << 20);
+        _shown = shown;
+        try
+        {
+            _handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, share);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, path, shown);
+        }
+
+        _stream = new FileStream(_handle, FileAccess.Write, bufferSize: 1 << 20);
     }
 
-    /// <summary>Where to write.</summary>
-    public FileStream Stream { get; }
+    /// <inheritdoc/>
+    public override bool CanRead => false;
+
+    /// <inheritdoc/>
+    public override bool CanSeek => _stream.CanSeek;
+
+    /// <inheritdoc/>
+    public override bool CanWrite => _stream.CanWrite;
+
+    /// <inheritdoc/>
+    public override long Length => _stream.Length;
+
+    /// <inheritdoc/>
+    public override long Position
+    {
+        get => _stream.Position;
+        set => Seek(value, SeekOrigin.Begin);
+    }
 
     /// <summary>Puts everything onto the disk.</summary>
-    public void Flush() => DiskSteps.Flush(Stream, _path);
-
-    public void Dispose()
+    public void FlushToDisk()
     {
-        _handle.Dispose();
-        Stream.Dispose();
+        try
+        {
+            DiskSteps.Flush(_stream, _path);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Flush()
+    {
+        try
+        {
+            _stream.Flush();
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Write(byte[] buffer, int offset, int count)
+    {
+        ValidateBufferArguments(buffer, offset, count);
+        Write(buffer.AsSpan(offset, count));
+    }
+
+    /// <inheritdoc/>
+    public override void Write(ReadOnlySpan<byte> buffer)
+    {
+        try
+        {
+            _stream.Write(buffer);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void WriteByte(byte value) => Write([value]);
+
+    /// <inheritdoc/>
+    public override long Seek(long offset, SeekOrigin origin)
+    {
+        try
+        {
+            return _stream.Seek(offset, origin);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void SetLength(long value)
+    {
+        try
+        {
+            _stream.SetLength(value);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _handle.Dispose();
+            _stream.Dispose();
+        }
+
+        base.Dispose(disposing);
     }
 }

@@ -98,9 +98,9 @@ public sealed class GgufExport : GgufSource
 
     private static GgufExport Make(ModelFolder folder, GgufExportOptions options)
     {
-        if (folder.QuantizationMode is string mode && mode != KQuantConfig.Mode)
+        if (!folder.IsDecodable)
         {
-            throw new NotSupportedException($"{folder.Path} is quantized with mode '{mode}', which is not read here.");
+            throw new NotSupportedException($"{folder.Path} is quantized with mode '{folder.QuantizationMode}', which is not read here.");
         }
 
         ModelStructure.CheckComplete(folder);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using KQuant.Codecs.Files;
 using KQuant.Models.Configuration;
@@ -14,6 +15,8 @@ internal sealed class GgufParameters
 {
     private const float DefaultTheta = 1e4f;
     private const string GenerationConfig = SamplingReader.FileName;
+
+    private static readonly string[] SamplingKeys = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "penalty_repeat"];
 
     private readonly GgufExport _export;
     private readonly GgufMetadata _metadata;
@@ -203,18 +206,32 @@ internal sealed class GgufParameters
         }
 
         JsonObject config = ConfigFile.Read(path);
+        if ((config["penalty_repeat"].AsNumber() ?? config["repetition_penalty"].AsNumber()) is double penalty)
+        {
+            _metadata.Set(SamplingReader.GgufPrefix + "penalty_repeat", (float)penalty);
+            _metadata.Set(SamplingReader.GgufPrefix + SamplingReader.GgufPenaltyContext, -1);
+        }
+
+        if (config["do_sample"]?.GetValueKind() != JsonValueKind.True)
+        {
+            // Greedy, whatever else stands there; llama.cpp without a temperature would draw.
+            if (config.ContainsKey("do_sample") || SamplingKeys.Any(config.ContainsKey))
+            {
+                _metadata.Set(SamplingReader.GgufPrefix + "temp", 0f);
+            }
+
+            return;
+        }
+
+        _metadata.Set(SamplingReader.GgufPrefix + "temp", (float)(config["temperature"].AsNumber() ?? 1));
         if (config["top_k"].AsInteger() is long topK and >= 0 and <= int.MaxValue)
         {
             _metadata.Set(SamplingReader.GgufPrefix + "top_k", (int)topK);
         }
 
-        foreach ((string key, string[] sources) in ((string, string[])[])
-            [
-                ("top_p", ["top_p"]), ("min_p", ["min_p"]), ("temp", ["temperature"]),
-                ("penalty_repeat", ["penalty_repeat", "repetition_penalty"]),
-            ])
+        foreach (string key in (string[])["top_p", "min_p"])
         {
-            if (sources.Select(source => config[source].AsNumber()).FirstOrDefault(value => value is not null) is double number)
+            if (config[key].AsNumber() is double number)
             {
                 _metadata.Set(SamplingReader.GgufPrefix + key, (float)number);
             }
