@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// (ggml <c>block_mxfp4</c>, <c>dequantize_row_mxfp4</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 17)]
-public struct BlockMXFP4 : IBlockEncoder<BlockMXFP4>
+internal struct BlockMXFP4 : IBlockEncoder<BlockMXFP4>
 {
     internal byte E;
     internal Bytes16 Qs;

@@ -9,7 +9,7 @@ namespace KQuant.Codecs.Blocks;
 /// group has its codes j and j + 8. (ggml <c>block_nvfp4</c>, <c>dequantize_row_nvfp4</c>.)
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1, Size = 36)]
-public struct BlockNVFP4 : IBlockEncoder<BlockNVFP4>
+internal struct BlockNVFP4 : IBlockEncoder<BlockNVFP4>
 {
     private const int Groups = 4, GroupSize = 16, LargestScale = 0x7E;
 

@@ -72,7 +72,7 @@ internal sealed class BudgetSolver
         long bytes = BytesOf(chosen);
         double loss = chosen.Select((item, group) => Loss(group, item)).Sum();
         int every = Math.Max(1, _steps.Length / Points);
-        yield return new BudgetPoint(bytes, loss);
+        yield return new BudgetPoint { Bytes = bytes, Loss = loss };
         for (int i = 0; i < _steps.Length; i++)
         {
             (int group, int item) = _steps[i];
@@ -81,7 +81,7 @@ internal sealed class BudgetSolver
             chosen[group] = item;
             if ((i + 1) % every == 0 || i == _steps.Length - 1)
             {
-                yield return new BudgetPoint(bytes, loss);
+                yield return new BudgetPoint { Bytes = bytes, Loss = loss };
             }
         }
     }

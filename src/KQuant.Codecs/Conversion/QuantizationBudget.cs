@@ -98,7 +98,7 @@ public sealed class QuantizationBudget
         BudgetChoice[] choices =
         [
             .. plan.Tensors.Where(tensor => decisions.ContainsKey(tensor.Source))
-                .Select(tensor => new BudgetChoice(tensor, decisions[tensor.Source].Error, decisions[tensor.Source].Loss)),
+                .Select(tensor => new BudgetChoice { Planned = tensor, Error = decisions[tensor.Source].Error, Loss = decisions[tensor.Source].Loss }),
         ];
         return new QuantizationBudget(
             plan, choices, [.. solver.Curve().Select(point => point with { Bytes = point.Bytes + rest })], rest + solver.BytesOf(chosen));

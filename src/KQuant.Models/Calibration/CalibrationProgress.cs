@@ -1,7 +1,14 @@
 namespace KQuant.Models.Calibration;
 
 /// <summary>Where a calibration is.</summary>
-/// <param name="Chunks">Chunks done, those of the second pass included.</param>
-/// <param name="TotalChunks">Chunks of the text.</param>
-/// <param name="IsCovering">Whether it is the second pass, for experts that were rarely chosen.</param>
-public readonly record struct CalibrationProgress(int Chunks, int TotalChunks, bool IsCovering);
+public readonly record struct CalibrationProgress
+{
+    /// <summary>Chunks done, those of the second pass included.</summary>
+    public required int Chunks { get; init; }
+
+    /// <summary>Chunks of the text.</summary>
+    public required int TotalChunks { get; init; }
+
+    /// <summary>Whether it is the second pass, for experts that were rarely chosen.</summary>
+    public required bool IsCovering { get; init; }
+}

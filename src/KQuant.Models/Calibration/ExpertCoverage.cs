@@ -1,10 +1,14 @@
 namespace KQuant.Models.Calibration;
 
 /// <summary>How many inputs the experts of a stack have seen.</summary>
-/// <param name="Name">The name of the stack.</param>
-/// <param name="Counts">For each expert.</param>
-public sealed record ExpertCoverage(string Name, IReadOnlyList<long> Counts)
+public sealed record ExpertCoverage
 {
+    /// <summary>The name of the stack.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Inputs of each expert.</summary>
+    public required IReadOnlyList<long> Counts { get; init; }
+
     /// <summary>Inputs of the expert with the fewest.</summary>
     public long Least => Counts.Min();
 

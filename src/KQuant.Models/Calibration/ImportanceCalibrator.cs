@@ -69,7 +69,7 @@ public sealed partial class ImportanceCalibrator : IDisposable
     public IReadOnlyList<ExpertCoverage> Coverage =>
     [
         .. _collector.ByName.Where(pair => pair.Value.Counts.Length > 1)
-            .Select(pair => new ExpertCoverage(NameOf(pair.Key), [.. pair.Value.Counts])),
+            .Select(pair => new ExpertCoverage { Name = NameOf(pair.Key), Counts = [.. pair.Value.Counts] }),
     ];
 
     /// <summary>Chunks of a text.</summary>
@@ -115,7 +115,7 @@ public sealed partial class ImportanceCalibrator : IDisposable
         {
             RunChunk(tokens, first + ChunkCount, cancellationToken);
             ChunkCount++;
-            progress?.Report(new CalibrationProgress(ChunkCount, total, IsCovering: false));
+            progress?.Report(new CalibrationProgress { Chunks = ChunkCount, TotalChunks = total, IsCovering = false });
         }
 
         try
@@ -124,7 +124,7 @@ public sealed partial class ImportanceCalibrator : IDisposable
             {
                 RunChunk(tokens, _covered, cancellationToken);
                 _covered++;
-                progress?.Report(new CalibrationProgress(ChunkCount + _covered, total, IsCovering: true));
+                progress?.Report(new CalibrationProgress { Chunks = ChunkCount + _covered, TotalChunks = total, IsCovering = true });
             }
         }
         finally
@@ -180,7 +180,7 @@ public sealed partial class ImportanceCalibrator : IDisposable
                     _losses[name] = loss;
                 }
 
-                progress?.Report(new CalibrationProgress(++done, _collector.ByName.Count, IsCovering: false));
+                progress?.Report(new CalibrationProgress { Chunks = ++done, TotalChunks = _collector.ByName.Count, IsCovering = false });
             }
         }
         finally

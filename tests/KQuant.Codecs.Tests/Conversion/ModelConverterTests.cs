@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
@@ -87,6 +89,20 @@ public class ModelConverterTests
     }
 
     [Test]
+    public void ASourceOfSomebodyElseIsConvertedAndVerified()
+    {
+        using var source = new Waves();
+        var plan = QuantizationPlan.Create(source, (_, _) => Q4);
+        ConversionReport report = ModelConverter.Convert(plan, _folder["waves.gguf"], new ConversionOptions { MeasureError = true });
+        Assert.That(report.Summarize().Single().Error!.Value.Nmse, Is.InRange(1e-4, 1e-2));
+        using ModelSource made = ModelSource.Open(_folder["waves.gguf"]);
+        Assert.That(made.Architecture, Is.EqualTo("waves"));
+        Assert.That(made.Tensors.Single().Codec, Is.SameAs(Q4));
+        VerificationReport check = ModelVerifier.Verify(made, source);
+        Assert.That((check.Passed, check.Tensors.Count), Is.EqualTo((true, 1)), string.Join(' ', check.Problems));
+    }
+
+    [Test]
     public void AGgufReadsLikeAnyModel()
     {
         float[] weights = [.. Enumerable.Range(0, 2 * 3 * 32).Select(i => i / 7f)];
@@ -117,6 +133,59 @@ public class ModelConverterTests
         });
         model.Dispose();
         Assert.That(() => stack.ReadRows(0, rows), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    /// <summary>A model without a file.</summary>
+    private sealed class Waves : GgufSource
+    {
+        public Waves() => Metadata.Set("general.architecture", "waves");
+
+        public override string Path => "waves";
+
+        public override string? Architecture => "waves";
+
+        public override GgufMetadata Metadata { get; } = new();
+
+        public override IReadOnlyList<ModelTensor> Tensors { get; } = [new Wave()];
+
+        public override bool TryGetTensor(string name, [NotNullWhen(true)] out ModelTensor? tensor) =>
+            (tensor = Tensors.FirstOrDefault(candidate => candidate.Name == name)) is not null;
+
+        protected override void Dispose(bool disposing)
+        {
+        }
+    }
+
+    private sealed class Wave : ModelTensor
+    {
+        private const int Columns = 64;
+
+        public override string Name => "blk.0.ffn_up.weight";
+
+        public override ImmutableArray<long> Shape => [48, Columns];
+
+        public override QuantCodec? Codec => QuantCodec.Get(QuantFormat.F32);
+
+        public override string FormatName => "f32";
+
+        public override long ByteCount => 48 * Columns * sizeof(float);
+
+        public override void ReadBytes(long offset, Span<byte> destination)
+        {
+            float[] all = new float[48 * Columns];
+            ReadRows(0, all);
+            MemoryMarshal.AsBytes<float>(all).Slice((int)offset, destination.Length).CopyTo(destination);
+        }
+
+        public override void ReadRows(long firstRow, Span<float> destination)
+        {
+            for (int i = 0; i < destination.Length; i++)
+            {
+                destination[i] = MathF.Sin((firstRow * Columns) + i);
+            }
+        }
+
+        public override QuantizedTensor Load() => throw new NotSupportedException();
     }
 
     private sealed class Recorder(Action<ModelProgress> report) : IProgress<ModelProgress>
