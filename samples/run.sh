@@ -19,8 +19,12 @@ sample() {
 mode=${1:-}
 sample EncodeDecode
 sample QuantizeModel $fixtures/models/tiny-dense q4_k "$out/model"
+mkdir "$out/converted" "$out/conversations"
+sample Conversion "$out/converted" $fixtures/models/tiny-dense $fixtures/models/tiny-moe
 sample VectorStore
 sample MultiplyWireBytes $fixtures/gguf/matmul-q4_K.gguf w
 printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample ExtensionsChat $fixtures/models/tiny-dense
+printf '%s\n' 'Who is Elizabeth?' 'And Mr. Darcy?' '/edit And Jane?' '/open second' '/stop 3 Who is Lydia?' 'Why?' '/open first' '/undo' 'And Mr. Bingley?' /close 'And then?' |
+    sample Conversations $fixtures/models/tiny-dense "$out/conversations"
 sample Embeddings $fixtures/models/tiny-dense "a letter from my sister" "the letter of her sister" "ten thousand a year" "a ball at Netherfield"
 printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample AotChat $fixtures/models/tiny-dense
