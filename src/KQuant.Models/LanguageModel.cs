@@ -49,7 +49,7 @@ public sealed partial class LanguageModel : IDisposable
             CheckCache(options.Cache, Config);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
-            _runner = new ModelRunner(this, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
+            _runner = new ModelRunner(this, Name, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
         catch
         {
@@ -67,6 +67,9 @@ public sealed partial class LanguageModel : IDisposable
 
     /// <summary>What the model computes.</summary>
     public ModelConfig Config { get; }
+
+    /// <summary>What the model is called: the last part of its path.</summary>
+    internal string Name => System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(Path));
 
     /// <summary>How it was loaded.</summary>
     public ModelOptions Options { get; }

@@ -199,7 +199,15 @@ public sealed partial class KeyValueCache : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
-        return Array.TrueForAll(_layers, layer => layer.CanTruncate(length));
+        foreach (LayerState layer in _layers)
+        {
+            if (!layer.CanTruncate(length))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private KeyValueCache Fork(int length)

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using KQuant.Matmul.Backends;
+using KQuant.Models.Diagnostics;
 
 namespace KQuant.Models.Caching;
 
@@ -17,6 +18,7 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
 
     private byte* _memory;
     private BackendBuffer? _buffer;
+    private long _counted;
 
     ~SlotMemory() => Free(disposing: false);
 
@@ -45,6 +47,7 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
             _memory = memory;
             _buffer = buffer;
             Capacity = capacity;
+            Count(ByteCount);
         }
     }
 
@@ -75,6 +78,7 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
         {
             fork._memory = Copy(slots, Math.Min(slots, Capacity), out fork._buffer);
             fork.Capacity = slots;
+            fork.Count(fork.ByteCount);
         }
 
         return fork;
@@ -133,5 +137,12 @@ internal sealed unsafe class SlotMemory(int heads, int slotBytes) : IDisposable
 
         _memory = null;
         _buffer = null;
+        Count(0);
+    }
+
+    private void Count(long bytes)
+    {
+        CacheMeter.Add(bytes - _counted);
+        _counted = bytes;
     }
 }

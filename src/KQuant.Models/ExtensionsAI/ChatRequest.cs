@@ -88,10 +88,9 @@ internal sealed class ChatRequest
 
     private void RefuseWhatCannotBeDone()
     {
-        string own = Path.GetFileName(Path.TrimEndingDirectorySeparator(_model.Path));
-        if (_options.ModelId is { } id && id != own)
+        if (_options.ModelId is { } id && id != _model.Name)
         {
-            throw new NotSupportedException($"The model '{id}' is asked for; this is '{own}'.");
+            throw new NotSupportedException($"The model '{id}' is asked for; this is '{_model.Name}'.");
         }
 
         if (_options.ConversationId is not null)

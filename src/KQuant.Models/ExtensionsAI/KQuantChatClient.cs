@@ -13,7 +13,7 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int 
 {
     private readonly CachePool _caches = new(model, cachedConversations);
     private readonly AnswerForm _form = model.ChatTemplate is { } template ? AnswerForms.Find(template) : AnswerForm.Plain;
-    private readonly ChatClientMetadata _metadata = new("kquant", defaultModelId: Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Path)));
+    private readonly ChatClientMetadata _metadata = new("kquant", defaultModelId: model.Name);
 
     /// <inheritdoc/>
     public async Task<ChatResponse> GetResponseAsync(

@@ -13,7 +13,7 @@ internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsMod
     private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
     private readonly EmbeddingGeneratorMetadata _metadata = new(
         "kquant",
-        defaultModelId: Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Path)),
+        defaultModelId: model.Name,
         defaultModelDimensions: model.Config.HiddenSize);
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KQuant.Models.Transformers;
 
 namespace KQuant.Models.Generation;
@@ -59,7 +60,17 @@ internal sealed class StepScheduler(ModelRunner runner)
         }
 
         Span<float> logits = _logits.AsSpan(0, outputs * vocabulary);
+        long start = Stopwatch.GetTimestamp();
         runner.Run(_step, logits, cancellation);
+        TimeSpan time = Stopwatch.GetElapsedTime(start);
+        for (int i = 0; i < _texts.Count; i++)
+        {
+            if (_counts[i] > 0)
+            {
+                _texts[i].Measure(time);
+            }
+        }
+
         Choose(logits, results);
     }
 

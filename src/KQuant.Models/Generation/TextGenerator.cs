@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using KQuant.Models.Tokenizers;
+using KQuant.Models.Transformers;
 
 namespace KQuant.Models.Generation;
 
@@ -18,6 +19,7 @@ internal sealed class TextGenerator : IDisposable
     private readonly List<int> _history;
     private readonly LogitsProcessor[] _processors;
     private readonly bool _ownsCache;
+    private readonly TextTrace? _trace;
     private int _generated;
 
     /// <param name="cache">What came before; in use until the generator is disposed.</param>
@@ -41,6 +43,7 @@ internal sealed class TextGenerator : IDisposable
 
         // What the cache holds belongs to the text, for penalties too.
         _history = [.. cache.Tokens, .. prompt];
+        _trace = TextTrace.Begin((cache.Owner as ModelRunner)?.Name ?? "", prompt.Count, cache.Length);
     }
 
     /// <summary>The cache; it lacks <see cref="Pending"/>.</summary>
@@ -69,6 +72,9 @@ internal sealed class TextGenerator : IDisposable
         options.Check();
         return options;
     }
+
+    /// <summary>A step for this text took its time.</summary>
+    public void Measure(TimeSpan time) => _trace?.Add(time);
 
     /// <summary>Chooses the next token, when there is nothing <see cref="Pending"/>.</summary>
     /// <param name="logits">The logits of what comes next; changed.</param>
@@ -113,6 +119,7 @@ internal sealed class TextGenerator : IDisposable
         reason = isStopped ? FinishReason.StopSequence : reason;
 
         IsFinished = reason != FinishReason.None;
+        _trace?.Add(reason);
         return new GeneratedToken
         {
             Id = token,
@@ -125,6 +132,7 @@ internal sealed class TextGenerator : IDisposable
 
     public void Dispose()
     {
+        _trace?.End(Cache.ByteCount);
         Cache.Exit();
         if (_ownsCache)
         {

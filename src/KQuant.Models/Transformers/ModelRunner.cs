@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using KQuant.Models.Diagnostics;
 using KQuant.Models.Products;
 
 namespace KQuant.Models.Transformers;
@@ -7,6 +9,7 @@ namespace KQuant.Models.Transformers;
 /// whole of another's.
 /// </summary>
 /// <param name="owner">Whose it is, for messages.</param>
+/// <param name="name">What the model is called.</param>
 /// <param name="fingerprint">Tells the model from others.</param>
 /// <param name="transformer">The model; disposed with this.</param>
 /// <param name="config">What it computes.</param>
@@ -14,13 +17,16 @@ namespace KQuant.Models.Transformers;
 /// <param name="chunkSize">Rows of a step at most.</param>
 /// <param name="cacheOptions">How caches store.</param>
 internal sealed class ModelRunner(
-    object owner, Func<byte[]> fingerprint, Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
+    object owner, string name, Func<byte[]> fingerprint, Transformer transformer, ModelConfig config, int contextLength, int chunkSize, CacheOptions cacheOptions) : IDisposable
 {
     private readonly TurnQueue _turns = new();
     private readonly ModelStep _step = new();
     private bool _disposed;
 
     public ModelConfig Config => config;
+
+    /// <summary>What the model is called.</summary>
+    public string Name => name;
 
     /// <summary>Rows of a step at most.</summary>
     public int ChunkSize => chunkSize;
@@ -91,6 +97,8 @@ internal sealed class ModelRunner(
                     _turns.Pass();
                 }
 
+                Telemetry.Count(name, "other", count);
+
                 Span<float> Part(Span<float> all, int width) =>
                     all.IsEmpty || outputs != StepOutputs.All ? all : all.Slice(start * width, count * width);
             }
@@ -135,6 +143,8 @@ internal sealed class ModelRunner(
             {
                 _turns.Pass();
             }
+
+            Telemetry.Count(name, "other", caches.Count);
         }
         finally
         {
@@ -190,7 +200,17 @@ internal sealed class ModelRunner(
 
     private void Take(CancellationToken cancellation)
     {
-        _turns.Take(cancellation);
+        if (Telemetry.QueueTime.Enabled)
+        {
+            long start = Stopwatch.GetTimestamp();
+            _turns.Take(cancellation);
+            Telemetry.QueueTime.Record(Stopwatch.GetElapsedTime(start).TotalSeconds, Telemetry.Tag("kquant.model", name));
+        }
+        else
+        {
+            _turns.Take(cancellation);
+        }
+
         if (_disposed)
         {
             _turns.Pass();

@@ -160,6 +160,19 @@ public class GgufExportTests
     }
 
     [Test]
+    public void AFolderThatIsRefusedIsClosed()
+    {
+        string path = RandomCheckpoint.Create("llama3").Write(_folder["strange"]);
+        JsonNode config = JsonNode.Parse(File.ReadAllText(Path.Combine(path, "config.json")))!;
+        config["model_type"] = "strange";
+        config["architectures"] = new JsonArray("StrangeForCausalLM");
+        File.WriteAllText(Path.Combine(path, "config.json"), config.ToJsonString());
+        ModelFolder folder = ModelFolder.Open(path);
+        Assert.That(() => GgufExport.Create(folder), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => folder.Tensors[0].Load(), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    [Test]
     public void ScalingOfLlama3IsATensor()
     {
         using GgufExport export = Open(RandomCheckpoint.Create("llama3"));
