@@ -63,7 +63,7 @@ internal sealed unsafe class DenseValues : ValueStore
 
             default:
                 TensorPrimitives.ConvertToHalf(source, new Span<Half>(target, HeadSize));
-                _hasSpecial |= !(TensorPrimitives.MaxMagnitude(source) < HalfLimit);
+                _hasSpecial |= !(MathF.Abs(TensorPrimitives.MaxMagnitude(source)) < HalfLimit); // it keeps the sign
                 break;
         }
     }
