@@ -2,8 +2,8 @@ using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Recipes;
-using KQuant.Models.Export;
 using KQuant.Models;
+using KQuant.Models.Export;
 
 // Conversion OUTPUT MODEL...: checkpoint folders become GGUF files by a rule of this program, and every file is checked against its folder.
 if (args is not [string output, .. { Length: > 0 } folders])

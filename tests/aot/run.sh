@@ -17,7 +17,8 @@ dotnet publish "${common[@]}" -o "$out/default"
 dotnet publish "${common[@]}" -p:IlcInstructionSet=native -o "$out/native"
 dotnet publish "${common[@]}" -p:PublishAot=false --self-contained false -o "$out/jit"
 
-# turn NAME COMMAND...: the best of several turns counts: other processes may disturb any of them.
+# turn NAME COMMAND...: the best of several turns counts: other processes may disturb any of them, and some processes are a tenth slower than
+# others from beginning to end, wherever their memory lies.
 turn() {
     local name=$1
     shift
@@ -40,7 +41,7 @@ compare() {
         }' "$out/$1.txt" "$out/$2.txt"
 }
 
-for attempt in 1 2 3 4; do
+for attempt in {1..12}; do
     turn default "$out/default/products"
     turn same env DOTNET_EnableAVX512=0 "$out/jit/products"
     turn native "$out/native/products"
