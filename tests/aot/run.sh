@@ -18,7 +18,7 @@ dotnet publish "${common[@]}" -p:IlcInstructionSet=native -o "$out/native"
 dotnet publish "${common[@]}" -p:PublishAot=false --self-contained false -o "$out/jit"
 
 # turn NAME COMMAND...: the best of several turns counts: other processes may disturb any of them, and some processes are a tenth slower than
-# others from beginning to end, wherever their memory lies.
+# others from beginning to end.
 turn() {
     local name=$1
     shift

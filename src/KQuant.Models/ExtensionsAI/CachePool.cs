@@ -59,18 +59,23 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
     /// <summary>A call has ended.</summary>
     public void Return(KeyValueCache cache)
     {
-        KeyValueCache? last = cache;
+        KeyValueCache last = cache;
         lock (_gate)
         {
-            if (!_disposed && capacity > 0)
+            if (!_disposed)
             {
                 _idle.Add(cache);
-                last = _idle.Count > capacity ? _idle[0] : null;
-                _idle.Remove(last!);
+                if (_idle.Count <= capacity)
+                {
+                    return;
+                }
+
+                last = _idle[0];
+                _idle.RemoveAt(0);
             }
         }
 
-        last?.Dispose();
+        last.Dispose();
     }
 
     public void Dispose()

@@ -24,9 +24,6 @@ public partial class DocsTests
             .Concat(["docs/deploy/README.md", "samples/README.md"])
             .Where(page => File.Exists(Path.Combine(RepositoryFiles.Root, page)));
 
-    [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]
-    private static partial Regex Region { get; }
-
     [GeneratedRegex(@"<<'END'\n(?<body>.*?)\nEND\n", RegexOptions.Singleline)]
     private static partial Regex HereDocument { get; }
 
@@ -110,7 +107,7 @@ public partial class DocsTests
     public void EveryListingIsOneOfThese()
     {
         string source = KeptText.Read(This);
-        string[] regions = [.. Region.Matches(source).Select(match => Plain(match.Groups["body"].Value))];
+        string[] regions = [.. KeptText.Regions(This).Select(Plain)];
         string[] pages = [.. Pages.Where(page => page != "README.md")];
         string[] listings =
         [

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests.Repository;
@@ -6,11 +7,14 @@ namespace KQuant.Cli.Tests.Repository;
 /// Texts of the repository that follow from the code: the public API, parts of the README. A test compares them; with
 /// <c>KQUANT_UPDATE_DOCS=1</c> in the environment it writes them anew instead.
 /// </summary>
-internal static class KeptText
+internal static partial class KeptText
 {
     private const string UpdateVariable = "KQUANT_UPDATE_DOCS";
 
     private static bool Updates => Environment.GetEnvironmentVariable(UpdateVariable) == "1";
+
+    [GeneratedRegex(@"[ ]*#region \w+\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]
+    private static partial Regex Region { get; }
 
     /// <summary>Reads a text file of the repository.</summary>
     public static string Read(string path) => File.ReadAllText(Path.Combine(RepositoryFiles.Root, path)).ReplaceLineEndings("\n");
@@ -49,4 +53,7 @@ internal static class KeptText
         string[] parts = Read(path).Split($"```{language}\n");
         return parts.Skip(1).Select(part => part[..part.IndexOf("```", StringComparison.Ordinal)]);
     }
+
+    /// <summary>What stands in the regions of a C# file.</summary>
+    public static IEnumerable<string> Regions(string path) => Region.Matches(Read(path)).Select(match => match.Groups["body"].Value);
 }

@@ -23,9 +23,6 @@ public partial class ReadmeTests
         ["bench", "matmul"], ["bench", "model"],
     ];
 
-    [GeneratedRegex(@"[ ]*#region (?<name>\w+)\n(?<body>.*?)\n[ ]*#endregion", RegexOptions.Singleline)]
-    private static partial Regex Region { get; }
-
     [GeneratedRegex(@"^using [\w.]+;\n", RegexOptions.Multiline)]
     private static partial Regex Using { get; }
 
@@ -56,7 +53,7 @@ public partial class ReadmeTests
     public void EverySnippetIsCompiledAndTested()
     {
         string source = KeptText.Read(Snippets);
-        string[] regions = [.. Region.Matches(source).Select(match => Outdent(match.Groups["body"].Value))];
+        string[] regions = [.. KeptText.Regions(Snippets).Select(Outdent)];
         var bodies = new List<string>();
         foreach (string snippet in KeptText.Fences(Readme, "csharp"))
         {
