@@ -22,6 +22,10 @@ internal static partial class Throw
         throw new ArgumentException($"{codec.Name}: {what} is {length} long; {expected} was expected.", parameter);
 
     [DoesNotReturn]
+    public static void WrongLength(string what, long length, long expected, string parameter) =>
+        throw new ArgumentException($"The length of {what} is {length}; {expected} was expected.", parameter);
+
+    [DoesNotReturn]
     public static void PlaneCount(QuantCodec codec, int planes, string parameter) =>
         throw new ArgumentException(
             $"{codec.Name}: {planes} planes were given; there are {codec.Planes.Length} ({string.Join(", ", codec.Planes.Select(plane => plane.Name))}).",
