@@ -78,8 +78,8 @@ public sealed partial class LanguageModel : IDisposable
     public int ContextLength { get; }
 
     /// <summary>
-    /// How the model's makers would choose tokens: <c>generation_config.json</c> of a folder (greedy unless <c>do_sample</c> is true, as in
-    /// transformers), <c>general.sampling</c> of a GGUF file; greedy where they say nothing. What generates without
+    /// How the model's makers would choose tokens: <c>generation_config.json</c> of a folder (greedy unless <c>do_sample</c> is true, and then
+    /// among 50 tokens unless <c>top_k</c> says otherwise, as in transformers), <c>general.sampling</c> of a GGUF file; greedy where they say nothing. What generates without
     /// <see cref="GenerationOptions.Sampling"/> does it so.
     /// </summary>
     public SamplingOptions DefaultSampling { get; }

@@ -48,9 +48,10 @@ public sealed record SamplingOptions
     public float FrequencyPenalty { get; init; }
 
     /// <summary>
-    /// How many tokens are recent, prompt included; 20 as in mlx-lm. What a model's makers recommend (<see cref="LanguageModel.DefaultSampling"/>)
-    /// counts as they mean it: a penalty of <c>generation_config.json</c> holds for all tokens, as in transformers, one of a GGUF for as many
-    /// as <c>general.sampling.penalty_last_n</c> says, 64 without it, as in llama.cpp.
+    /// How many tokens are recent, prompt included, for all three penalties; 20 as in mlx-lm. Where a model's makers give a repetition penalty
+    /// (<see cref="LanguageModel.DefaultSampling"/>) it is as they mean it: all tokens for one of <c>generation_config.json</c>, as in
+    /// transformers, and for one of a GGUF as many as <c>general.sampling.penalty_last_n</c> says, 64 without it, as in llama.cpp. Who
+    /// changes a penalty of theirs, as chat clients and <c>kquant</c> do, changes how strong it is and not what it is for.
     /// </summary>
     public int PenaltyContext { get; init; } = StandardPenaltyContext;
 

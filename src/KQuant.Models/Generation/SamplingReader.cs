@@ -16,6 +16,9 @@ internal static class SamplingReader
     /// <summary>The key of a GGUF for the number of tokens that the penalty is for; -1 for all.</summary>
     public const string GgufPenaltyContext = "penalty_last_n";
 
+    /// <summary>How many tokens transformers keeps where a folder draws and does not say it.</summary>
+    public const int StandardTopK = 50;
+
     private const string Penalty = "repetition_penalty";
     private const int LlamaCppPenaltyContext = 64;
 
@@ -35,7 +38,14 @@ internal static class SamplingReader
 
         var values = new ConfigValues(path, ConfigFile.Read(path));
         bool draws = values.GetFlag("do_sample", fallback: false);
-        float Get(string key, float fallback) => draws || key == Penalty ? values.GetNumber(key, fallback) : key == "temperature" ? 0 : fallback;
+        float Get(string key, float fallback) => (draws, key) switch
+        {
+            (_, Penalty) => values.GetNumber(key, fallback),
+            (true, "top_k") => values.GetNumber(key, StandardTopK),
+            (true, _) => values.GetNumber(key, fallback),
+            (false, "temperature") => 0,
+            _ => fallback,
+        };
         SamplingOptions sampling = Create(path, "", Get, "temperature", Penalty);
 
         // transformers: the penalty is for every token of the text, greedy or not.
@@ -74,7 +84,7 @@ internal static class SamplingReader
         return new SamplingOptions
         {
             Temperature = Get(temperature, 1, 0, float.MaxValue),
-            TopP = Get("top_p", 0, 0, 1),
+            TopP = Get("top_p", 0, 0, 1) is < 1 and var topP ? topP : 0,
             TopK = (int)Math.Max(0, Math.Min(topK, int.MaxValue / 2)),
             MinP = Get("min_p", 0, 0, 1),
             RepetitionPenalty = Get(penalty, 1, float.Epsilon, float.MaxValue),

@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json.Nodes;
-using System.Text.Unicode;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Models.Tokenizers;
@@ -156,17 +155,5 @@ internal static class TemplateFiles
         }
     }
 
-    private static string ReadText(string path)
-    {
-        FileKinds.CheckReadable(path);
-        if (new FileInfo(path).Length > MaxFileBytes)
-        {
-            throw new ModelFormatException(path, $"the file has more than {MaxFileBytes} bytes");
-        }
-
-        byte[] text = File.ReadAllBytes(path);
-        return Utf8.IsValid(text)
-            ? Encoding.UTF8.GetString(text.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? text.AsSpan(3) : text)
-            : throw new ModelFormatException(path, "the file is not valid UTF-8");
-    }
+    private static string ReadText(string path) => Encoding.UTF8.GetString(WholeFile.ReadUtf8(path, MaxFileBytes).Span);
 }

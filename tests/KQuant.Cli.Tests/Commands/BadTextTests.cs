@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests.Commands;
@@ -38,6 +39,66 @@ public class BadTextTests
         Assert.That(
             Cli.RunWith($"/load {file}\n", "chat", "--model", TestModels.TinyDense).MustSucceed().Output,
             Does.Contain($"[kquant] {file} is not valid UTF-8 at byte 6"));
+    }
+
+    /// <summary>Every place where a file is read at once: what waits for a writer or never ends is refused before it is opened.</summary>
+    [TestCase("pipe")]
+    [TestCase("device")]
+    [TestCase("link to a device")]
+    [Platform(Exclude = "Win", Reason = "Windows has no such files in folders.")]
+    public void WhatHasNoEndIsNotRead(string kind)
+    {
+        string path = kind == "device" ? "/dev/zero" : _folder["node"], message = $"{path} is a {kind.Split(' ')[^1]}; ";
+        if (kind == "pipe")
+        {
+            using Process made = Process.Start("mkfifo", [path]);
+            made.WaitForExit();
+        }
+        else if (kind != "device")
+        {
+            File.CreateSymbolicLink(path, "/dev/zero");
+        }
+
+        string[] model = ["--model", TestModels.TinyDense];
+        string output = _folder["out.gguf"];
+        Cli.Run(["perplexity", .. model, "--file", path]).MustFail(message);
+        Cli.Run("compare", "--models", TestModels.TinyDense, "--against", TestModels.TinyDense, "--file", path).MustFail(message);
+        Cli.Run(["imatrix", "calibrate", .. model, "--corpus", path, "--output", output]).MustFail(message);
+        Cli.Run(["template", .. model, "--messages", path]).MustFail(message);
+        Cli.Run(["quantize", .. model, "--kquant-type", "q8_0", "--tensor-type-file", path, "--output", output]).MustFail(message);
+        Cli.Run(["quantize", .. model, "--kquant-type", "q8_0", "--imatrix", path, "--output", output]).MustFail(message);
+        Cli.Run("imatrix", "stats", path).MustFail(message);
+        Cli.Run("imatrix", "merge", path, path, "--output", output).MustFail(message);
+        Cli.Run("tokenize", "--model", path).MustFail(message);
+        Cli.Inspect(path).MustFail(message);
+        Assert.That(Cli.RunWith($"/load {path}\n", ["chat", .. model]).MustSucceed().Output, Does.Contain($"[kquant] {message}"));
+        foreach (string file in (string[])["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja", "model.safetensors"])
+        {
+            string folder = _folder[file + ".d"];
+            Directory.CreateDirectory(folder);
+            foreach (string original in Directory.GetFiles(TestModels.TinyDense))
+            {
+                File.Copy(original, Path.Combine(folder, Path.GetFileName(original)));
+            }
+
+            File.Delete(Path.Combine(folder, file));
+            File.CreateSymbolicLink(Path.Combine(folder, file), path);
+            Cli.RunWith("Hello\n", "chat", "--model", folder, "--max-tokens", "1").MustFail($"{file} is a {kind.Split(' ')[^1]}; ");
+        }
+
+        Assert.That(File.Exists(output), Is.False);
+    }
+
+    [Test]
+    public void AFileThatIsLongerThanAllThatIsRead()
+    {
+        string file = _folder["long"];
+        using (FileStream sparse = File.Create(file))
+        {
+            sparse.SetLength((1L << 30) + 1);
+        }
+
+        Cli.Run("perplexity", "--model", TestModels.TinyDense, "--file", file).MustFail($"{file}: the file is longer than 1073741824 bytes");
     }
 
     [Test]

@@ -1,7 +1,11 @@
+using System.CommandLine;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using KQuant.Cli.Commands;
 using KQuant.Codecs.Files;
 using KQuant.Metal;
+using KQuant.Models;
+using KQuant.Models.Generation;
 using KQuant.TestKit;
 
 namespace KQuant.Cli.Tests;
@@ -29,6 +33,32 @@ public class RunCommandTests
         Cli.Quantize(TestModels.TinyDense, "bf16", gguf).MustSucceed();
         CliResult result = Cli.Run("run", "--model", gguf, "--prompt", Text, "--raw", "--ignore-eos", "--temp", "0").MustSucceed();
         Assert.That(result.Output, Is.EqualTo(Reference.GetProperty("greedy_text").GetString() + "\n"));
+    }
+
+    /// <summary>A penalty that is given is for the tokens that the model's makers penalize, and for the last twenty where they penalize none.</summary>
+    [TestCase("""{"repetition_penalty":1.1}""", int.MaxValue)]
+    [TestCase("""{"repetition_penalty":1.0}""", 20)]
+    [TestCase("{}", 20)]
+    public void PenaltiesAreForTheTokensOfTheMakers(string json, int tokens)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (string file in Directory.GetFiles(TestModels.TinyDense))
+        {
+            File.Copy(file, folder[Path.GetFileName(file)]);
+        }
+
+        File.WriteAllText(folder["generation_config.json"], json);
+        using LanguageModel model = LanguageModel.Load(folder.Path);
+        var arguments = new SamplingArguments();
+        var command = new Command("run");
+        arguments.AddTo(command);
+        foreach (string option in (string[])["--repetition-penalty", "--presence-penalty", "--frequency-penalty"])
+        {
+            SamplingOptions read = arguments.Read(command.Parse([option, "1.5"]), model);
+            Assert.That((read.PenaltyContext, read.RepetitionPenalty + read.PresencePenalty + read.FrequencyPenalty >= 1.5f), Is.EqualTo((tokens, true)), option);
+        }
+
+        Assert.That(arguments.Read(command.Parse([]), model), Is.EqualTo(model.DefaultSampling));
     }
 
     [Test]

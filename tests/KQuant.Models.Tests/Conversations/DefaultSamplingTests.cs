@@ -30,7 +30,11 @@ public class DefaultSamplingTests
 
     [TestCase("""{"do_sample":true,"temperature":0.7,"top_k":40,"top_p":0.9}""", 0.7f, 0.9f, 40, 0, 1)]
     [TestCase("""{"do_sample":true,"min_p":0.1,"repetition_penalty":1.05,"top_k":-1}""", 1, 0, 0, 0.1f, 1.05f)]
-    [TestCase("""{"do_sample":true,"temperature":null}""", 1, 0, 0, 0, 1)]
+    [TestCase("""{"do_sample":true,"temperature":null}""", 1, 0, 50, 0, 1)]
+    [TestCase("""{"do_sample":true}""", 1, 0, 50, 0, 1)]
+    [TestCase("""{"do_sample":true,"top_k":null,"top_p":1.0,"temperature":0.6}""", 0.6f, 0, 50, 0, 1)]
+    [TestCase("""{"do_sample":true,"top_k":0,"top_p":0.95}""", 1, 0.95f, 0, 0, 1)]
+    [TestCase("""{"do_sample":true,"top_k":1}""", 1, 0, 1, 0, 1)]
     [TestCase("""{"do_sample":false,"temperature":0.7}""", 0, 0, 0, 0, 1)]
     [TestCase("""{"do_sample":false,"temperature":-1,"top_k":7,"repetition_penalty":1.1}""", 0, 0, 0, 0, 1.1f)]
     [TestCase("""{"temperature":0.7}""", 0, 0, 0, 0, 1)]
@@ -58,6 +62,8 @@ public class DefaultSamplingTests
     [TestCase("""{"do_sample":false,"temperature":0.7,"top_k":20}""")]
     [TestCase("""{"temperature":0.6,"top_p":0.9}""")]
     [TestCase("""{"do_sample":true}""")]
+    [TestCase("""{"do_sample":true,"top_k":0,"top_p":1.0}""")]
+    [TestCase("""{"do_sample":true,"top_k":-1,"top_p":0.8}""")]
     [TestCase("""{"do_sample":true,"top_k":20,"min_p":0.05,"repetition_penalty":1.05}""")]
     [TestCase("""{"repetition_penalty":1.2}""")]
     public void AGgufSaysWhatItsFolderSays(string? json)
@@ -73,6 +79,14 @@ public class DefaultSamplingTests
         if (json?.Contains("do_sample", StringComparison.Ordinal) == true)
         {
             Assert.That(export.Metadata.GetNumber("general.sampling.temp"), Is.EqualTo(folder.Temperature));
+        }
+
+        // It also has a top-k of 40, a top-p of 0.95 and a min-p of 0.05 of its own.
+        if (folder.Temperature > 0)
+        {
+            Assert.That(export.Metadata.GetNumber("general.sampling.top_k"), Is.EqualTo(folder.TopK));
+            Assert.That(export.Metadata.GetNumber("general.sampling.top_p"), Is.EqualTo(folder.TopP == 0 ? 1 : folder.TopP));
+            Assert.That(export.Metadata.GetNumber("general.sampling.min_p"), Is.EqualTo(folder.MinP));
         }
     }
 
@@ -104,6 +118,30 @@ public class DefaultSamplingTests
         Assert.That(Load("""{"repetition_penalty":1.1}""").PenaltyContext, Is.EqualTo(int.MaxValue));
         Assert.That(Load("""{"repetition_penalty":1.0}""").PenaltyContext, Is.EqualTo(20));
         Assert.That(Load("""{"do_sample":true}""").PenaltyContext, Is.EqualTo(20));
+    }
+
+    /// <summary>Who gives a penalty of his own says how strong it is; what it is for stays what the makers say.</summary>
+    [TestCase("""{"repetition_penalty":1.1}""", int.MaxValue)]
+    [TestCase("{}", 20)]
+    public async Task APenaltyOfAChatClientIsForTheTokensOfTheMakers(string json, int tokens)
+    {
+        File.WriteAllText(_folder["generation_config.json"], json);
+        using LanguageModel model = LanguageModel.Load(_folder.Path);
+        string question = string.Concat(Enumerable.Repeat("Who is Elizabeth and what does she say of him? ", 4));
+        int[] prompt = model.EncodeChat([new TemplateMessage("user", question)]);
+        string Text(SamplingOptions sampling) =>
+            string.Concat(model.Generate(prompt, new GenerationOptions { Sampling = sampling, MaxTokens = 40 }).Select(token => token.Text));
+        var wanted = new SamplingOptions { RepetitionPenalty = 1.9f, PresencePenalty = 0.5f, PenaltyContext = tokens };
+        Assert.That(Text(wanted), Is.Not.EqualTo(Text(wanted with { PenaltyContext = tokens == 20 ? int.MaxValue : 20 })), "it matters here");
+
+        using IChatClient client = model.AsIChatClient();
+        ChatResponse answer = await client.GetResponseAsync(question, new ChatOptions
+        {
+            PresencePenalty = 0.5f,
+            MaxOutputTokens = 40,
+            AdditionalProperties = new() { ["repetition_penalty"] = 1.9f },
+        });
+        Assert.That(answer.Text, Is.EqualTo(Text(wanted)));
     }
 
     [Test]

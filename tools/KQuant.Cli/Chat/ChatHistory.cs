@@ -1,3 +1,5 @@
+using KQuant.Codecs.Files;
+
 namespace KQuant.Cli.Chat;
 
 /// <summary>What was typed in this chat and in earlier ones, kept in a file unless told otherwise.</summary>
@@ -86,6 +88,7 @@ internal sealed class ChatHistory
     {
         try
         {
+            FileKinds.CheckReadable(Path);
             return File.Exists(Path) ? File.ReadAllLines(Path).TakeLast(MaxLines) : [];
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

@@ -1,4 +1,5 @@
 using KQuant.Cli.Rendering;
+using KQuant.Codecs;
 using KQuant.Models;
 using KQuant.Models.Generation;
 using KQuant.Models.Templates;
@@ -168,7 +169,7 @@ internal sealed class ChatLoop(
         {
             _loaded = Utf8Reader.ReadFile(path).TrimEnd('\n', '\r');
         }
-        catch (Exception exception) when (exception is CommandException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is CommandException or ModelFormatException or IOException or UnauthorizedAccessException)
         {
             Say(exception.Message);
         }

@@ -16,9 +16,9 @@ internal sealed class SamplingArguments
     private readonly Option<float?> _minP = Own("--min-p", "Keep tokens at least this much as likely as the most likely one; 0 keeps all.", 0, 1);
     private readonly Option<float> _xtcProbability = Real("--xtc-probability", "Probability of excluding top choices.", 0, 0, 1);
     private readonly Option<float> _xtcThreshold = Real("--xtc-threshold", "Probability above which a token is a top choice.", 0.1f, 0, 0.5f);
-    private readonly Option<float?> _repetition = Own("--repetition-penalty", "Divides logits of the last 20 tokens; 1 changes nothing. A model's own is for as many as its makers say.", float.Epsilon, float.MaxValue);
-    private readonly Option<float> _presence = Real("--presence-penalty", "Taken from logits of the last 20 tokens, once.", 0, -1000, 1000);
-    private readonly Option<float> _frequency = Real("--frequency-penalty", "Taken from logits of the last 20 tokens, as often as they came.", 0, -1000, 1000);
+    private readonly Option<float?> _repetition = Own("--repetition-penalty", "Divides logits of recent tokens; 1 changes nothing. Recent are the last 20 tokens, or as many as the model's makers penalize.", float.Epsilon, float.MaxValue);
+    private readonly Option<float> _presence = Real("--presence-penalty", "Taken from logits of recent tokens, once.", 0, -1000, 1000);
+    private readonly Option<float> _frequency = Real("--frequency-penalty", "Taken from logits of recent tokens, as often as they came.", 0, -1000, 1000);
     private readonly Option<int?> _seed = new("--seed")
     {
         Description = "Where draws begin: the same seed gives the same text.",
@@ -61,7 +61,6 @@ internal sealed class SamplingArguments
             XtcProbability = parsed.GetValue(_xtcProbability),
             XtcThreshold = parsed.GetValue(_xtcThreshold),
             RepetitionPenalty = parsed.GetValue(_repetition) ?? own.RepetitionPenalty,
-            PenaltyContext = parsed.GetValue(_repetition) is null ? own.PenaltyContext : SamplingOptions.Greedy.PenaltyContext,
             PresencePenalty = parsed.GetValue(_presence),
             FrequencyPenalty = parsed.GetValue(_frequency),
             Seed = parsed.GetValue(_seed),

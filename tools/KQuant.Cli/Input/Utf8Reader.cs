@@ -1,11 +1,15 @@
 using System.Buffers;
 using System.Text;
+using KQuant.Codecs;
+using KQuant.Codecs.Files;
 
 namespace KQuant.Cli;
 
 /// <summary>Characters of a stream that must be UTF-8. Other readers put a replacement in the place of what is none, which goes unnoticed.</summary>
 internal sealed class Utf8Reader(Stream stream) : TextReader
 {
+    private const int MaxFileBytes = 1 << 30;
+
     private readonly byte[] _buffer = new byte[1 << 16];
     private int _start, _end;
     private long _offset;
@@ -22,6 +26,8 @@ internal sealed class Utf8Reader(Stream stream) : TextReader
 
     /// <summary>The text of a file.</summary>
     /// <exception cref="CommandException">There is no such file, or it is not UTF-8.</exception>
+    /// <exception cref="ModelFormatException">It is longer than a gibibyte.</exception>
+    /// <exception cref="IOException">It is a pipe, a device or a socket, or cannot be read.</exception>
     public static string ReadFile(string path)
     {
         if (!File.Exists(path))
@@ -31,8 +37,7 @@ internal sealed class Utf8Reader(Stream stream) : TextReader
 
         try
         {
-            byte[] bytes = File.ReadAllBytes(path);
-            return new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes);
+            return new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(WholeFile.Read(path, MaxFileBytes).Span);
         }
         catch (DecoderFallbackException exception)
         {

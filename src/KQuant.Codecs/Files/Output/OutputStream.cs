@@ -21,15 +21,7 @@ internal sealed class OutputStream : Stream
     {
         _path = path;
         _shown = shown;
-        try
-        {
-            _handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, share);
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, path, shown);
-        }
-
+        _handle = Get(share, static (file, share) => File.OpenHandle(file._path, FileMode.CreateNew, FileAccess.Write, share));
         _stream = new FileStream(_handle, FileAccess.Write, bufferSize: 1 << 20);
     }
 
@@ -53,30 +45,10 @@ internal sealed class OutputStream : Stream
     }
 
     /// <summary>Puts everything onto the disk.</summary>
-    public void FlushToDisk()
-    {
-        try
-        {
-            DiskSteps.Flush(_stream, _path);
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, _path, _shown);
-        }
-    }
+    public void FlushToDisk() => Try(0, static (file, _) => DiskSteps.Flush(file._stream, file._path));
 
     /// <inheritdoc/>
-    public override void Flush()
-    {
-        try
-        {
-            _stream.Flush();
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, _path, _shown);
-        }
-    }
+    public override void Flush() => Try(0, static (file, _) => file._stream.Flush());
 
     /// <inheritdoc/>
     public override void Write(byte[] buffer, int offset, int count)
@@ -86,46 +58,17 @@ internal sealed class OutputStream : Stream
     }
 
     /// <inheritdoc/>
-    public override void Write(ReadOnlySpan<byte> buffer)
-    {
-        try
-        {
-            _stream.Write(buffer);
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, _path, _shown);
-        }
-    }
+    public override void Write(ReadOnlySpan<byte> buffer) => Try(buffer, static (file, buffer) => file._stream.Write(buffer));
 
     /// <inheritdoc/>
     public override void WriteByte(byte value) => Write([value]);
 
     /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin)
-    {
-        try
-        {
-            return _stream.Seek(offset, origin);
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, _path, _shown);
-        }
-    }
+    public override long Seek(long offset, SeekOrigin origin) =>
+        Get((offset, origin), static (file, to) => file._stream.Seek(to.offset, to.origin));
 
     /// <inheritdoc/>
-    public override void SetLength(long value)
-    {
-        try
-        {
-            _stream.SetLength(value);
-        }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
-        {
-            throw OutputPlace.Named(exception, _path, _shown);
-        }
-    }
+    public override void SetLength(long value) => Try(value, static (file, value) => file._stream.SetLength(value));
 
     /// <inheritdoc/>
     public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
@@ -140,5 +83,25 @@ internal sealed class OutputStream : Stream
         }
 
         base.Dispose(disposing);
+    }
+
+    private void Try<TState>(TState state, Action<OutputStream, TState> step)
+        where TState : allows ref struct
+    {
+        try
+        {
+            step(this, state);
+        }
+        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        {
+            throw OutputPlace.Named(exception, _path, _shown);
+        }
+    }
+
+    private TResult Get<TState, TResult>(TState state, Func<OutputStream, TState, TResult> step)
+    {
+        TResult result = default!;
+        Try(state, (file, state) => { result = step(file, state); });
+        return result;
     }
 }

@@ -224,18 +224,11 @@ internal sealed class GgufParameters
         }
 
         _metadata.Set(SamplingReader.GgufPrefix + "temp", (float)(config["temperature"].AsNumber() ?? 1));
-        if (config["top_k"].AsInteger() is long topK and >= 0 and <= int.MaxValue)
-        {
-            _metadata.Set(SamplingReader.GgufPrefix + "top_k", (int)topK);
-        }
 
-        foreach (string key in (string[])["top_p", "min_p"])
-        {
-            if (config[key].AsNumber() is double number)
-            {
-                _metadata.Set(SamplingReader.GgufPrefix + key, (float)number);
-            }
-        }
+        // All of them: llama.cpp has defaults of its own for what a file leaves out, and they are not those of a folder.
+        _metadata.Set(SamplingReader.GgufPrefix + "top_k", (int)Math.Clamp(config["top_k"].AsInteger() ?? SamplingReader.StandardTopK, 0, int.MaxValue));
+        _metadata.Set(SamplingReader.GgufPrefix + "top_p", (float)(config["top_p"].AsNumber() ?? 1));
+        _metadata.Set(SamplingReader.GgufPrefix + "min_p", (float)(config["min_p"].AsNumber() ?? 0));
     }
 
     private static string FindName(string path)

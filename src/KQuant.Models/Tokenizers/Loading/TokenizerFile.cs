@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json;
-using System.Text.Unicode;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 
@@ -28,7 +27,7 @@ internal sealed class TokenizerFile
     public const string Name = "tokenizer.json";
 
     /// <summary>The largest files known have some 35 MB.</summary>
-    public const long MaxBytes = 256L << 20;
+    public const int MaxBytes = 256 << 20;
 
     /// <summary>The largest vocabularies known have some 260 000 tokens.</summary>
     public const int MaxTokens = 1 << 21;
@@ -55,20 +54,7 @@ internal sealed class TokenizerFile
     /// <exception cref="ModelFormatException">The file is too large, no JSON, or has no model.</exception>
     public static TokenizerFile Read(string path)
     {
-        FileKinds.CheckReadable(path);
-        long length = new FileInfo(path).Length;
-        if (length > MaxBytes)
-        {
-            throw new ModelFormatException(path, $"the file has {length} bytes; at most {MaxBytes} are read");
-        }
-
-        ReadOnlyMemory<byte> text = File.ReadAllBytes(path);
-        text = text.Span.StartsWith(Encoding.UTF8.Preamble) ? text[3..] : text;
-        if (!Utf8.IsValid(text.Span))
-        {
-            throw new ModelFormatException(path, "the file is not valid UTF-8");
-        }
-
+        ReadOnlyMemory<byte> text = WholeFile.ReadUtf8(path, MaxBytes);
         ReadOnlySpan<byte> standard = LenientJson.ToStandard(text.Span);
         return WhileJson(path, standard == text.Span ? text : standard.ToArray(), static (path, text) =>
         {
