@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using KQuant.Models.Generation;
 
 namespace KQuant.Models;
@@ -45,7 +46,7 @@ public sealed partial class LanguageModel
             while (scheduler.Count > 0)
             {
                 List<StepResult> results = await Task.Run(() => Next(scheduler, cancellation), cancellation).ConfigureAwait(false);
-                yield return results[0].Token;
+                yield return TokenOf(results[0]);
             }
         }
     }
@@ -73,7 +74,7 @@ public sealed partial class LanguageModel
             StepScheduler scheduler = Schedule([text]);
             while (scheduler.Count > 0)
             {
-                yield return Next(scheduler, cancellationToken)[0].Token;
+                yield return TokenOf(Next(scheduler, cancellationToken)[0]);
             }
         }
     }
@@ -121,7 +122,7 @@ public sealed partial class LanguageModel
             while (scheduler.Count > 0)
             {
                 List<StepResult> results = await Task.Run(() => Next(scheduler, cancellationToken), cancellationToken).ConfigureAwait(false);
-                foreach (BatchToken token in results.Select(result => new BatchToken { Text = texts.IndexOf(result.Text), Token = result.Token }).OrderBy(token => token.Text))
+                foreach (BatchToken token in results.Select(result => new BatchToken { Text = texts.IndexOf(result.Text), Token = TokenOf(result) }).OrderBy(token => token.Text))
                 {
                     yield return token;
                 }
@@ -134,6 +135,17 @@ public sealed partial class LanguageModel
                 text.Dispose();
             }
         }
+    }
+
+    /// <summary>The token of a result, or the exception that is in its place.</summary>
+    private static GeneratedToken TokenOf(StepResult result)
+    {
+        if (result.Text.Failure is { } failure)
+        {
+            ExceptionDispatchInfo.Throw(failure);
+        }
+
+        return result.Token!;
     }
 
     /// <summary>Takes steps until a text has a new token.</summary>
@@ -155,7 +167,8 @@ public sealed partial class LanguageModel
         return scheduler;
     }
 
-    private TextGenerator CreateText(IReadOnlyList<int> prompt, GenerationOptions options)
+    /// <summary>A text to be generated; a cache in the options stays its owner's.</summary>
+    internal TextGenerator CreateText(IReadOnlyList<int> prompt, GenerationOptions options)
     {
         options = options with { Sampling = options.Sampling ?? DefaultSampling };
         KeyValueCache cache = options.Cache ?? CreateCache(options.MaxCacheSize);

@@ -110,6 +110,25 @@ public class StepTests
     }
 
     [Test]
+    public void AProcessorThatFailsEndsItsTextAlone()
+    {
+        using LanguageModel model = _models.Load("llama");
+        var failure = new InvalidOperationException("not this one");
+        var options = new GenerationOptions { StopTokens = [], MaxTokens = 100, Processors = [new FailingProcessor(failure)] };
+        using TextGenerator good = Text(model, 10), bad = new(model.CreateCache(), ownsCache: true, Prompt[..5], options, tokenizer: null, []);
+        var scheduler = new StepScheduler(model.Runner);
+        scheduler.Admit(bad);
+        scheduler.Admit(good);
+        var results = new List<StepResult>();
+        scheduler.Advance(results, default);
+        Assert.That(results.Select(result => (result.Text, result.Text.Failure)), Is.EqualTo(((TextGenerator, Exception?)[])[(bad, failure), (good, null)]));
+        Assert.That(scheduler.Count, Is.EqualTo(1));
+        scheduler.Advance(results, default);
+        Assert.That(results[^1].Token, Is.Not.Null);
+        Assert.That(() => model.Generate(Prompt[..5], options).Count(), Throws.Exception.SameAs(failure), "a single text throws");
+    }
+
+    [Test]
     public async Task PromptsTakeTurnsChunkByChunkAndWaitingCanBeCancelled()
     {
         using LanguageModel model = _models.Load("llama", new ModelOptions { ChunkSize = 16 });
@@ -156,4 +175,9 @@ public class StepTests
 
     private static TextGenerator Text(LanguageModel model, int tokens) => new(
         model.CreateCache(), ownsCache: true, Prompt[..tokens], new GenerationOptions { StopTokens = [], MaxTokens = 100 }, tokenizer: null, []);
+
+    private sealed class FailingProcessor(Exception failure) : LogitsProcessor
+    {
+        public override void Process(ReadOnlySpan<int> tokens, Span<float> logits) => throw failure;
+    }
 }

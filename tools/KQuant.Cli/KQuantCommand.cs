@@ -30,6 +30,7 @@ internal static class KQuantCommand
         ("verify", VerifyCommand.Create),
         ("run", RunCommand.Create),
         ("chat", ChatCommand.Create),
+        ("serve", ServeCommand.Create),
         ("perplexity", PerplexityCommand.Create),
         ("compare", CompareCommand.Create),
         ("logits", LogitsCommand.Create),
@@ -90,8 +91,8 @@ internal static class KQuantCommand
         {
             EnableDefaultExceptionHandler = false,
 
-            // A chat decides for itself what Ctrl-C ends.
-            ProcessTerminationTimeout = command.CommandResult.Command.Name == "chat" ? null : CleanUpTime,
+            // A chat decides for itself what Ctrl-C ends, and a server finishes its answers.
+            ProcessTerminationTimeout = command.CommandResult.Command.Name is "chat" or "serve" ? null : CleanUpTime,
         };
         configuration.Output = output ?? configuration.Output;
         configuration.Error = error ?? configuration.Error;

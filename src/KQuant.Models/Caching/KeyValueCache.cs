@@ -136,6 +136,9 @@ public sealed partial class KeyValueCache : IDisposable
         }
     }
 
+    /// <summary>As <see cref="TryFork"/>, for who is using the cache, between two steps.</summary>
+    internal KeyValueCache? ForkInUse(int length) => CanTruncate(length) ? Fork(length) : null;
+
     /// <summary>Frees the memory, once a call that is using it has ended.</summary>
     public void Dispose()
     {

@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KQuant.Models.Answers;
 using KQuant.Models.Generation;
-using KQuant.Models.Grammars;
 using KQuant.Models.Templates;
 using Microsoft.Extensions.AI;
 
@@ -43,11 +43,18 @@ internal sealed class ChatRequest
     /// <summary>What to generate; without the grammar.</summary>
     public GenerationOptions Generation { get; }
 
-    /// <summary>The names of the functions that may be called.</summary>
-    public IReadOnlySet<string> ToolNames => _tools.Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
-
-    /// <summary>Whether the answer ends with the first call.</summary>
-    public bool EndsWithCall => _options.AllowMultipleToolCalls == false;
+    /// <summary>What the answer may be.</summary>
+    public AnswerPlan CreatePlan() => new()
+    {
+        Form = Form,
+        Tools = [.. _tools.Select(tool => (tool.Name, Node(tool.JsonSchema)))],
+        IsCallRequired = _options.ToolMode is RequiredChatToolMode,
+        RequiredTool = (_options.ToolMode as RequiredChatToolMode)?.RequiredFunctionName,
+        AllowsManyCalls = _options.AllowMultipleToolCalls != false,
+        Reply = _options.ResponseFormat is ChatResponseFormatJson json
+            ? json.Schema is { } schema ? Node(schema) : new JsonObject { ["type"] = "object" }
+            : null,
+    };
 
     /// <summary>The tokens of the prompt.</summary>
     public int[] Encode(CancellationToken cancellation)
@@ -63,25 +70,6 @@ internal sealed class ChatRequest
             },
         })];
         return _model.EncodeChat(_messages, _variables, tools, cancellationToken: cancellation);
-    }
-
-    /// <summary>The grammar that the answer has to fit; null for none.</summary>
-    /// <param name="isThinking">Whether the prompt ends with the beginning of a thought.</param>
-    public Grammar? CreateGrammar(bool isThinking)
-    {
-        JsonNode? reply = _options.ResponseFormat is ChatResponseFormatJson json
-            ? json.Schema is { } schema ? Node(schema) : new JsonObject { ["type"] = "object" }
-            : null;
-        bool isRequired = _options.ToolMode is RequiredChatToolMode;
-        if (!isRequired && reply is null)
-        {
-            return null;
-        }
-
-        string? only = (_options.ToolMode as RequiredChatToolMode)?.RequiredFunctionName;
-        (string, JsonNode)[] tools = [.. _tools.Where(tool => only is null || tool.Name == only).Select(tool => (tool.Name, Node(tool.JsonSchema)))];
-        return AnswerForms.Create(
-            Form, _model.Tokenizer, tools, _options.AllowMultipleToolCalls != false && Form != AnswerForm.Llama3, isRequired ? null : reply, isThinking);
     }
 
     private static JsonNode Node(JsonElement element) => JsonNode.Parse(element.GetRawText())!;

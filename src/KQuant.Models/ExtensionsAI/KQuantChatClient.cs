@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using KQuant.Models.Answers;
+using KQuant.Models.Caching;
 using KQuant.Models.Generation;
 using KQuant.Models.Grammars;
 using Microsoft.Extensions.AI;
@@ -11,7 +13,7 @@ namespace KQuant.Models;
 /// <param name="cachedConversations">Conversations whose caches are kept between calls.</param>
 internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int cachedConversations) : IChatClient
 {
-    private readonly CachePool _caches = new(model, cachedConversations);
+    private readonly CachePool _caches = new(model.CreateCache, cachedConversations);
     private readonly AnswerForm _form = model.ChatTemplate is { } template ? AnswerForms.Find(template) : AnswerForm.Plain;
     private readonly ChatClientMetadata _metadata = new("kquant", defaultModelId: model.Name);
 
@@ -60,9 +62,10 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int 
     private async IAsyncEnumerable<ChatResponseUpdate> Run(ChatRequest request, [EnumeratorCancellation] CancellationToken cancellation)
     {
         int[] prompt = await Task.Run(() => request.Encode(cancellation), cancellation).ConfigureAwait(false);
-        bool isThinking = model.Tokenizer.Decode(prompt.AsSpan(Math.Max(0, prompt.Length - 8))).TrimEnd().EndsWith("<think>", StringComparison.Ordinal);
-        Grammar? grammar = request.CreateGrammar(isThinking);
-        var reader = new AnswerReader(_form, request.ToolNames, isThinking);
+        AnswerPlan plan = request.CreatePlan();
+        bool isThinking = AnswerPlan.BeginsWithThought(model.Tokenizer, prompt);
+        Grammar? grammar = plan.CreateGrammar(model.Tokenizer, isThinking);
+        var reader = new AnswerReader(_form, plan.ToolNames, isThinking);
         string id = Guid.NewGuid().ToString("N");
         DateTimeOffset created = DateTimeOffset.UtcNow;
         int count = 0;
@@ -78,8 +81,8 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int 
             {
                 count++;
                 bool isLast = token.FinishReason != FinishReason.None;
-                List<AIContent> contents = reader.Append(WithoutEnd(token, options));
-                isLast |= request.EndsWithCall && reader.Calls > 0;
+                List<AIContent> contents = reader.Append(AnswerForms.TextOf(token, model.Tokenizer, options));
+                isLast |= !plan.AllowsManyCalls && reader.Calls > 0;
                 if (isLast)
                 {
                     contents.AddRange(reader.Finish(token.FinishReason == FinishReason.Length));
@@ -114,12 +117,5 @@ internal sealed class KQuantChatClient(LanguageModel model, bool ownsModel, int 
         {
             _caches.Return(cache);
         }
-    }
-
-    /// <summary>The text of a token without the mark that ends an answer, which is shown with other control tokens.</summary>
-    private string WithoutEnd(GeneratedToken token, GenerationOptions options)
-    {
-        string end = token.FinishReason == FinishReason.EndOfText && options.IncludeSpecialTokens ? model.Tokenizer.Decode([token.Id]) : "";
-        return model.Tokenizer.IsSpecial(token.Id) && end.Length > 0 && token.Text.EndsWith(end, StringComparison.Ordinal) ? token.Text[..^end.Length] : token.Text;
     }
 }

@@ -116,7 +116,7 @@ internal sealed class StepScheduler(ModelRunner runner)
             served += _counts[i] > 0 ? 1 : 0;
             if (_counts[i] > 0 && _texts[i].Pending.IsEmpty)
             {
-                results.Add(new StepResult(_texts[i], _texts[i].Accept(logits.Slice(row++ * vocabulary, vocabulary))));
+                results.Add(new StepResult(_texts[i], Choose(_texts[i], logits.Slice(row++ * vocabulary, vocabulary))));
                 if (_texts[i].IsFinished)
                 {
                     _finished.Add(_texts[i]);
@@ -135,6 +135,20 @@ internal sealed class StepScheduler(ModelRunner runner)
         }
 
         _finished.Clear();
+    }
+
+    /// <summary>Chooses the next token of a text. What is wrong with one, such as a processor of the caller's, ends it alone.</summary>
+    private static GeneratedToken? Choose(TextGenerator text, Span<float> logits)
+    {
+        try
+        {
+            return text.Accept(logits);
+        }
+        catch (Exception exception)
+        {
+            text.Fail(exception);
+            return null;
+        }
     }
 
     /// <summary>Those that had their turn wait behind those that had none.</summary>

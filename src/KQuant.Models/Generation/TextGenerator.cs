@@ -55,6 +55,9 @@ internal sealed class TextGenerator : IDisposable
     /// <summary>Whether nothing follows.</summary>
     public bool IsFinished { get; private set; }
 
+    /// <summary>Why it could not go on; null when nothing went wrong.</summary>
+    public Exception? Failure { get; private set; }
+
     /// <summary>Looks at what a caller asks for, before anything is done.</summary>
     /// <param name="prompt">The tokens of a text.</param>
     /// <param name="options">What to generate; null for the defaults.</param>
@@ -129,6 +132,10 @@ internal sealed class TextGenerator : IDisposable
             Top = FindTop(),
         };
     }
+
+    /// <summary>It cannot go on.</summary>
+    /// <param name="failure">Why.</param>
+    public void Fail(Exception failure) => (Failure, IsFinished) = (failure, true);
 
     public void Dispose()
     {

@@ -14,11 +14,12 @@ public class ArchitectureTests
         ["KQuant.Matmul"] = ["KQuant.Codecs"],
         ["KQuant.Metal"] = ["KQuant.Codecs", "KQuant.Matmul"],
         ["KQuant.Models"] = ["KQuant.Codecs", "KQuant.Matmul"],
-        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models"],
+        ["KQuant.Server"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Models"],
+        ["kquant"] = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "KQuant.Server"],
     };
 
     [Test]
-    public void AssembliesKnowOnlyThoseBelow([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "kquant")] string name) => Assert.That(
+    public void AssembliesKnowOnlyThoseBelow([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "KQuant.Server", "kquant")] string name) => Assert.That(
         References(name).Where(reference => reference.StartsWith("KQuant", StringComparison.OrdinalIgnoreCase)),
         Is.SubsetOf(Below[name]));
 
@@ -26,6 +27,11 @@ public class ArchitectureTests
     public void PackagesNeedOnlyWhatTheyDeclare([Values("KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models")] string name) => Assert.That(
         References(name).Where(reference => !Below[name].Contains(reference) && !reference.StartsWith("System.", StringComparison.Ordinal)),
         Is.SubsetOf(Packages));
+
+    [Test]
+    public void TheServerNeedsTheFrameworkOfServersAlone() => Assert.That(
+        References("KQuant.Server").Where(reference => !Below["KQuant.Server"].Contains(reference) && !Packages.Contains(reference)),
+        Has.All.Matches(@"^(System|Microsoft\.AspNetCore|Microsoft\.Extensions)\."));
 
     [Test]
     public void NothingNativeIsShipped() => Assert.That(

@@ -8,7 +8,7 @@ namespace KQuant.Cli.Tests.Repository;
 public class PackageTests
 {
     private const string Variable = "KQUANT_PACKAGES";
-    private static readonly string[] Names = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "KQuant.Cli"];
+    private static readonly string[] Names = ["KQuant.Codecs", "KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "KQuant.Server", "KQuant.Cli"];
 
     private string _folder = "";
 
@@ -23,7 +23,7 @@ public class PackageTests
     }
 
     [Test]
-    public void SiblingsAreAskedForExactly([Values("KQuant.Matmul", "KQuant.Metal", "KQuant.Models")] string name)
+    public void SiblingsAreAskedForExactly([Values("KQuant.Matmul", "KQuant.Metal", "KQuant.Models", "KQuant.Server")] string name)
     {
         XElement[] siblings = [.. Metadata(name).Descendants().Where(element =>
             element.Name.LocalName == "dependency" && element.Attribute("id")!.Value.StartsWith("KQuant.", StringComparison.Ordinal))];

@@ -11,6 +11,7 @@ public class PublicApiTests
     [TestCase("KQuant.Matmul")]
     [TestCase("KQuant.Metal")]
     [TestCase("KQuant.Models")]
+    [TestCase("KQuant.Server")]
     public void IsAsWrittenDown(string name) => KeptText.Check($"docs/api/{name}.txt", PublicApi.Describe(Assembly.Load(name)));
 
     /// <summary>
@@ -20,6 +21,7 @@ public class PublicApiTests
     [TestCase("KQuant.Matmul")]
     [TestCase("KQuant.Metal")]
     [TestCase("KQuant.Models")]
+    [TestCase("KQuant.Server")]
     public void WhatChangedSinceTheLastReleaseIsInTheChangelog(string name)
     {
         string changelog = KeptText.Read("CHANGELOG.md");

@@ -1,3 +1,5 @@
+using System.Net.Http.Json;
+using System.Text.Json;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
 using KQuant.Codecs.Files;
@@ -6,8 +8,13 @@ using KQuant.Matmul;
 using KQuant.Models;
 using KQuant.Models.Export;
 using KQuant.Models.Generation;
+using KQuant.Server;
 using KQuant.TestKit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace KQuant.Cli.Tests.Repository;
 
@@ -182,6 +189,63 @@ public class ReadmeSnippets
         #endregion
 #pragma warning restore CA1859
         Assert.That(client.GetService(typeof(LanguageModel)), Is.Not.Null);
+    }
+
+    [Test]
+    public async Task Serve()
+    {
+        const string Urls = "ASPNETCORE_URLS";
+        File.CreateSymbolicLink(_folder["Qwen3-0.6B"], TestModels.TinyDense);
+        string? previous = Environment.GetEnvironmentVariable(Urls);
+        Environment.SetEnvironmentVariable(Urls, "http://127.0.0.1:0");
+        try
+        {
+            var stop = new CancellationToken(canceled: true);
+
+            #region serve
+            WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+            builder.Services.AddKQuant("Qwen3-0.6B", options => options.Parallel = 16);
+            WebApplication app = builder.Build();
+            app.MapKQuantApi();
+            await app.RunAsync(stop);                                          // until Ctrl-C, or the token
+            #endregion
+        }
+        catch (OperationCanceledException)
+        {
+            // The host may see that it is to stop before it has started.
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(Urls, previous);
+        }
+    }
+
+    [Test]
+    public async Task Ask()
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services.AddKQuant(TestModels.TinyDense);
+        await using WebApplication app = builder.Build();
+        app.MapKQuantApi();
+        await app.StartAsync();
+        string address = app.Urls.Single();
+        using var written = new StringWriter();
+        Console.SetOut(written);
+
+        #region ask
+        using var client = new HttpClient { BaseAddress = new Uri(address) };
+        using HttpResponseMessage response = await client.PostAsJsonAsync("/v1/chat/completions", new
+        {
+            messages = new[] { new { role = "user", content = "Who is Elizabeth?" } },
+            max_tokens = 64,
+        });
+        JsonElement answer = await response.Content.ReadFromJsonAsync<JsonElement>();
+        Console.WriteLine(answer.GetProperty("choices")[0].GetProperty("message").GetProperty("content"));
+        #endregion
+
+        Assert.That(written.ToString(), Has.Length.GreaterThan(5));
     }
 
     private static void CopyModel(string folder)

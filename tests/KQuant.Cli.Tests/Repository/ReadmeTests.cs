@@ -17,7 +17,7 @@ public partial class ReadmeTests
 
     private static readonly string[][] Verbs =
     [
-        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["perplexity"], ["compare"], ["logits"], ["tokenize"],
+        ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["serve"], ["perplexity"], ["compare"], ["logits"], ["tokenize"],
         ["template"], ["imatrix", "calibrate"], ["imatrix", "merge"], ["imatrix", "stats"], ["imatrix", "convert"], ["calibrate-imatrix"],
         ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
         ["bench", "matmul"], ["bench", "model"],

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KQuant.Models.Answers;
 using KQuant.Models.Generation;
 using KQuant.TestKit;
 using Microsoft.Extensions.AI;

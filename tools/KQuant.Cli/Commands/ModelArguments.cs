@@ -80,7 +80,9 @@ internal sealed class ModelArguments
     /// <param name="device">What <see cref="OpenDevice"/> gave.</param>
     /// <param name="cancellation">Ends it early.</param>
     /// <param name="needsTokenizer">Whether text goes in or out.</param>
-    public LanguageModel Load(ParseResult parsed, MatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true)
+    /// <param name="isDeterministic">Whether results depend neither on the machine nor on what shares a step.</param>
+    public LanguageModel Load(
+        ParseResult parsed, MatmulBackend? device, CancellationToken cancellation, bool needsTokenizer = true, bool isDeterministic = false)
     {
         if (HardwareTiers.Unused is KernelTier unused)
         {
@@ -88,7 +90,7 @@ internal sealed class ModelArguments
                 $"warning: the processor has {unused}, which this program does not use; 'kquant codecs --hardware' says more.");
         }
 
-        return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation);
+        return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation, isDeterministic: isDeterministic);
     }
 
     /// <summary>Loads the model at a path.</summary>
@@ -110,10 +112,11 @@ internal sealed class ModelArguments
         MatmulContext? context,
         bool needsTokenizer,
         CancellationToken cancellation,
-        CacheOptions? cache = null)
+        CacheOptions? cache = null,
+        bool isDeterministic = false)
     {
         int threads = parsed.GetThreads(_threads);
-        var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations) };
+        var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations), Deterministic = isDeterministic };
         var options = new ModelOptions
         {
             Conventions = parsed.GetValue(_conventions),

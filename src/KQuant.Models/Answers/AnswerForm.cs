@@ -1,4 +1,4 @@
-namespace KQuant.Models;
+namespace KQuant.Models.Answers;
 
 /// <summary>How a family of models writes thoughts and calls of tools.</summary>
 internal enum AnswerForm

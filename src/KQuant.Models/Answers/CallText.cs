@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.AI;
 
-namespace KQuant.Models;
+namespace KQuant.Models.Answers;
 
 /// <summary>Calls of tools, read from what a model wrote.</summary>
 internal static class CallText

@@ -1,6 +1,7 @@
+using KQuant.Models.Answers;
 using Microsoft.Extensions.AI;
 
-namespace KQuant.Models.Tests.ExtensionsAI;
+namespace KQuant.Models.Tests.Answers;
 
 /// <summary>Answers of every form come apart, in whatever pieces they come.</summary>
 public class AnswerReaderTests

@@ -1,7 +1,7 @@
 using System.Text;
 using Microsoft.Extensions.AI;
 
-namespace KQuant.Models;
+namespace KQuant.Models.Answers;
 
 /// <summary>Takes an answer apart as it comes: text, thoughts, calls of tools. What may be the beginning of a mark is held back.</summary>
 internal sealed class AnswerReader
@@ -14,16 +14,17 @@ internal sealed class AnswerReader
     private string _opened = "";
     private string _role = "";
     private string _recipient = "";
-    private bool _trims = true;
+    private bool _trims;
     private bool _hasText;
     private bool _hasMessage;
 
     /// <param name="form">Of which form the answer is.</param>
     /// <param name="tools">The names of the functions that may be called; none if calls are not looked for.</param>
     /// <param name="isThinking">Whether the prompt ends with the beginning of a thought.</param>
-    public AnswerReader(AnswerForm form, IReadOnlySet<string> tools, bool isThinking)
+    /// <param name="isContinued">Whether the prompt ends with the beginning of the text.</param>
+    public AnswerReader(AnswerForm form, IReadOnlySet<string> tools, bool isThinking, bool isContinued = false)
     {
-        (_form, _tools) = (form, tools);
+        (_form, _tools, _hasText, _trims) = (form, tools, isContinued, !isContinued);
         _part = form == AnswerForm.Harmony ? Part.Between : isThinking ? Part.Thought : Part.Text;
     }
 

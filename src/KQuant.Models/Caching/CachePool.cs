@@ -1,13 +1,14 @@
-namespace KQuant.Models;
+namespace KQuant.Models.Caching;
 
 /// <summary>
 /// Caches of conversations between calls. A call takes the one that has most in common with its prompt and gives it back when it has ended;
 /// of those that lie here the least recent are freed first. What only begins like another conversation, such as with the same instructions,
 /// gets a copy of the beginning while there is room for both.
 /// </summary>
-/// <param name="model">Makes caches.</param>
+/// <param name="create">Makes an empty cache with room for so many tokens; 0 for all.</param>
 /// <param name="capacity">How many are kept.</param>
-internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
+/// <param name="maxBytes">Bytes that those that are kept hold at most.</param>
+internal sealed class CachePool(Func<int, KeyValueCache> create, int capacity, long maxBytes = long.MaxValue) : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly List<KeyValueCache> _idle = [];
@@ -19,20 +20,11 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
     /// <param name="known">How many of its tokens the cache holds.</param>
     public KeyValueCache Take(ReadOnlySpan<int> prompt, int maxSize, out int known)
     {
-        KeyValueCache? best = null;
+        KeyValueCache? best;
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            int most = 0;
-            foreach (KeyValueCache cache in _idle)
-            {
-                int common = cache.Tokens.CommonPrefixLength(prompt);
-                if (cache.MaxSize == maxSize && common > most)
-                {
-                    (best, most) = (cache, common);
-                }
-            }
-
+            best = FindBest(prompt, maxSize, out int most);
             if (best is not null && most < best.Length / 2 && _idle.Count < capacity && best.TryFork(most, out KeyValueCache? fork))
             {
                 best = fork;
@@ -43,7 +35,7 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
             }
         }
 
-        best ??= model.CreateCache(maxSize);
+        best ??= create(maxSize);
         try
         {
             known = best.Rewind(prompt);
@@ -59,23 +51,28 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
     /// <summary>A call has ended.</summary>
     public void Return(KeyValueCache cache)
     {
-        KeyValueCache last = cache;
         lock (_gate)
         {
-            if (!_disposed)
+            _idle.Add(cache);
+            while (_idle.Count > 0 && (_disposed || _idle.Count > capacity || _idle.Sum(idle => idle.ByteCount) > maxBytes))
             {
-                _idle.Add(cache);
-                if (_idle.Count <= capacity)
-                {
-                    return;
-                }
-
-                last = _idle[0];
+                _idle[0].Dispose();
                 _idle.RemoveAt(0);
             }
         }
+    }
 
-        last.Dispose();
+    /// <summary>How much a cache that lies here has in common with a prompt.</summary>
+    /// <param name="prompt">The prompt.</param>
+    /// <param name="maxSize">Tokens that the cache remembers at most; 0 for all.</param>
+    /// <returns>Tokens.</returns>
+    public int FindCommon(ReadOnlySpan<int> prompt, int maxSize)
+    {
+        lock (_gate)
+        {
+            FindBest(prompt, maxSize, out int common);
+            return common;
+        }
     }
 
     public void Dispose()
@@ -86,5 +83,21 @@ internal sealed class CachePool(LanguageModel model, int capacity) : IDisposable
             _idle.ForEach(cache => cache.Dispose());
             _idle.Clear();
         }
+    }
+
+    private KeyValueCache? FindBest(ReadOnlySpan<int> prompt, int maxSize, out int most)
+    {
+        KeyValueCache? best = null;
+        most = 0;
+        foreach (KeyValueCache cache in _idle)
+        {
+            int common = cache.Tokens.CommonPrefixLength(prompt);
+            if (cache.MaxSize == maxSize && common > most)
+            {
+                (best, most) = (cache, common);
+            }
+        }
+
+        return best;
     }
 }

@@ -1,10 +1,11 @@
 using System.Text.Json.Nodes;
+using KQuant.Models.Generation;
 using KQuant.Models.Grammars;
 using KQuant.Models.Templates;
 using KQuant.Models.Tokenizers;
 using static System.FormattableString;
 
-namespace KQuant.Models;
+namespace KQuant.Models.Answers;
 
 /// <summary>Finds the form of a model's answers by its chat template, and what answers of it look like.</summary>
 internal static class AnswerForms
@@ -23,6 +24,13 @@ internal static class AnswerForms
 
     /// <summary>Whether marks of the form may be control tokens, which texts lack otherwise.</summary>
     public static bool HasControls(AnswerForm form) => form is AnswerForm.Llama3 or AnswerForm.Mistral or AnswerForm.Harmony;
+
+    /// <summary>The text of a token without the mark that ends an answer, which is shown with other control tokens.</summary>
+    public static string TextOf(GeneratedToken token, Tokenizer tokenizer, GenerationOptions options)
+    {
+        string end = token.FinishReason == FinishReason.EndOfText && options.IncludeSpecialTokens ? tokenizer.Decode([token.Id]) : "";
+        return tokenizer.IsSpecial(token.Id) && end.Length > 0 && token.Text.EndsWith(end, StringComparison.Ordinal) ? token.Text[..^end.Length] : token.Text;
+    }
 
     /// <summary>The grammar of answers.</summary>
     /// <param name="form">Their form.</param>

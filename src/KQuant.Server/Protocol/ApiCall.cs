@@ -1,0 +1,110 @@
+using System.Buffers;
+using System.Text.Json;
+using System.Text.Unicode;
+using KQuant.Server.Hosting;
+
+namespace KQuant.Server.Protocol;
+
+/// <summary>A request while it is answered.</summary>
+/// <param name="http">The request and the answer.</param>
+/// <param name="served">What is served.</param>
+internal sealed class ApiCall(HttpContext http, ServedModel served) : IDisposable
+{
+    /// <summary>Bodies nest no deeper.</summary>
+    private const int MaxDepth = 64;
+
+    private readonly List<IDisposable> _owned = [];
+
+    public HttpContext Http => http;
+
+    public ServedModel Served => served;
+
+    /// <summary>The client has gone.</summary>
+    public CancellationToken Aborted => http.RequestAborted;
+
+    /// <summary>The answer, when it comes in pieces and has begun.</summary>
+    public EventStream? Stream { get; private set; }
+
+    /// <summary>Reads the body.</summary>
+    /// <returns>Its fields, until the call has ended.</returns>
+    /// <exception cref="ApiException">It is too large, or no JSON object.</exception>
+    public async Task<JsonFields> ReadBodyAsync()
+    {
+        byte[] body = await ReadBytesAsync().ConfigureAwait(false);
+        if (!Utf8.IsValid(body))
+        {
+            throw new ApiException(StatusCodes.Status400BadRequest, "The body is not UTF-8.");
+        }
+
+        try
+        {
+            var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+            _owned.Add(document);
+            return new JsonFields(document.RootElement);
+        }
+        catch (JsonException exception)
+        {
+            throw new ApiException(StatusCodes.Status400BadRequest, $"The body is no JSON: {exception.Message}", inner: exception);
+        }
+    }
+
+    /// <summary>Answers with an object.</summary>
+    public async Task WriteAsync(Action<Utf8JsonWriter> write, int status = StatusCodes.Status200OK)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        var writer = new Utf8JsonWriter(buffer, JsonOutput.Options);
+        await using (writer.ConfigureAwait(false))
+        {
+            write(writer);
+        }
+
+        http.Response.StatusCode = status;
+        http.Response.ContentType = "application/json; charset=utf-8";
+        http.Response.ContentLength = buffer.WrittenCount;
+        await http.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, Aborted).ConfigureAwait(false);
+    }
+
+    /// <summary>Begins an answer that comes in pieces.</summary>
+    public async Task<EventStream> BeginStreamAsync()
+    {
+        var stream = new EventStream(http.Response, Aborted);
+        _owned.Add(stream);
+        await stream.StartAsync().ConfigureAwait(false);
+        return Stream = stream;
+    }
+
+    public void Dispose() => _owned.ForEach(owned => owned.Dispose());
+
+    private async Task<byte[]> ReadBytesAsync()
+    {
+        int limit = served.Options.MaxBodyBytes;
+        if (http.Request.ContentLength > limit)
+        {
+            throw TooLarge(limit);
+        }
+
+        using var bytes = new MemoryStream((int)(http.Request.ContentLength ?? 0));
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(16_384);
+        try
+        {
+            while (await http.Request.Body.ReadAsync(buffer, Aborted).ConfigureAwait(false) is > 0 and int count)
+            {
+                if (bytes.Length + count > limit)
+                {
+                    throw TooLarge(limit);
+                }
+
+                bytes.Write(buffer, 0, count);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        return bytes.ToArray();
+    }
+
+    private static ApiException TooLarge(int limit) =>
+        new(StatusCodes.Status413PayloadTooLarge, $"The body is larger than {limit} bytes, which is the most that is taken.");
+}
