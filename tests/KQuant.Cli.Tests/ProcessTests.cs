@@ -119,6 +119,46 @@ public class ProcessTests
         });
     }
 
+    /// <summary>A limit on the size of files, which ends a process by a signal unless it looks, is an error like a full disk.</summary>
+    [TestCase("quantize", "--kquant-type", "q8_0", "--output", "out")]
+    [TestCase("quantize", "--kquant-type", "q8_0", "--output", "out.gguf")]
+    [TestCase("quantize", "--kquant-type", "q8_0", "--shard", "1/2", "--output", "out")]
+    [TestCase("dequantize", "--output", "out.gguf")]
+    [TestCase("imatrix", "calibrate", "--corpus", "text", "--chunks", "1", "--ctx", "16", "--output", "out.gguf")]
+    [TestCase("logits", "--ids", "1,2,3", "--output", "out.npy")]
+    [TestCase("inspect", "--html", "out.html")]
+    [Platform("Linux", Reason = "Others count the limit otherwise.")]
+    public void ALimitOnTheSizeOfFilesLeavesNothingBehind(params string[] line)
+    {
+        _folder.Write("text", string.Concat(Enumerable.Repeat("It is a truth universally acknowledged. ", 20)));
+        string model = TestModels.TinyDense, output = line[^1];
+        if (line[0] == "dequantize")
+        {
+            model = _folder["model.gguf"];
+            Cli.Quantize(TestModels.TinyDense, "q8_0", model).MustSucceed();
+        }
+
+        string[] before = Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories);
+
+        // The runtime itself has files of more than this unless it is told not to map its code twice.
+        var start = new ProcessStartInfo("prlimit", ["--fsize=2000", CliProcess.Path, .. line, "--model", model])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = _folder.Path,
+            Environment = { ["DOTNET_EnableWriteXorExecute"] = "0" },
+        };
+        using Process process = Process.Start(start)!;
+        CliResult result = CliProcess.Finish(process);
+        Assert.Multiple(() =>
+        {
+            Assert.That(result.ExitCode, Is.EqualTo(1));
+            Assert.That(result.Messages, Has.Length.EqualTo(1));
+            Assert.That(result.Error, Does.StartWith("error: ").And.Contain(output).And.Contain("larger than the system").And.Not.Contain(".partial"));
+            Assert.That(Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories), Is.EquivalentTo(before));
+        });
+    }
+
     private static bool InheritsIgnored(int signal)
     {
         const string Status = "/proc/self/status", Mask = "SigIgn:";

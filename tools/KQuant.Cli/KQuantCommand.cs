@@ -12,6 +12,9 @@ namespace KQuant.Cli;
 /// <summary>Puts the verbs together and turns what becomes of them into exit codes.</summary>
 internal static class KQuantCommand
 {
+    /// <summary>SIGXFSZ, which has the same number on Linux and on macOS.</summary>
+    private const int FileSizeSignal = 25;
+
     /// <summary>How long an interrupted command may take to remove what it has half written.</summary>
     private static readonly TimeSpan CleanUpTime = TimeSpan.FromSeconds(30);
 
@@ -115,6 +118,11 @@ internal static class KQuantCommand
             context.Cancel = true;
             hangup.Cancel();
         });
+
+        // A limit on the size of files is an error of the write, which is told and cleaned up after, and not the end of the process.
+        using PosixSignalRegistration? limit = OperatingSystem.IsWindows()
+            ? null
+            : PosixSignalRegistration.Create((PosixSignal)FileSizeSignal, context => context.Cancel = true);
         try
         {
             return await command.InvokeAsync(configuration, hangup.Token).ConfigureAwait(false);

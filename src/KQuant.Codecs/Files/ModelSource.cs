@@ -37,9 +37,12 @@ public abstract class ModelSource : IDisposable
             return File.Exists(System.IO.Path.Combine(path, ConfigFile.Name)) ? ModelFolder.Open(path) : SafetensorsModel.Open(path);
         }
 
-        if (!File.Exists(path))
+        if (FileKinds.Get(path) == FileKind.Missing)
         {
-            throw new FileNotFoundException($"{path}: there is no such file or folder.", path);
+            string aside = FolderSwap.FindAside(path) is { } old
+                ? $"; {old} is the model that was there when a process that replaced it was killed: rename it, or write there again"
+                : "";
+            throw new FileNotFoundException($"{path}: there is no such file or folder{aside}.", path);
         }
 
         // A file that only claims to be a GGUF is opened as one too: that reader says best what is wrong with it.

@@ -70,7 +70,7 @@ public class OutputTests
                     throw new IOException("injected");
                 }
             };
-            Assert.That(() => write(_folder["out"], Fill), Throws.TypeOf<IOException>().With.Message.EqualTo("injected"), step);
+            Assert.That(() => write(_folder["out"], Fill), Throws.TypeOf<IOException>().With.Message.Match($"^({_folder["out"]}.*: )?injected$"), step);
             Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.Empty, step);
         }
     }
@@ -170,6 +170,13 @@ public class OutputTests
             if (Directory.Exists(place) && File.Exists(Path.Combine(place, "config.json")))
             {
                 Assert.That(Directory.GetFiles(place, "model*").Select(Path.GetFileName), Is.AnyOf(oldFiles[1..3], newFiles[1..2]).Or.EquivalentTo(oldFiles[1..3]));
+            }
+
+            // Who reads where nothing is any more is told where it went.
+            if (!Directory.Exists(place))
+            {
+                string aside = Directory.GetDirectories(_folder.Path, "*.old").Single();
+                Assert.That(() => ModelSource.Open(_folder["out"]), Throws.TypeOf<FileNotFoundException>().With.Message.Contains($"; {aside} is the model"));
             }
 
             // The next start recovers.

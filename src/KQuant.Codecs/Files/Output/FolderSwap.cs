@@ -71,6 +71,15 @@ internal sealed class FolderSwap : IDisposable
         }
     }
 
+    /// <summary>The folder that a killed process has moved away from a place, where nothing has come since; null if there is none.</summary>
+    public static string? FindAside(string path)
+    {
+        string place = LinkResolver.RealPath(Path.TrimEndingDirectorySeparator(path));
+        return Path.Exists(place)
+            ? null
+            : OutputPlace.FindIds(place, Lock).Select(id => OutputPlace.Beside(place, id, Old)).FirstOrDefault(Directory.Exists);
+    }
+
     /// <summary>Puts the new folder into place.</summary>
     public void Swap()
     {

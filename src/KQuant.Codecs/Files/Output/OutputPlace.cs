@@ -83,8 +83,11 @@ internal static class OutputPlace
         }
     }
 
-    /// <summary>Whether an exception is the system's word about a file.</summary>
-    public static bool IsOfDisk(Exception exception) => exception is IOException or UnauthorizedAccessException;
+    /// <summary>
+    /// Whether an exception is the system's word about a file; .NET says by an argument that is out of its range that one becomes larger
+    /// than a limit (EFBIG).
+    /// </summary>
+    public static bool IsOfDisk(Exception exception) => exception is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException;
 
     /// <summary>The same exception about the output instead of the file that it is for the time being.</summary>
     /// <param name="exception">What <see cref="IsOfDisk"/> says yes to.</param>
@@ -92,11 +95,15 @@ internal static class OutputPlace
     /// <param name="shown">The path that was asked for.</param>
     public static Exception Named(Exception exception, string temporary, string shown)
     {
-        string message = exception is FileNotFoundException or DirectoryNotFoundException
-            ? $"{shown} cannot be created: its folder takes no new files, or does not exist."
-            : exception.Message
+        string message = exception switch
+        {
+            FileNotFoundException or DirectoryNotFoundException => $"{shown} cannot be created: its folder takes no new files, or does not exist.",
+            ArgumentOutOfRangeException => $"{shown} becomes larger than the system lets a file be here.",
+            _ => exception.Message
                 .Replace(Path.GetFullPath(temporary), shown, StringComparison.Ordinal)
-                .Replace(temporary, shown, StringComparison.Ordinal);
+                .Replace(temporary, shown, StringComparison.Ordinal),
+        };
+        message = message.Contains(shown, StringComparison.Ordinal) ? message : $"{shown}: {message}";
         return exception is UnauthorizedAccessException
             ? new UnauthorizedAccessException(message, exception)
             : new IOException(message, exception) { HResult = exception.HResult };
