@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json.Nodes;
 using KQuant.Codecs;
 using KQuant.Codecs.Conversion;
@@ -158,6 +159,39 @@ public class MutationTests
             loaded.Tokenizer.Decode(loaded.Tokenizer.Encode("The hello ab's 12\n<s><note>"));
             _ = loaded.ChatTemplate?.Render([new TemplateMessage("user", "Hi")]);
         });
+    }
+
+    /// <summary>Chat templates, pieces of which are damaged, repeated and put together.</summary>
+    [Test]
+    public void Templates()
+    {
+        JsonNode cases = ReadCases("jinja-cases.json"), more = ReadCases("jinja-fuzz.json");
+        JsonObject context = more["context"]!.AsObject();
+        string[] sources = [.. new[] { cases["cases"]!, cases["python_cases"]!, more["cases"]! }
+            .SelectMany(list => list.AsArray()).Select(entry => entry!["template"]!.GetValue<string>())];
+        var random = new Random(7);
+        for (int i = 0; i < 20 * Cases; i++)
+        {
+            byte[] source = [.. random.GetItems(sources, random.Next(1, 4)).SelectMany(Encoding.UTF8.GetBytes)];
+            string damaged = Encoding.UTF8.GetString(Mutation.Apply(random, source, startsWithLength: false));
+            long before = GC.GetTotalAllocatedBytes();
+            try
+            {
+                _ = ChatTemplate.Parse(damaged).RenderPlain(context);
+            }
+            catch (TemplateException exception)
+            {
+                Assert.That(exception.Message, Is.Not.Empty);
+            }
+            catch (Exception exception)
+            {
+                Assert.Fail($"{damaged}: {exception}");
+            }
+
+            Assert.That(GC.GetTotalAllocatedBytes() - before, Is.LessThan(2 * AllocatedBytes), damaged);
+        }
+
+        static JsonNode ReadCases(string file) => JsonNode.Parse(File.ReadAllText(RepositoryFiles.Fixture("text", file)))!;
     }
 
     private static IEnumerable<string> Places(JsonNode? node, string place) => node switch
