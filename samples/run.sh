@@ -23,7 +23,14 @@ mkdir "$out/converted" "$out/conversations"
 sample Conversion "$out/converted" $fixtures/models/tiny-dense $fixtures/models/tiny-moe
 sample VectorStore
 sample MultiplyWireBytes $fixtures/gguf/matmul-q4_K.gguf w
-printf 'Who is Elizabeth?\nAnd Mr. Darcy?\n' | sample ExtensionsChat $fixtures/models/tiny-dense
+cp -r $fixtures/models/tiny-dense "$out/tools"
+cat >"$out/tools/chat_template.jinja" <<'END' # the fixture's own takes no tools
+{% if tools %}{{ tools | tojson }}<tool_call>
+{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content or m.tool_calls | tojson }}<|im_end|>
+{% endfor %}<|im_start|>assistant
+END
+printf 'How long is Emma?\nAnd the other one?\n' | sample ExtensionsChat "$out/tools"
 printf '%s\n' 'Who is Elizabeth?' 'And Mr. Darcy?' '/edit And Jane?' '/open second' '/stop 3 Who is Lydia?' 'Why?' '/open first' '/undo' 'And Mr. Bingley?' /close 'And then?' |
     sample Conversations $fixtures/models/tiny-dense "$out/conversations"
 sample Embeddings $fixtures/models/tiny-dense "a letter from my sister" "the letter of her sister" "ten thousand a year" "a ball at Netherfield"
