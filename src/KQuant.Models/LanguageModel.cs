@@ -374,16 +374,8 @@ public sealed partial class LanguageModel : IDisposable
         for (int layer = 0; layer < config.LayerCount; layer++)
         {
             (CacheFormat keys, CacheFormat values) = options.GetLayer(layer);
-            CheckHeads(keys, config.HeadSize);
-            CheckHeads(values, config.HeadSize);
-        }
-    }
-
-    private static void CheckHeads(CacheFormat format, int headSize)
-    {
-        if (headSize % format.ValuesPerBlock != 0)
-        {
-            Throw.HeadsOfOtherSize("options", format, headSize);
+            keys.CheckHeads(config.HeadSize, nameof(options));
+            values.CheckHeads(config.HeadSize, nameof(options));
         }
     }
 }

@@ -17,7 +17,7 @@ public unsafe class BlockCacheTests
 
     private static IEnumerable<string> All => CacheFormat.All.Select(format => format.Name);
 
-    private static IEnumerable<CacheFormat> Blocks => CacheFormat.All.Where(format => format.ValuesPerBlock > 1);
+    private static IEnumerable<CacheFormat> Blocks => CacheFormat.All.Where(format => format.ValuesPerBlock > 1 && QuantCodec.TryParse(format.Name, out _));
 
     [OneTimeTearDown]
     public void TearDown() => _models.Dispose();
@@ -26,7 +26,7 @@ public unsafe class BlockCacheTests
     public void NamesAndBlocksAreThoseOfLlamaCpp()
     {
         Assert.That(
-            CacheFormat.All.Select(format => format.Name), Is.EqualTo(["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]));
+            CacheFormat.All.Select(format => format.Name).Take(9), Is.EqualTo(["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]));
         foreach (CacheFormat format in Blocks)
         {
             QuantCodec codec = Codec(format.Name);
@@ -160,7 +160,7 @@ public unsafe class BlockCacheTests
 
     /// <summary>Windows, rings, sinks and caches of limited size keep what they have.</summary>
     [Test]
-    public void RingsForkAndAreCutBack([ValueSource(nameof(Formats))] string name, [Values("gemma2", "mistral", "gpt-oss")] string architecture, [Values(0, 24)] int maxSize)
+    public void RingsForkAndAreCutBack([ValueSource(nameof(All))] string name, [Values("gemma2", "mistral", "gpt-oss")] string architecture, [Values(0, 24)] int maxSize)
     {
         CacheFormat format = CacheFormat.All.Single(candidate => candidate.Name == name);
         using LanguageModel model = _models.Load(architecture, new ModelOptions { ChunkSize = 16, Cache = CacheOptions.Uniform(format) });
@@ -198,8 +198,8 @@ public unsafe class BlockCacheTests
     {
         const int tokens = 16_384, size = 128;
         CacheFormat format = CacheFormat.All.Single(candidate => candidate.Name == name);
-        using ValueStore one = format.CreateValues(1, size);
-        int heads = (int)(100_000_000 / one.Memory.GetByteCount(tokens)) + 1;
+        int keyBytes = format.GetKeyByteCount(size), valueBytes = format.GetValueByteCount(size);
+        int heads = (200_000_000 / tokens / (keyBytes + valueBytes)) + 1;
         using KeyStore keys = format.CreateKeys(heads, size);
         using ValueStore values = format.CreateValues(heads, size);
         GC.Collect();
@@ -209,7 +209,7 @@ public unsafe class BlockCacheTests
         keys.Reserve(tokens);
         values.Reserve(tokens);
         long grown = Environment.WorkingSet - before, reported = keys.ByteCount + values.ByteCount;
-        Assert.That(reported, Is.EqualTo(2 * heads * one.Memory.GetByteCount(tokens)).And.GreaterThan(200_000_000));
+        Assert.That(reported, Is.EqualTo((long)heads * (keyBytes + valueBytes) * tokens).And.GreaterThan(200_000_000));
         Assert.That(grown, Is.EqualTo(reported).Within(5).Percent);
     }
 

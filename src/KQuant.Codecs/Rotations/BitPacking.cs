@@ -78,11 +78,19 @@ public static class BitPacking
         int done = 0;
         if (Bmi2.X64.IsSupported)
         {
-            // Eight bytes are read, of which less than all belong to a group.
+            // Eight bytes are read where there are so many, of which less than all may belong to a group.
             ulong mask = Spread(bits);
-            for (int at = 0; done + Group <= codes.Length && at + sizeof(ulong) <= packed.Length; done += Group, at += bits)
+            Span<byte> last = stackalloc byte[sizeof(ulong)];
+            for (int at = 0; done + Group <= codes.Length; done += Group, at += bits)
             {
-                ulong word = Bmi2.X64.ParallelBitDeposit(BinaryPrimitives.ReadUInt64LittleEndian(packed[at..]), mask);
+                scoped ReadOnlySpan<byte> eight = packed[at..];
+                if (eight.Length < sizeof(ulong))
+                {
+                    eight.CopyTo(last);
+                    eight = last;
+                }
+
+                ulong word = Bmi2.X64.ParallelBitDeposit(BinaryPrimitives.ReadUInt64LittleEndian(eight), mask);
                 BinaryPrimitives.WriteUInt64LittleEndian(codes[done..], word);
             }
         }

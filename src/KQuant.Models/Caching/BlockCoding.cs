@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using KQuant.Codecs;
 using KQuant.Codecs.Decoding;
 using KQuant.Codecs.Encoders;
@@ -8,13 +7,11 @@ using KQuant.Matmul.Products;
 
 namespace KQuant.Models.Caching;
 
-/// <summary>How rows of a cache become blocks of a codec, and what is computed with them: the best kernels of this machine, found once.</summary>
+/// <summary>Rows of blocks of a codec, and what is computed with them: the best kernels of this machine, found once.</summary>
+/// <param name="headSize">Values of a head, whole blocks.</param>
 /// <param name="codec">A codec of 32 weights whose blocks are zero when their bytes are.</param>
-internal sealed unsafe class BlockCoding(QuantCodec codec)
+internal sealed unsafe class BlockCoding(int headSize, QuantCodec codec) : RowCoding(headSize)
 {
-    /// <summary>The largest number that scales and minima of all codecs can express: that of binary16.</summary>
-    private const float Largest = 65504;
-
     private readonly EncodeKernel _encoder = EncodeKernels.Best(codec, KernelTiers.Max);
     private readonly DecodeKernel _decoder = DecodeKernels.Best(codec, KernelTiers.Max);
 
@@ -29,28 +26,26 @@ internal sealed unsafe class BlockCoding(QuantCodec codec)
     /// <summary>What makes int8 of queries.</summary>
     public ActivationQuantizer Quantizer { get; } = ActivationQuantizers.Select(KernelTiers.Max);
 
-    /// <summary>Bytes of a row of so many values.</summary>
-    public int GetRowBytes(int values) => values / codec.WeightsPerBlock * codec.BytesPerBlock;
+    public override int RowBytes { get; } = headSize / codec.WeightsPerBlock * codec.BytesPerBlock;
 
     /// <summary>Encodes a row as ggml's reference does; what binary16 has no number for becomes the largest that it has.</summary>
-    /// <param name="values">The row, finite; changed if some of it is too large.</param>
-    /// <param name="count">Values, whole blocks.</param>
-    /// <param name="blocks">Receives the blocks.</param>
-    public void Encode(float* values, int count, byte* blocks)
+    public override void Encode(float* values, byte* row)
     {
-        var row = new Span<float>(values, count);
-        if (MathF.Abs(TensorPrimitives.MaxMagnitude((ReadOnlySpan<float>)row)) > Largest)
-        {
-            TensorPrimitives.Min(row, Largest, row);
-            TensorPrimitives.Max(row, -Largest, row);
-        }
-
-        _encoder.Run(new EncodeTask(values, blocks, null, count, 1));
+        RowScale.Clamp(new Span<float>(values, HeadSize));
+        _encoder.Run(new EncodeTask(values, row, null, HeadSize, 1));
     }
 
-    /// <summary>Decodes values that follow each other.</summary>
-    /// <param name="blocks">The blocks.</param>
-    /// <param name="values">Receives the values.</param>
-    /// <param name="count">Values, whole blocks.</param>
-    public void Decode(byte* blocks, float* values, int count) => _decoder.Run(blocks, values, count / codec.WeightsPerBlock);
+    public override void Decode(byte* rows, int count, float* values, int stride)
+    {
+        if (stride == HeadSize)
+        {
+            _decoder.Run(rows, values, count * (HeadSize / codec.WeightsPerBlock));
+            return;
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            _decoder.Run(rows + ((nint)i * RowBytes), values + ((nint)i * stride), HeadSize / codec.WeightsPerBlock);
+        }
+    }
 }

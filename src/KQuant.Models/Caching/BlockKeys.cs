@@ -22,18 +22,17 @@ internal sealed unsafe class BlockKeys : KeyStore
     private readonly int _rowsAtOnce;
 
     /// <param name="heads">Key heads.</param>
-    /// <param name="headSize">Values of a head, whole blocks.</param>
-    /// <param name="coding">The codec.</param>
-    public BlockKeys(int heads, int headSize, BlockCoding coding)
-        : this(heads, headSize, coding, new SlotMemory(heads, coding.GetRowBytes(headSize)))
+    /// <param name="coding">How a key becomes blocks.</param>
+    public BlockKeys(int heads, BlockCoding coding)
+        : this(heads, coding, new SlotMemory(heads, coding.RowBytes))
     {
     }
 
-    private BlockKeys(int heads, int headSize, BlockCoding coding, SlotMemory memory)
-        : base(heads, headSize)
+    private BlockKeys(int heads, BlockCoding coding, SlotMemory memory)
+        : base(heads, coding.HeadSize)
     {
         (_coding, _memory, _kernel) = (coding, memory, coding.Products);
-        _units = (headSize + 255) / 256;
+        _units = (coding.HeadSize + 255) / 256;
         _rowsAtOnce = Math.Min(RowsAtOnce, _kernel.MaxRows);
     }
 
@@ -41,7 +40,7 @@ internal sealed unsafe class BlockKeys : KeyStore
 
     public override int ScratchLength => Math.Max(base.ScratchLength, (int)((new Layout(null, this).End - (byte*)null) / sizeof(float)) + (Alignment / sizeof(float)));
 
-    public override void Store(int head, int slot, float* key) => _coding.Encode(key, HeadSize, _memory.Get(head, slot));
+    public override void Store(int head, int slot, float* key) => _coding.Encode(key, _memory.Get(head, slot));
 
     public override void Score(
         AttentionKernel kernel, int head, SlotRange range, float* queries, int rows, float* scores, nint stride, float* scratch)
@@ -62,7 +61,7 @@ internal sealed unsafe class BlockKeys : KeyStore
             var task = new ProductTask
             {
                 Weights = _memory.Get(head, range.Start),
-                WeightRowBytes = _coding.GetRowBytes(HeadSize),
+                WeightRowBytes = _coding.RowBytes,
                 WeightRows = keys,
                 Units = _units,
                 TailBlocks = (HeadSize - (256 * (_units - 1))) / _coding.Codec.WeightsPerBlock,
@@ -85,7 +84,7 @@ internal sealed unsafe class BlockKeys : KeyStore
         float* key = stackalloc float[HeadSize];
         for (int slot = 0; slot < count * BlockSize; slot++)
         {
-            _coding.Decode(_memory.Get(head, (block * BlockSize) + slot), key, HeadSize);
+            _coding.Decode(_memory.Get(head, (block * BlockSize) + slot), 1, key, HeadSize);
             float* lane = scratch + ((nint)(slot / BlockSize) * HeadSize * BlockSize) + (slot % BlockSize);
             for (int i = 0; i < HeadSize; i++)
             {
@@ -96,7 +95,7 @@ internal sealed unsafe class BlockKeys : KeyStore
         return new CacheSpan(scratch, CacheElement.Single);
     }
 
-    public override KeyStore Fork(int slots) => new BlockKeys(Heads, HeadSize, _coding, _memory.Fork(slots));
+    public override KeyStore Fork(int slots) => new BlockKeys(Heads, _coding, _memory.Fork(slots));
 
     /// <summary>How the scratch memory of <see cref="Score"/> is divided.</summary>
     private readonly ref struct Layout
