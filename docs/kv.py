@@ -11,10 +11,6 @@ KINDS = ["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", ("q8_0
          "turboquant_mse4", "turboquant_mse3", "turboquant_mse2", "turboquant_prod4", "turboquant_prod3", "turboquant_rvq2", "turboquant_rvq1",
          "polar", ("qjl", "q8_0")]
 
-# Bits of a number in heads of 64, scales included.
-BITS = {"f16": 16, "bf16": 16, "q8_0": 8.5, "q5_1": 6, "q5_0": 5.5, "q4_1": 5, "q4_0": 4.5, "iq4_nl": 4.5,
-        "turboquant_mse4": 4.25, "turboquant_mse3": 3.25, "turboquant_mse2": 2.25, "turboquant_prod4": 4.5, "turboquant_prod3": 3.5,
-        "turboquant_rvq2": 4.25, "turboquant_rvq1": 2.25, "polar": 3.875, "qjl": 1.25}
 ROTATED = "rotated "
 BEGIN, END = "<!-- begin measured -->", "<!-- end measured -->"
 
@@ -27,21 +23,27 @@ def measure(kquant, model, text, chunks, keys, values):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def sizes(kquant):
+    """Bits of a number in keys and in values of heads of 64, scales included."""
+    command = [kquant, "kv", "bench", "--head-size", "64", "--tokens", "16", "--rounds", "0", "--json"]
+    kinds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["kinds"]
+    return {kind["name"]: (kind["key_bits"], kind["value_bits"]) for kind in kinds}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", required=True, help="held-out text")
     parser.add_argument("--chunks", type=int, default=32, help="windows of 256 tokens")
     parser.add_argument("--kquant", default="artifacts/bin/KQuant.Cli/release/kquant")
     arguments = parser.parse_args()
-    lines = []
+    lines, bits = [], sizes(arguments.kquant)
     for name in ("tiny-dense", "tiny-moe"):
         lines += [f"### {name}", "", "| keys | values | bits per number | perplexity | mean KLD | same top token |", "|---|---|---:|---:|---:|---:|"]
         for kind in KINDS:
             keys, values = kind if isinstance(kind, tuple) else (kind, kind.replace("_prod", "_mse"))
             found = measure(arguments.kquant, f"fixtures/models/{name}", arguments.text, arguments.chunks, keys, values)
             other = found["comparison"]
-            bits = sum(BITS[stored.removeprefix(ROTATED)] for stored in (keys, values)) / 2
-            lines.append(f"| {keys} | {values} | {bits:g} | {found['perplexity']:.4f} | {other['mean_divergence']:.6f} | {100 * other['same_top']:.2f}% |")
+            lines.append(f"| {keys} | {values} | {(bits[keys][0] + bits[values][1]) / 2:g} | {found['perplexity']:.4f} | {other['mean_divergence']:.6f} | {100 * other['same_top']:.2f}% |")
         lines += ["", f"In f32: perplexity {other['perplexity']:.4f}.", ""]
     page = pathlib.Path(__file__).with_name("kv.md")
     text = page.read_text()

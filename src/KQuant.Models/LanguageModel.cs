@@ -184,6 +184,18 @@ public sealed partial class LanguageModel : IDisposable
     /// </example>
     public KeyValueCache CreateCache(int maxSize = 0) => CreateEmptyCache(maxSize, null);
 
+    /// <summary>An empty cache for a text that stores in a way of its own.</summary>
+    /// <param name="options">How keys and values are stored.</param>
+    /// <param name="maxSize">Tokens to remember at most, as for the other overload; 0 for all.</param>
+    /// <returns>The cache; dispose it to free its memory.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxSize"/> is negative, or above 0 and less than 16.</exception>
+    /// <exception cref="ArgumentException">The options do not fit the model's heads, or name a layer that it does not have.</exception>
+    public KeyValueCache CreateCache(CacheOptions options, int maxSize = 0)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return CreateEmptyCache(maxSize, options);
+    }
+
     /// <summary>Reads a cache that <see cref="KeyValueCache.Save"/> wrote.</summary>
     /// <param name="path">The file. The model is the same, and loaded with the same formats of caches and
     /// <see cref="ModelOptions.ChunkSize"/>.</param>
@@ -204,7 +216,7 @@ public sealed partial class LanguageModel : IDisposable
     /// doubles its room, and may hold up to twice as much meanwhile, but never more than a text of <see cref="ContextLength"/> needs.
     /// </remarks>
     /// <param name="tokens">Tokens of the text.</param>
-    /// <param name="maxSize">Tokens to remember at most, as for <see cref="CreateCache"/>; 0 for all.</param>
+    /// <param name="maxSize">Tokens to remember at most, as for <see cref="CreateCache(int)"/>; 0 for all.</param>
     /// <param name="options">How keys and values are stored; null for how the model was loaded.</param>
     /// <returns>Bytes, the ids of the tokens apart.</returns>
     /// <exception cref="ArgumentException">A number is out of its range, or the options name a layer that the model does not have.</exception>

@@ -27,14 +27,6 @@ internal static class Throw
         $"The cache options name layer {layer}; the model has layers 0 to {layers - 1}.", name);
 
     [DoesNotReturn]
-    public static void HeadsOfOtherSize(string name, CacheFormat format, int headSize) => throw new ArgumentException(
-        $"A cache in {format} stores heads in blocks of {format.ValuesPerBlock} values; the heads of the model have {headSize}.", name);
-
-    [DoesNotReturn]
-    public static void HeadsTooLarge(string name, CacheFormat format, int headSize) => throw new ArgumentException(
-        $"A cache in {format} stores heads of {format.MaxHeadSize} values at most; the heads of the model have {headSize}.", name);
-
-    [DoesNotReturn]
     public static void NoTokenizer(string path) =>
         throw new InvalidOperationException($"{path} was loaded without a tokenizer; only token ids can be used.");
 

@@ -214,8 +214,9 @@ public unsafe class RowCacheTests
     [Test]
     public void RotatedFormatsAreOneAndSayWhatTheyAre()
     {
-        Assert.That(CacheFormat.Q4_0.WithRotation(), Is.SameAs(CacheFormat.Q4_0.WithRotation()));
-        Assert.That(CacheFormat.Q4_0.WithRotation().Name, Is.EqualTo("rotated q4_0"));
+        CacheFormat rotated = CacheFormat.Q4_0.WithRotation();
+        Assert.That(rotated, Is.SameAs(CacheFormat.Q4_0.WithRotation()).And.SameAs(rotated.WithRotation()));
+        Assert.That(rotated.Name, Is.EqualTo("rotated q4_0"));
         Assert.That(CacheFormat.F16.WithRotation(), Is.SameAs(CacheFormat.F16));
         Assert.That(CacheFormat.Polar.WithRotation(), Is.SameAs(CacheFormat.Polar));
         Assert.That(CacheFormat.All, Has.All.Matches<CacheFormat>(format => format!.GetKeyByteCount(64) > 0 && format.GetValueByteCount(64) > 0));

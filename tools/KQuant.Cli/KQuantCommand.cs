@@ -41,6 +41,7 @@ internal static class KQuantCommand
         ("tokenize", TokenizeCommand.Create),
         ("template", TemplateCommand.Create),
         ("codecs", CodecsCommand.Create),
+        ("kv", KvCommand.Create),
         ("bench", BenchCommand.Create),
     ];
 

@@ -149,12 +149,12 @@ public abstract class CacheFormat
     {
         if (headSize < 1 || headSize % ValuesPerBlock != 0)
         {
-            Throw.HeadsOfOtherSize(parameter, this, headSize);
+            throw new ArgumentException($"A cache in {this} stores heads in blocks of {ValuesPerBlock} values; the heads of the model have {headSize}.", parameter);
         }
 
         if (headSize > MaxHeadSize)
         {
-            Throw.HeadsTooLarge(parameter, this, headSize);
+            throw new ArgumentException($"A cache in {this} stores heads of {MaxHeadSize} values at most; the heads of the model have {headSize}.", parameter);
         }
     }
 

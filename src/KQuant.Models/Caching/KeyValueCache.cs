@@ -5,7 +5,7 @@ namespace KQuant.Models;
 
 /// <summary>
 /// What a model remembers of one text: its tokens, and what every layer keeps of them, mostly keys and values. It grows with the text.
-/// Layers with a sliding window keep only what they still see; with a size limit (<see cref="LanguageModel.CreateCache"/>) all layers keep
+/// Layers with a sliding window keep only what they still see; with a size limit (<see cref="LanguageModel.CreateCache(int)"/>) all layers keep
 /// the first tokens and the last ones.
 /// </summary>
 /// <remarks>

@@ -11,7 +11,7 @@ public sealed record ChatSessionOptions
     /// <summary>JSON schemas of the functions that the model may call; null for none.</summary>
     public JsonArray? Tools { get; init; }
 
-    /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache"/>; not read where there is a <see cref="Cache"/>.</summary>
+    /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache(int)"/>; not read where there is a <see cref="Cache"/>.</summary>
     public int MaxCacheSize { get; init; }
 
     /// <summary>

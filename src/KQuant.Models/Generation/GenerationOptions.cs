@@ -30,7 +30,7 @@ public sealed record GenerationOptions
     /// </summary>
     public KeyValueCache? Cache { get; init; }
 
-    /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache"/>; not read where there is a <see cref="Cache"/>.</summary>
+    /// <summary>Tokens to remember at most, see <see cref="LanguageModel.CreateCache(int)"/>; not read where there is a <see cref="Cache"/>.</summary>
     public int MaxCacheSize { get; init; }
 
     /// <summary>What changes the logits of every token before it is chosen, in this order: grammars, and processors of one's own.</summary>

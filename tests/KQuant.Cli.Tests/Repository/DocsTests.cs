@@ -126,6 +126,20 @@ public partial class DocsTests
     }
 
     [Test]
+    public void TheCacheOfThePageAttends()
+    {
+        float[] keys = TestModels.Weights(1, 8 * 128), values = TestModels.Weights(2, 8 * 128), queries = TestModels.Weights(3, 16 * 128), outputs = new float[16 * 128];
+        #region cache
+        using AttentionCache cache = new KeyValueCacheBuilder()
+            .WithFormat("q4_0").WithRotation().WithHeads(8, size: 128).WithCapacity(4096).Build();
+        cache.Append(keys, values);      // of a token: eight heads of 128 values
+        cache.Attend(queries, outputs);  // sixteen query heads, two for each of the eight
+        long bytes = cache.GetByteCount(4096);
+        #endregion
+        Assert.That((bytes, outputs.Any(value => value != 0)), Is.EqualTo((4096L * 8 * 2 * 72, true)));
+    }
+
+    [Test]
     public void TheProgramOfThePagePrintsWhatThePageShows()
     {
         using var folder = new TemporaryFolder();

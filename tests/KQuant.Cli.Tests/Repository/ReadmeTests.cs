@@ -19,7 +19,7 @@ public partial class ReadmeTests
     [
         ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["serve"], ["perplexity"], ["compare"], ["logits"], ["tokenize"],
         ["template"], ["imatrix", "calibrate"], ["imatrix", "merge"], ["imatrix", "stats"], ["imatrix", "convert"], ["calibrate-imatrix"],
-        ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
+        ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["kv", "bench"], ["kv", "compare"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
         ["bench", "matmul"], ["bench", "model"],
     ];
 

@@ -319,6 +319,30 @@ public partial class XmlExamples
     }
 
     [Test]
+    public void ExampleOfFormats()
+    {
+        #region formats
+        var options = new ModelOptions { Cache = CacheOptions.Uniform(CacheFormat.Q4_0.WithRotation()) };
+        int bytes = CacheFormat.TurboQuantMse(3).GetKeyByteCount(headSize: 128);   // 50: 3 bits for each value, and a scale
+        #endregion
+        Assert.That((options.Cache.Keys.Name, bytes), Is.EqualTo(("rotated q4_0", 50)));
+    }
+
+    [Test]
+    public void ExampleOfCacheWithoutModel()
+    {
+        float[] keys = TestModels.Weights(1, 8 * 128), values = TestModels.Weights(2, 8 * 128), queries = TestModels.Weights(3, 16 * 128), outputs = new float[16 * 128];
+        #region builder
+        using AttentionCache cache = new KeyValueCacheBuilder()
+            .WithKeys(CacheFormat.TurboQuantProd(4)).WithValues(CacheFormat.TurboQuantMse(4))
+            .WithHeads(8, size: 128).WithCapacity(4096).Build();
+        cache.Append(keys, values);
+        cache.Attend(queries, outputs);
+        #endregion
+        Assert.That((cache.Length, outputs.Any(value => value != 0)), Is.EqualTo((1, true)));
+    }
+
+    [Test]
     public void ExampleOfSavedCache()
     {
         using LanguageModel model = LanguageModel.Load("Qwen3-0.6B");

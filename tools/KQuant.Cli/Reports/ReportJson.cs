@@ -16,6 +16,8 @@ namespace KQuant.Cli.Reports;
 [JsonSerializable(typeof(GatherReport))]
 [JsonSerializable(typeof(ImatrixStatsReport))]
 [JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(KvCompareReport))]
+[JsonSerializable(typeof(KvReport))]
 [JsonSerializable(typeof(LimitsReport))]
 [JsonSerializable(typeof(MatmulReport))]
 [JsonSerializable(typeof(ModelSpeedReport))]
