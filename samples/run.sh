@@ -24,10 +24,10 @@ sample Conversion "$out/converted" $fixtures/models/tiny-dense $fixtures/models/
 sample VectorStore
 sample MultiplyWireBytes $fixtures/gguf/matmul-q4_K.gguf w
 cp -r $fixtures/models/tiny-dense "$out/tools"
-cat >"$out/tools/chat_template.jinja" <<'END' # the fixture's own takes no tools
+cat >"$out/tools/chat_template.jinja" <<'END' # the fixture's own takes no tools; the ids of calls are drawn anew each time, so they are left out
 {% if tools %}{{ tools | tojson }}<tool_call>
 {% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
-{{ m.content or m.tool_calls | tojson }}<|im_end|>
+{{ m.content or m.tool_calls[0].function | tojson }}<|im_end|>
 {% endfor %}<|im_start|>assistant
 END
 printf 'How long is Emma?\nAnd the other one?\n' | sample ExtensionsChat "$out/tools"
