@@ -1,3 +1,4 @@
+using System.Globalization;
 using KQuant.Codecs;
 using KQuant.Matmul.Layers;
 using KQuant.TestKit;
@@ -90,6 +91,24 @@ public class ArgumentTests
             "q4_k [3, 24, 512] is a stack of 3 matrices and there is neither an lhs nor an rhs index array.");
         Fails<ArgumentException>(() => _ = new QuantizedLinear(_stack), "The weights q4_k [3, 24, 512] are a stack of 3 matrices");
         Fails<ArgumentException>(() => _ = new QuantizedEmbedding(_stack), "The weights q4_k [3, 24, 512] are a stack of 3 matrices");
+    }
+
+    [Test]
+    public void NumbersAreWrittenInOneCulture()
+    {
+        CultureInfo before = CultureInfo.CurrentCulture;
+        var foreign = (CultureInfo)CultureInfo.InvariantCulture.Clone();
+        foreign.NumberFormat.NegativeSign = "\u2212"; // the minus sign of Swedish, Norwegian and others
+        CultureInfo.CurrentCulture = foreign;
+        try
+        {
+            Indices();
+            Shapes();
+        }
+        finally
+        {
+            CultureInfo.CurrentCulture = before;
+        }
     }
 
     [Test]

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using static System.FormattableString;
 
 namespace KQuant.Codecs;
 
@@ -8,12 +9,12 @@ internal static partial class Throw
     [DoesNotReturn]
     public static void RangeOutsideTensor(string name, long offset, long count, long length) =>
         throw new ArgumentOutOfRangeException(
-            nameof(offset), $"{count} bytes at {offset} do not lie inside tensor '{name}', which has {length}.");
+            nameof(offset), Invariant($"{count} bytes at {offset} do not lie inside tensor '{name}', which has {length}."));
 
     [DoesNotReturn]
     public static void RowsOutsideTensor(string name, long first, long count, long rows) =>
         throw new ArgumentOutOfRangeException(
-            nameof(first), $"{count} rows from row {first} do not lie inside tensor '{name}', which has {rows}.");
+            nameof(first), Invariant($"{count} rows from row {first} do not lie inside tensor '{name}', which has {rows}."));
 
     [DoesNotReturn]
     public static void NotWholeRows(string name, int length, int columns, string parameter) =>

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using KQuant.Codecs;
+using static System.FormattableString;
 
 namespace KQuant.Matmul;
 
@@ -36,12 +38,12 @@ internal static class Throw
 
     [DoesNotReturn]
     public static void BadShape(ReadOnlySpan<int> shape, string parameter) => throw new ArgumentException(
-        $"{parameter} has the shape {Text(shape)}; lengths cannot be negative nor their product exceed {int.MaxValue}.", parameter);
+        Invariant($"{parameter} has the shape {Text(shape)}; lengths cannot be negative nor their product exceed {int.MaxValue}."), parameter);
 
     [DoesNotReturn]
     public static void WrongInnerDimension(ReadOnlySpan<int> shape, QuantizedTensor weights, string dimension, long inner) =>
         throw new ArgumentException(
-            $"x has the shape {Text(shape)}, so {shape[^1]} values per row; {weights} has {inner} {dimension}.", nameof(shape));
+            Invariant($"x has the shape {Text(shape)}, so {shape[^1]} values per row; {weights} has {inner} {dimension}."), nameof(shape));
 
     [DoesNotReturn]
     public static void WrongShapeLength(string name, long length, ReadOnlySpan<int> shape, long expected) => throw new ArgumentException(
@@ -57,7 +59,7 @@ internal static class Throw
 
     [DoesNotReturn]
     public static void IndexOutOfRange(string name, int entry, int index, long limit, string what) => throw new ArgumentOutOfRangeException(
-        name, index, $"{name} has {index} at entry {entry}; there are {limit} {what}.");
+        name, index, Invariant($"{name} has {index} at entry {entry}; there are {limit} {what}."));
 
     [DoesNotReturn]
     public static void WrongEntryLength(string name, long length, int entries, int rows, long columns) => throw new ArgumentException(
@@ -79,5 +81,6 @@ internal static class Throw
         }
     }
 
-    private static string Text(ReadOnlySpan<int> shape) => $"[{string.Join(", ", shape.ToArray())}]";
+    private static string Text(ReadOnlySpan<int> shape) =>
+        $"[{string.Join(", ", shape.ToArray().Select(length => length.ToString(CultureInfo.InvariantCulture)))}]";
 }
