@@ -1,4 +1,3 @@
-using System.Globalization;
 using KQuant.Codecs;
 using KQuant.Matmul.Layers;
 using KQuant.TestKit;
@@ -96,19 +95,9 @@ public class ArgumentTests
     [Test]
     public void NumbersAreWrittenInOneCulture()
     {
-        CultureInfo before = CultureInfo.CurrentCulture;
-        var foreign = (CultureInfo)CultureInfo.InvariantCulture.Clone();
-        foreign.NumberFormat.NegativeSign = "\u2212"; // the minus sign of Swedish, Norwegian and others
-        CultureInfo.CurrentCulture = foreign;
-        try
-        {
-            Indices();
-            Shapes();
-        }
-        finally
-        {
-            CultureInfo.CurrentCulture = before;
-        }
+        using var culture = new ForeignCulture();
+        Indices();
+        Shapes();
     }
 
     [Test]

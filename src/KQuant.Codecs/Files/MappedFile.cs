@@ -2,7 +2,6 @@ using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using CommunityToolkit.HighPerformance.Buffers;
 using Microsoft.Win32.SafeHandles;
-using static System.FormattableString;
 
 namespace KQuant.Codecs.Files;
 
@@ -201,7 +200,7 @@ internal sealed unsafe class MappedFile : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (!Contains(offset, count))
         {
-            throw new ArgumentOutOfRangeException(nameof(offset), Invariant($"{count} bytes at {offset} do not lie inside {Path} ({Length} bytes)."));
+            throw new ArgumentOutOfRangeException(nameof(offset), $"{count} bytes at {offset} do not lie inside {Path} ({Length} bytes).");
         }
     }
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
 using KQuant.Codecs;
 using static System.FormattableString;
 
@@ -38,7 +37,7 @@ internal static class Throw
 
     [DoesNotReturn]
     public static void BadShape(ReadOnlySpan<int> shape, string parameter) => throw new ArgumentException(
-        Invariant($"{parameter} has the shape {Text(shape)}; lengths cannot be negative nor their product exceed {int.MaxValue}."), parameter);
+        $"{parameter} has the shape {Text(shape)}; lengths cannot be negative nor their product exceed {int.MaxValue}.", parameter);
 
     [DoesNotReturn]
     public static void WrongInnerDimension(ReadOnlySpan<int> shape, QuantizedTensor weights, string dimension, long inner) =>
@@ -82,5 +81,5 @@ internal static class Throw
     }
 
     private static string Text(ReadOnlySpan<int> shape) =>
-        $"[{string.Join(", ", shape.ToArray().Select(length => length.ToString(CultureInfo.InvariantCulture)))}]";
+        $"[{string.Join(", ", shape.ToArray().Select(length => Invariant($"{length}")))}]";
 }
