@@ -1,3 +1,4 @@
+using KQuant.Server.LlamaCpp;
 using KQuant.Server.Monitoring;
 using KQuant.Server.OpenAI;
 using KQuant.Server.Protocol;
@@ -15,8 +16,13 @@ internal static class ApiRoutes
         Get("/v1/models/{**id}", ModelsEndpoint.GetAsync),
         Post("/v1/chat/completions", ChatEndpoint.AnswerAsync),
         Post("/chat/completions", ChatEndpoint.AnswerAsync),
-        Post("/v1/chat/completions/input_tokens", ChatEndpoint.CountAsync),
+        Post("/v1/chat/completions/input_tokens", CountEndpoints.CountChatAsync),
         Post("/v1/completions", CompletionEndpoint.AnswerAsync),
+        Post("/v1/completions/input_tokens", CountEndpoints.CountTextsAsync),
+        Post("/v1/embeddings", EmbeddingsEndpoint.AnswerAsync),
+        Post("/tokenize", TokenEndpoints.TokenizeAsync),
+        Post("/detokenize", TokenEndpoints.DetokenizeAsync),
+        Post("/apply-template", TokenEndpoints.ApplyTemplateAsync),
     ];
 
     /// <summary>Answers where nothing is: at a path of the table the method is wrong, elsewhere the path.</summary>

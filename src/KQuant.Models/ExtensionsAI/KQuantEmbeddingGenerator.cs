@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Microsoft.Extensions.AI;
 
 namespace KQuant.Models;
@@ -60,28 +59,11 @@ internal sealed class KQuantEmbeddingGenerator(LanguageModel model, bool ownsMod
         var embeddings = new GeneratedEmbeddings<Embedding<float>>();
         long tokens = 0;
         using KeyValueCache cache = _model.CreateCache();
-        int width = _model.Config.HiddenSize;
         foreach (string text in texts)
         {
             int[] ids = _model.Tokenizer.Encode(text, addSpecialTokens: true, parseSpecialTokens: false);
-            var hidden = new float[(long)ids.Length * width];
-            cache.Clear();
-            _model.ForwardHidden(ids, cache, hidden, cancellation);
-            var mean = new float[width];
-            for (int row = 0; row < ids.Length; row++)
-            {
-                TensorPrimitives.Add(mean, hidden.AsSpan(row * width, width), mean);
-            }
-
-            if (dimensions < width)
-            {
-                Array.Resize(ref mean, dimensions);
-            }
-
-            // A text without tokens has no direction.
-            float norm = TensorPrimitives.Norm<float>(mean);
-            TensorPrimitives.Divide(mean, norm > 0 ? norm : 1, mean);
-            embeddings.Add(new Embedding<float>(mean) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
+            float[] vector = TextEmbedder.Embed(_model, ids, dimensions, cache, cancellation);
+            embeddings.Add(new Embedding<float>(vector) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
             tokens += ids.Length;
         }
 

@@ -36,24 +36,6 @@ internal sealed class ChatRun : IDisposable
     /// <summary>The texts behind the answers.</summary>
     public IReadOnlyList<BatchText> Texts => _request.Texts;
 
-    /// <summary>Counts the tokens of a conversation.</summary>
-    /// <exception cref="ApiException">The model has no chat template.</exception>
-    /// <exception cref="TemplateException">The template refuses the conversation.</exception>
-    public static int[] Encode(ServedModel served, ChatPrompt prompt, CancellationToken cancellationToken)
-    {
-        LanguageModel model = served.Model;
-        if (model.ChatTemplate is null)
-        {
-            throw new ApiException(StatusCodes.Status400BadRequest, $"The model '{served.Name}' has no chat template; ask for /v1/completions.");
-        }
-
-        // What the assistant has begun to say goes on behind what templates put before an answer.
-        int[] tokens = model.EncodeChat(prompt.IsContinued ? [.. prompt.Messages.SkipLast(1)] : prompt.Messages, prompt.Variables, prompt.Tools, cancellationToken: cancellationToken);
-        return prompt.IsContinued
-            ? [.. tokens, .. model.Tokenizer.Encode(prompt.Messages[^1].Content!, addSpecialTokens: false, parseSpecialTokens: false)]
-            : tokens;
-    }
-
     /// <summary>Begins to answer.</summary>
     /// <exception cref="ApiException">The model cannot be asked for that.</exception>
     /// <exception cref="TemplateException">The template refuses the conversation.</exception>
@@ -62,7 +44,7 @@ internal sealed class ChatRun : IDisposable
     /// <exception cref="BatchQueueFullException">Too many texts wait.</exception>
     public static ChatRun Start(ServedModel served, ChatPrompt prompt, CancellationToken cancellationToken)
     {
-        int[] tokens = Encode(served, prompt, cancellationToken);
+        int[] tokens = ChatText.Encode(served, prompt, cancellationToken);
         bool isThinking = AnswerPlan.BeginsWithThought(served.Model.Tokenizer, tokens);
         try
         {

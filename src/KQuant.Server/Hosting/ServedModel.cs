@@ -14,6 +14,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
     private readonly IHostApplicationLifetime _lifetime;
     private LanguageModel? _model;
     private BatchEngine? _engine;
+    private EmbeddingQueue? _embeddings;
 
     /// <param name="load">Gets the model.</param>
     /// <param name="ownsModel">Whether it is disposed with this.</param>
@@ -39,6 +40,9 @@ internal sealed class ServedModel : IHostedService, IDisposable
 
     public BatchEngine Engine => _engine ?? throw new BatchStoppedException();
 
+    /// <summary>What embeds texts.</summary>
+    public EmbeddingQueue Embeddings => (Engine.IsClosed ? null : _embeddings) ?? throw new BatchStoppedException();
+
     /// <summary>What the model is called.</summary>
     public string Name => Options.ModelName ?? Model.Name;
 
@@ -57,6 +61,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
         Form = _model.ChatTemplate is { } template ? AnswerForms.Find(template) : AnswerForm.Plain;
         Started = DateTimeOffset.UtcNow;
         BatchEngine engine = _engine = new BatchEngine(_model, new BatchLimits(Options.Parallel, Options.MaxWaiting, Options.MaxIdleCacheBytes));
+        _embeddings = new EmbeddingQueue(_model, Options.MaxWaiting);
         _lifetime.ApplicationStopping.Register(() => engine.Drain(Options.DrainTime));
     }
 
@@ -68,6 +73,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
 
     public void Dispose()
     {
+        Interlocked.Exchange(ref _embeddings, null)?.Dispose();
         Interlocked.Exchange(ref _engine, null)?.Dispose();
         if (_ownsModel)
         {

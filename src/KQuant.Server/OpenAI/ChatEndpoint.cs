@@ -26,20 +26,6 @@ internal static class ChatEndpoint
         }
     }
 
-    /// <summary>How many tokens a conversation has.</summary>
-    public static async Task CountAsync(ApiCall call)
-    {
-        ChatBody body = ChatBody.Read(await call.ReadBodyAsync().ConfigureAwait(false), call.Served);
-        int count = ChatRun.Encode(call.Served, body.Prompt, call.Aborted).Length;
-        await call.WriteAsync(writer =>
-        {
-            writer.WriteStartObject();
-            writer.WriteString("object", "response.input_tokens");
-            writer.WriteNumber("input_tokens", count);
-            writer.WriteEndObject();
-        }).ConfigureAwait(false);
-    }
-
     private static async Task CollectAsync(ApiCall call, ChatBody body, AnswerHead head, ChatRun run)
     {
         ChatAnswer[] answers = [.. run.Texts.Select(_ => new ChatAnswer())];

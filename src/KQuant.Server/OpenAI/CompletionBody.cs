@@ -1,7 +1,6 @@
 using System.Text.Json;
 using KQuant.Models.Generation;
 using KQuant.Models.Grammars;
-using KQuant.Models.Tokenizers;
 using KQuant.Server.Hosting;
 using KQuant.Server.Protocol;
 
@@ -49,7 +48,7 @@ internal sealed class CompletionBody
         }
 
         int? top = body.TryGet("logprobs", out JsonElement logprobs) && logprobs.ValueKind is JsonValueKind.False ? null : body.Integer("logprobs", 0, MostTop);
-        IReadOnlyList<int[]> prompts = ReadPrompts(body, served);
+        IReadOnlyList<int[]> prompts = TextFields.Read(body, "prompt", served, MostTexts);
         int choices = body.Integer("n", 1, MostTexts) ?? 1;
         if (prompts.Count * choices > MostTexts)
         {
@@ -84,48 +83,4 @@ internal sealed class CompletionBody
         body.Text("grammar") is { } text ? Grammar.Parse(text)
         : body.Node("json_schema") is { } schema ? Grammar.FromJsonSchema(schema)
         : null;
-
-    private static IReadOnlyList<int[]> ReadPrompts(JsonFields body, ServedModel served)
-    {
-        Tokenizer tokenizer = served.Model.Tokenizer;
-        if (!body.TryGet("prompt", out JsonElement prompt))
-        {
-            throw body.Missing("prompt");
-        }
-
-        if (prompt.ValueKind == JsonValueKind.String)
-        {
-            return [NotEmpty(tokenizer.Encode(body.Text("prompt")!), "prompt")];
-        }
-
-        (JsonElement Item, string Path)[] items = [.. body.List("prompt")!];
-        bool isTokens = items.Length > 0 && items[0].Item.ValueKind == JsonValueKind.Number;
-        if (!isTokens && (items.Length is 0 or > MostTexts))
-        {
-            throw ApiException.Wrong("prompt", $"'prompt' has {items.Length} texts; it has 1 to {MostTexts}.");
-        }
-
-        return isTokens
-            ? [ReadTokens(items, served)]
-            : [.. items.Select(item => item.Item.ValueKind == JsonValueKind.Array
-                ? NotEmpty(ReadTokens([.. item.Item.EnumerateArray().Select((token, i) => (token, $"{item.Path}[{i}]"))], served), item.Path)
-                : NotEmpty(tokenizer.Encode(JsonFields.Text(item.Item, item.Path)), item.Path))];
-    }
-
-    private static int[] ReadTokens((JsonElement Item, string Path)[] items, ServedModel served)
-    {
-        var tokens = new int[items.Length];
-        for (int i = 0; i < items.Length; i++)
-        {
-            if (items[i].Item.ValueKind != JsonValueKind.Number || !items[i].Item.TryGetInt32(out tokens[i])
-                || tokens[i] < 0 || tokens[i] >= served.Model.Config.VocabularySize)
-            {
-                throw ApiException.Wrong(items[i].Path, $"'{items[i].Path}' is no token; tokens are numbers from 0 to {served.Model.Config.VocabularySize - 1}.");
-            }
-        }
-
-        return tokens;
-    }
-
-    private static int[] NotEmpty(int[] tokens, string path) => tokens.Length > 0 ? tokens : throw ApiException.Wrong(path, $"'{path}' is empty; a text needs a token to start from.");
 }
