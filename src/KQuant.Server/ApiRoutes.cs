@@ -12,6 +12,7 @@ internal static class ApiRoutes
     public static IReadOnlyList<ApiRoute> All { get; } =
     [
         Get("/health", HealthEndpoint.AnswerAsync, isOpen: true),
+        Get("/metrics", MetricsEndpoint.AnswerAsync),
         Get("/v1/models", ModelsEndpoint.ListAsync),
         Get("/v1/models/{**id}", ModelsEndpoint.GetAsync),
         Post("/v1/chat/completions", ChatEndpoint.AnswerAsync),

@@ -50,10 +50,11 @@ public class BatchEngineTests
         // Requests begin when those before them have come to some token, which is another step in every run.
         using var engine = new BatchEngine(_model, Limits with { Waiting = 100 });
         var together = new Task<string>[prompts.Length];
+        var cached = new System.Collections.Concurrent.ConcurrentBag<int>();
         for (int i = 0; i < prompts.Length; i++)
         {
             var begun = new TaskCompletionSource();
-            together[i] = ReadAsync(engine, prompts[i], random.Next(1, 8), begun);
+            together[i] = ReadAsync(engine, prompts[i], random.Next(1, 8), begun, cached);
             if (i % 3 == 2)
             {
                 await begun.Task;
@@ -61,8 +62,8 @@ public class BatchEngineTests
         }
 
         Assert.That(await Task.WhenAll(together), Is.EqualTo(alone));
-        Assert.That(engine.Counters.CachedTokens, Is.Positive, "beginnings were shared");
-        Assert.That(engine.Counters.Steps, Is.LessThan(engine.Counters.GeneratedTokens), "steps were shared");
+        Assert.That(cached.Sum(), Is.Positive, "beginnings were shared");
+        Assert.That(engine.Counters.Steps, Is.LessThan(engine.Counters.StepTexts), "steps were shared");
         Assert.That(engine.Counters.Active, Is.Zero);
     }
 
@@ -76,7 +77,6 @@ public class BatchEngineTests
         int[][] texts = await CollectAsync(request);
         Assert.That(texts.Distinct(new SequenceComparer()).Count(), Is.EqualTo(1));
         Assert.That(request.Texts.Select(text => text.CachedTokens), Is.EqualTo((int[])[0, 99, 99, 99]));
-        Assert.That(engine.Counters.PromptTokens, Is.EqualTo(103));
     }
 
     [Test]
@@ -198,7 +198,7 @@ public class BatchEngineTests
     private static string Describe(IEnumerable<GeneratedToken> tokens) => string.Join(' ', tokens.Select(token =>
         $"{token.Id}:{BitConverter.SingleToInt32Bits(token.LogProbability):x8}:{string.Join(',', token.Top.Select(top => top.Id))}"));
 
-    private static async Task<string> ReadAsync(BatchEngine engine, BatchPrompt prompt, int mark, TaskCompletionSource begun, bool leaves = false)
+    private static async Task<string> ReadAsync(BatchEngine engine, BatchPrompt prompt, int mark, TaskCompletionSource begun, System.Collections.Concurrent.ConcurrentBag<int>? cached = null, bool leaves = false)
     {
         using BatchRequest request = engine.Submit(prompt);
         var tokens = new List<GeneratedToken>();
@@ -217,6 +217,7 @@ public class BatchEngineTests
         }
 
         begun.TrySetResult();
+        cached?.Add(request.Texts[0].CachedTokens);
         return Describe(tokens);
     }
 

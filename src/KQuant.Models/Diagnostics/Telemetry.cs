@@ -11,6 +11,12 @@ internal static class Telemetry
     /// <summary>The name of both.</summary>
     public const string Name = "KQuant";
 
+    /// <summary>The label that names the model.</summary>
+    public const string ModelTag = "kquant.model";
+
+    /// <summary>The label that says what tokens are.</summary>
+    public const string KindTag = "kquant.token.kind";
+
     private static readonly Meter Meter = new(Name, typeof(Telemetry).Assembly.GetName().Version?.ToString(3));
 
     /// <summary>An activity for every text that is generated.</summary>
@@ -47,7 +53,7 @@ internal static class Telemetry
     {
         if (count > 0)
         {
-            Tokens.Add(count, Tag("kquant.model", model), Tag("kquant.token.kind", kind));
+            Tokens.Add(count, Tag(ModelTag, model), Tag(KindTag, kind));
         }
     }
 

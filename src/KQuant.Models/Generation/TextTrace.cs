@@ -53,7 +53,7 @@ internal sealed class TextTrace
         {
             Telemetry.Count(_model, "prompt", _prompt);
             Telemetry.Count(_model, "cached", _cached);
-            Telemetry.PromptTime.Record(_promptTime.TotalSeconds, Telemetry.Tag("kquant.model", _model));
+            Telemetry.PromptTime.Record(_promptTime.TotalSeconds, Telemetry.Tag(Telemetry.ModelTag, _model));
         }
 
         Telemetry.Count(_model, "generated", 1);
@@ -65,7 +65,7 @@ internal sealed class TextTrace
     {
         if (_generated > 1)
         {
-            Telemetry.DecodeTime.Record(_decodeTime.TotalSeconds, Telemetry.Tag("kquant.model", _model));
+            Telemetry.DecodeTime.Record(_decodeTime.TotalSeconds, Telemetry.Tag(Telemetry.ModelTag, _model));
         }
 
         if (_activity is null)
@@ -73,7 +73,7 @@ internal sealed class TextTrace
             return;
         }
 
-        _activity.SetTag("kquant.model", _model);
+        _activity.SetTag(Telemetry.ModelTag, _model);
         _activity.SetTag("kquant.tokens.prompt", _prompt);
         _activity.SetTag("kquant.tokens.cached", _cached);
         _activity.SetTag("kquant.tokens.generated", _generated);

@@ -204,7 +204,7 @@ internal sealed class ModelRunner(
         {
             long start = Stopwatch.GetTimestamp();
             _turns.Take(cancellation);
-            Telemetry.QueueTime.Record(Stopwatch.GetElapsedTime(start).TotalSeconds, Telemetry.Tag("kquant.model", name));
+            Telemetry.QueueTime.Record(Stopwatch.GetElapsedTime(start).TotalSeconds, Telemetry.Tag(Telemetry.ModelTag, name));
         }
         else
         {

@@ -1,38 +1,22 @@
 namespace KQuant.Server.Batching;
 
-/// <summary>What a batch has done. Written by its thread; others read what may be a step old.</summary>
+/// <summary>What a batch has done, but for what is measured of each text. Written by its thread; others read what may be a step old.</summary>
 internal sealed class BatchCounters
 {
-    private long _requests;
-    private long _promptTokens;
-    private long _cachedTokens;
-    private long _generatedTokens;
+    private long _texts;
     private long _steps;
+    private long _stepTexts;
     private int _active;
     private int _waiting;
 
     /// <summary>Texts that were taken into the batch.</summary>
-    public long Texts => Volatile.Read(ref _requests);
-
-    /// <summary>Tokens of prompts that were to be read.</summary>
-    public long PromptTokens => Volatile.Read(ref _promptTokens);
-
-    /// <summary>Tokens of prompts that caches had.</summary>
-    public long CachedTokens => Volatile.Read(ref _cachedTokens);
-
-    /// <summary>Tokens generated.</summary>
-    public long GeneratedTokens
-    {
-        get => Volatile.Read(ref _generatedTokens);
-        set => Volatile.Write(ref _generatedTokens, value);
-    }
+    public long Texts => Volatile.Read(ref _texts);
 
     /// <summary>Steps taken.</summary>
-    public long Steps
-    {
-        get => Volatile.Read(ref _steps);
-        set => Volatile.Write(ref _steps, value);
-    }
+    public long Steps => Volatile.Read(ref _steps);
+
+    /// <summary>Texts that had a place, of all steps together.</summary>
+    public long StepTexts => Volatile.Read(ref _stepTexts);
 
     /// <summary>Texts that are being written.</summary>
     public int Active
@@ -49,14 +33,17 @@ internal sealed class BatchCounters
     }
 
     /// <summary>A text was taken into the batch.</summary>
-    /// <param name="promptTokens">Tokens to read.</param>
-    /// <param name="cachedTokens">Tokens that its cache had.</param>
     /// <param name="active">Texts that are being written now.</param>
-    public void Admit(int promptTokens, int cachedTokens, int active)
+    public void Admit(int active)
     {
-        Volatile.Write(ref _requests, _requests + 1);
-        Volatile.Write(ref _promptTokens, _promptTokens + promptTokens);
-        Volatile.Write(ref _cachedTokens, _cachedTokens + cachedTokens);
+        Volatile.Write(ref _texts, _texts + 1);
         Active = active;
+    }
+
+    /// <summary>A step was taken with all texts that are being written.</summary>
+    public void Advance()
+    {
+        Volatile.Write(ref _stepTexts, _stepTexts + _active);
+        Volatile.Write(ref _steps, _steps + 1);
     }
 }

@@ -223,7 +223,7 @@ internal sealed class BatchEngine : IDisposable
             text.Begin(generator, known);
             _scheduler.Admit(generator);
             _active.Add(generator, text);
-            Counters.Admit(text.Prompt.Length - known, known, _active.Count);
+            Counters.Admit(_active.Count);
         }
         catch (Exception exception)
         {
@@ -274,13 +274,12 @@ internal sealed class BatchEngine : IDisposable
             return;
         }
 
-        Counters.Steps++;
+        Counters.Advance();
         foreach (StepResult result in _results)
         {
             BatchText text = _active[result.Text];
             if (result.Token is { } token)
             {
-                Counters.GeneratedTokens++;
                 text.Add(token);
             }
 

@@ -15,6 +15,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
     private LanguageModel? _model;
     private BatchEngine? _engine;
     private EmbeddingQueue? _embeddings;
+    private BatchMeter? _meter;
 
     /// <param name="load">Gets the model.</param>
     /// <param name="ownsModel">Whether it is disposed with this.</param>
@@ -43,6 +44,9 @@ internal sealed class ServedModel : IHostedService, IDisposable
     /// <summary>What embeds texts.</summary>
     public EmbeddingQueue Embeddings => (Engine.IsClosed ? null : _embeddings) ?? throw new BatchStoppedException();
 
+    /// <summary>What is measured.</summary>
+    public BatchMeter Meter => _meter ?? throw new BatchStoppedException();
+
     /// <summary>What the model is called.</summary>
     public string Name => Options.ModelName ?? Model.Name;
 
@@ -61,6 +65,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
         Form = _model.ChatTemplate is { } template ? AnswerForms.Find(template) : AnswerForm.Plain;
         Started = DateTimeOffset.UtcNow;
         BatchEngine engine = _engine = new BatchEngine(_model, new BatchLimits(Options.Parallel, Options.MaxWaiting, Options.MaxIdleCacheBytes));
+        _meter = new BatchMeter(_model.Name, engine.Counters);
         _embeddings = new EmbeddingQueue(_model, Options.MaxWaiting);
         _lifetime.ApplicationStopping.Register(() => engine.Drain(Options.DrainTime));
     }
@@ -75,6 +80,7 @@ internal sealed class ServedModel : IHostedService, IDisposable
     {
         Interlocked.Exchange(ref _embeddings, null)?.Dispose();
         Interlocked.Exchange(ref _engine, null)?.Dispose();
+        Interlocked.Exchange(ref _meter, null)?.Dispose();
         if (_ownsModel)
         {
             Interlocked.Exchange(ref _model, null)?.Dispose();

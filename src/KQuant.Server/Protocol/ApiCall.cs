@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
 using KQuant.Server.Hosting;
@@ -62,6 +63,17 @@ internal sealed class ApiCall(HttpContext http, ServedModel served) : IDisposabl
         http.Response.ContentType = "application/json; charset=utf-8";
         http.Response.ContentLength = buffer.WrittenCount;
         await http.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, Aborted).ConfigureAwait(false);
+    }
+
+    /// <summary>Answers with a text.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="type">What it is.</param>
+    public async Task WriteTextAsync(string text, string type)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        http.Response.ContentType = type;
+        http.Response.ContentLength = bytes.Length;
+        await http.Response.BodyWriter.WriteAsync(bytes, Aborted).ConfigureAwait(false);
     }
 
     /// <summary>Begins an answer that comes in pieces.</summary>
