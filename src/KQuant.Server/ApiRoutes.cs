@@ -1,3 +1,4 @@
+using KQuant.Server.Anthropic;
 using KQuant.Server.LlamaCpp;
 using KQuant.Server.Monitoring;
 using KQuant.Server.OpenAI;
@@ -21,6 +22,8 @@ internal static class ApiRoutes
         Post("/v1/completions", CompletionEndpoint.AnswerAsync),
         Post("/v1/completions/input_tokens", CountEndpoints.CountTextsAsync),
         Post("/v1/embeddings", EmbeddingsEndpoint.AnswerAsync),
+        Post("/v1/messages", MessagesEndpoint.AnswerAsync, ErrorStyle.Anthropic),
+        Post("/v1/messages/count_tokens", MessagesEndpoint.CountAsync, ErrorStyle.Anthropic),
         Post("/tokenize", TokenEndpoints.TokenizeAsync),
         Post("/detokenize", TokenEndpoints.DetokenizeAsync),
         Post("/apply-template", TokenEndpoints.ApplyTemplateAsync),

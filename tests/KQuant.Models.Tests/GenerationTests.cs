@@ -52,6 +52,7 @@ public class GenerationTests
         List<GeneratedToken> tokens = [.. _model.Generate(_reference.Prompt(0), options)];
         Assert.That(string.Concat(tokens.Select(token => token.Text)), Is.EqualTo(expected[..expected.IndexOf(stop, StringComparison.Ordinal)]));
         Assert.That(tokens[^1].FinishReason, Is.EqualTo(FinishReason.StopSequence));
+        Assert.That(tokens.Select(token => token.StopSequence), Is.EqualTo((string?[])[.. Enumerable.Repeat((string?)null, tokens.Count - 1), stop]));
     }
 
     [Test]

@@ -18,6 +18,9 @@ public sealed record GeneratedToken
     /// <summary>Why it is the last one.</summary>
     public required FinishReason FinishReason { get; init; }
 
+    /// <summary>The one of <see cref="GenerationOptions.StopSequences"/> that ended the text; null where none did.</summary>
+    public string? StopSequence { get; init; }
+
     /// <summary>The most likely tokens in its place, best first, if they were asked for.</summary>
     public IReadOnlyList<TokenProbability> Top { get; init; } = [];
 }

@@ -9,6 +9,9 @@ internal sealed class StopMatcher(IReadOnlyList<string> sequences)
 {
     private readonly StringBuilder _held = new();
 
+    /// <summary>The sequence that was complete first; null before one is.</summary>
+    public string? Found { get; private set; }
+
     /// <summary>Takes the next piece of text.</summary>
     /// <param name="text">The piece.</param>
     /// <param name="isStopped">Whether a sequence is complete; the text ends before it.</param>
@@ -26,7 +29,10 @@ internal sealed class StopMatcher(IReadOnlyList<string> sequences)
         foreach (string sequence in sequences)
         {
             int found = sequence.Length == 0 ? -1 : all.IndexOf(sequence, StringComparison.Ordinal);
-            at = found >= 0 && (at < 0 || found < at) ? found : at;
+            if (found >= 0 && (at < 0 || found < at))
+            {
+                (at, Found) = (found, sequence);
+            }
         }
 
         if (at >= 0)

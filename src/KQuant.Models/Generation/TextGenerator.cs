@@ -129,6 +129,7 @@ internal sealed class TextGenerator : IDisposable
             Text = text,
             LogProbability = logProbability,
             FinishReason = reason,
+            StopSequence = isStopped ? _stops.Found : null,
             Top = FindTop(),
         };
     }

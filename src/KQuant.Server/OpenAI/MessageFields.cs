@@ -59,6 +59,28 @@ internal static class MessageFields
         return text.ToString();
     }
 
+    /// <summary>What the assistant has said.</summary>
+    /// <param name="served">How its model writes thoughts and calls decides where they stand.</param>
+    /// <param name="content">Its text; null for none.</param>
+    /// <param name="calls">Its calls, each a <see cref="CallNode"/>.</param>
+    /// <param name="thought">What it thought before; null for nothing.</param>
+    /// <param name="more">What else there is.</param>
+    public static TemplateMessage CreateAssistant(ServedModel served, string? content, JsonArray calls, string? thought, JsonObject more)
+    {
+        if (calls.Count > 0)
+        {
+            more["tool_calls"] = calls;
+        }
+
+        if (!string.IsNullOrEmpty(thought))
+        {
+            more[served.Form == AnswerForm.Harmony ? "thinking" : "reasoning_content"] = thought;
+        }
+
+        bool isCall = string.IsNullOrEmpty(content) && calls.Count > 0 && served.Form == AnswerForm.Harmony;
+        return new TemplateMessage("assistant", isCall ? null : content ?? "") { More = more.Count > 0 ? more : null };
+    }
+
     private static TemplateMessage ReadMessage(JsonFields fields, ServedModel served)
     {
         string role = fields.Choice("role", "system", "developer", "user", "assistant", "tool", "function") ?? throw fields.Missing("role");
@@ -72,19 +94,7 @@ internal static class MessageFields
         switch (role)
         {
             case "assistant":
-                JsonArray calls = ReadCalls(fields);
-                if (calls.Count > 0)
-                {
-                    more["tool_calls"] = calls;
-                }
-
-                if ((fields.Text("reasoning_content") ?? fields.Text("reasoning")) is { Length: > 0 } thought)
-                {
-                    more[served.Form == AnswerForm.Harmony ? "thinking" : "reasoning_content"] = thought;
-                }
-
-                content = string.IsNullOrEmpty(content) && calls.Count > 0 && served.Form == AnswerForm.Harmony ? null : content ?? "";
-                break;
+                return CreateAssistant(served, content, ReadCalls(fields), fields.Text("reasoning_content") ?? fields.Text("reasoning"), more);
             case "developer":
                 role = served.Model.ChatTemplate?.Source.Contains("developer", StringComparison.Ordinal) == true ? role : "system";
                 break;
@@ -98,7 +108,7 @@ internal static class MessageFields
                 break;
         }
 
-        return content is null && role != "assistant"
+        return content is null
             ? throw fields.Missing("content")
             : new TemplateMessage(role, content) { More = more.Count > 0 ? more : null };
     }

@@ -77,9 +77,10 @@ internal sealed class ApiCall(HttpContext http, ServedModel served) : IDisposabl
     }
 
     /// <summary>Begins an answer that comes in pieces.</summary>
-    public async Task<EventStream> BeginStreamAsync()
+    /// <param name="ping">What says that the connection is alive; null for a comment.</param>
+    public async Task<EventStream> BeginStreamAsync(byte[]? ping = null)
     {
-        var stream = new EventStream(http.Response, Aborted);
+        var stream = new EventStream(http.Response, ping, Aborted);
         _owned.Add(stream);
         await stream.StartAsync().ConfigureAwait(false);
         return Stream = stream;

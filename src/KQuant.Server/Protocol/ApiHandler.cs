@@ -15,7 +15,7 @@ internal static partial class ApiHandler
     public static RequestDelegate Create(Func<ApiCall, Task> answer, ErrorStyle style = ErrorStyle.OpenAI, bool isOpen = false) => async http =>
     {
         ServedModel served = http.RequestServices.GetRequiredService<ServedModel>();
-        http.Response.Headers["x-request-id"] = "req_" + Guid.NewGuid().ToString("N");
+        http.Response.Headers[style == ErrorStyle.Anthropic ? "request-id" : "x-request-id"] = "req_" + Guid.NewGuid().ToString("N");
         AllowOrigin(http, served.Options);
         using var call = new ApiCall(http, served);
         try
@@ -95,7 +95,7 @@ internal static partial class ApiHandler
         }
 
         http.Response.Headers.AccessControlAllowOrigin = origin;
-        http.Response.Headers.AccessControlExposeHeaders = "x-request-id";
+        http.Response.Headers.AccessControlExposeHeaders = "x-request-id, request-id";
         http.Response.Headers.Vary = "Origin";
         return true;
     }
@@ -112,7 +112,7 @@ internal static partial class ApiHandler
         string key = header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase) ? header[scheme.Length..].Trim() : request.Headers["x-api-key"].ToString();
         if (key.Length == 0)
         {
-            throw new ApiException(StatusCodes.Status401Unauthorized, "A key is needed: send 'Authorization: Bearer KEY'.", code: "invalid_api_key");
+            throw new ApiException(StatusCodes.Status401Unauthorized, "A key is needed: send 'Authorization: Bearer KEY' or 'x-api-key: KEY'.", code: "invalid_api_key");
         }
 
         // As long for every wrong key.

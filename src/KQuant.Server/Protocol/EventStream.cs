@@ -6,8 +6,9 @@ namespace KQuant.Server.Protocol;
 
 /// <summary>An answer that comes in pieces, as server-sent events.</summary>
 /// <param name="response">The answer.</param>
+/// <param name="ping">What says that the connection is alive; null for a comment.</param>
 /// <param name="cancellationToken">The client has gone.</param>
-internal sealed class EventStream(HttpResponse response, CancellationToken cancellationToken) : IDisposable
+internal sealed class EventStream(HttpResponse response, byte[]? ping, CancellationToken cancellationToken) : IDisposable
 {
     private readonly ArrayBufferWriter<byte> _buffer = new();
     private Utf8JsonWriter? _writer;
@@ -49,7 +50,7 @@ internal sealed class EventStream(HttpResponse response, CancellationToken cance
     public ValueTask SendDoneAsync() => SendRawAsync("data: [DONE]\n\n"u8.ToArray());
 
     /// <summary>Says that the connection is alive.</summary>
-    public ValueTask PingAsync() => SendRawAsync(": ping\n\n"u8.ToArray());
+    public ValueTask PingAsync() => SendRawAsync(ping ?? ": ping\n\n"u8.ToArray());
 
     public void Dispose() => _writer?.Dispose();
 

@@ -16,13 +16,15 @@ internal static class TestModel
         + "{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
     /// <summary>Writes it into a folder.</summary>
-    public static void Write(TemporaryFolder folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="template">Its chat template.</param>
+    public static void Write(TemporaryFolder folder, string template = Hermes)
     {
         using var source = ModelFolder.Open(RepositoryFiles.Fixture("models", "tiny-dense"));
         ModelConverter.Convert(QuantizationPlan.Uniform(source, QuantCodec.Get(QuantFormat.Q4_K)), folder["model"]);
         string path = folder["model/tokenizer_config.json"];
         JsonNode config = JsonNode.Parse(File.ReadAllText(path))!;
-        config["chat_template"] = Hermes;
+        config["chat_template"] = template;
         File.WriteAllText(path, config.ToJsonString());
     }
 
