@@ -79,8 +79,9 @@ public sealed partial class LanguageModel : IDisposable
 
     /// <summary>
     /// How the model's makers would choose tokens: <c>generation_config.json</c> of a folder (greedy unless <c>do_sample</c> is true, and then
-    /// among 50 tokens unless <c>top_k</c> says otherwise, as in transformers), <c>general.sampling</c> of a GGUF file; greedy where they say nothing. What generates without
-    /// <see cref="GenerationOptions.Sampling"/> does it so.
+    /// among 50 tokens unless <c>top_k</c> says otherwise, as in transformers), <c>general.sampling</c> of a GGUF file (what some of its keys
+    /// leave out is as in llama.cpp: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05); greedy where they say nothing. What generates
+    /// without <see cref="GenerationOptions.Sampling"/> does it so.
     /// </summary>
     public SamplingOptions DefaultSampling { get; }
 

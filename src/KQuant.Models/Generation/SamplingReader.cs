@@ -20,7 +20,10 @@ internal static class SamplingReader
     public const int StandardTopK = 50;
 
     private const string Penalty = "repetition_penalty";
-    private const int LlamaCppPenaltyContext = 64;
+    private const string GgufTemperature = "temp";
+
+    /// <summary>What llama.cpp does where a file says nothing (common_params_sampling in common/common.h).</summary>
+    private static readonly SamplingOptions LlamaCpp = new() { Temperature = 0.8f, TopK = 40, TopP = 0.95f, MinP = 0.05f, PenaltyContext = 64 };
 
     public static SamplingOptions Read(ModelSource source) => source switch
     {
@@ -60,8 +63,17 @@ internal static class SamplingReader
         }
 
         float Get(string key, float fallback) => metadata.ContainsKey(key) ? (float)metadata.GetNumber(key) : fallback;
-        SamplingOptions sampling = Create(path, GgufPrefix, Get, "temp", "penalty_repeat");
-        float recent = Get(GgufPrefix + GgufPenaltyContext, LlamaCppPenaltyContext);
+        bool draws = Get(GgufPrefix + GgufTemperature, LlamaCpp.Temperature) > 0;
+        float GetOrLlamaCpps(string key, float fallback) => Get(key, (draws, key[GgufPrefix.Length..]) switch
+        {
+            (_, GgufTemperature) => LlamaCpp.Temperature,
+            (true, "top_k") => LlamaCpp.TopK,
+            (true, "top_p") => LlamaCpp.TopP,
+            (true, "min_p") => LlamaCpp.MinP,
+            _ => fallback,
+        });
+        SamplingOptions sampling = Create(path, GgufPrefix, GetOrLlamaCpps, GgufTemperature, "penalty_repeat");
+        float recent = Get(GgufPrefix + GgufPenaltyContext, LlamaCpp.PenaltyContext);
         if (recent < -1 || recent != MathF.Floor(recent))
         {
             throw Wrong(path, GgufPrefix + GgufPenaltyContext, recent, "a number of tokens, or -1 for all");

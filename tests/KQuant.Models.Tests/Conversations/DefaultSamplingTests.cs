@@ -107,6 +107,30 @@ public class DefaultSamplingTests
         Assert.That((sampling.RepetitionPenalty, sampling.PenaltyContext), Is.EqualTo((1.1f, expected)));
     }
 
+    /// <summary>llama.cpp takes the keys that are there and keeps its own defaults for others; a temperature of 0 leaves nothing to choose from.</summary>
+    [TestCase("temp", 0.7f, 0.7f, 40, 0.95f, 0.05f)]
+    [TestCase("top_k", 20, 0.8f, 20, 0.95f, 0.05f)]
+    [TestCase("top_k", 0, 0.8f, 0, 0.95f, 0.05f)]
+    [TestCase("top_p", 0.8f, 0.8f, 40, 0.8f, 0.05f)]
+    [TestCase("top_p", 1f, 0.8f, 40, 0f, 0.05f)]
+    [TestCase("min_p", 0f, 0.8f, 40, 0.95f, 0f)]
+    [TestCase("penalty_repeat", 1.1f, 0.8f, 40, 0.95f, 0.05f)]
+    [TestCase("temp", 0f, 0f, 0, 0f, 0f)]
+    public void WhatAGgufLeavesOutIsAsInLlamaCpp(string key, float value, float temperature, int topK, float topP, float minP)
+    {
+        SamplingOptions sampling = LoadGguf(
+            metadata =>
+            {
+                foreach (string other in metadata.Keys.Where(name => name.StartsWith("general.sampling.", StringComparison.Ordinal)).ToArray())
+                {
+                    metadata.Remove(other);
+                }
+
+                metadata.Set("general.sampling." + key, value);
+            });
+        Assert.That((sampling.Temperature, sampling.TopK, sampling.TopP, sampling.MinP), Is.EqualTo((temperature, topK, topP, minP)));
+    }
+
     [Test]
     public void ANumberOfTokensThatIsNoneIsSaid() => Assert.That(
         () => LoadGguf(metadata => metadata.Set("general.sampling.penalty_last_n", -2)),
