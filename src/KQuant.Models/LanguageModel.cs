@@ -1,6 +1,7 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Matmul;
+using KQuant.Models.Adapters;
 using KQuant.Models.Caching;
 using KQuant.Models.Generation;
 using KQuant.Models.Products;
@@ -49,6 +50,7 @@ public sealed partial class LanguageModel : IDisposable
             CheckCache(options.Cache, Config);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
+            Adapt(transformer, options.Adapters);
             _runner = new ModelRunner(this, Name, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
         catch
@@ -130,7 +132,8 @@ public sealed partial class LanguageModel : IDisposable
     /// <exception cref="ArgumentException">The options name a layer that the model does not have.</exception>
     /// <exception cref="FileNotFoundException">There is no such file or folder.</exception>
     /// <exception cref="ModelFormatException">
-    /// The files are not well-formed, a tensor is missing or has another shape, or the architecture or something it needs is not supported.
+    /// The files are not well-formed, a tensor is missing or has another shape, the architecture or something it needs is not supported, or an
+    /// adapter is for another model.
     /// </exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static Task<LanguageModel> LoadAsync(
@@ -354,7 +357,30 @@ public sealed partial class LanguageModel : IDisposable
         get
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return _fingerprint ??= _weights.GetFingerprint(Config);
+            return _fingerprint ??= GetFingerprint();
+        }
+    }
+
+    private byte[] GetFingerprint()
+    {
+        byte[] own = _weights.GetFingerprint(Config);
+        return Options.Adapters.Count == 0 ? own : AdapterBinding.Sign(own, Options.Adapters);
+    }
+
+    private void Adapt(Transformer transformer, IReadOnlyList<AppliedAdapter> adapters)
+    {
+        try
+        {
+            var binding = new AdapterBinding(Config, transformer.Weights);
+            foreach (AppliedAdapter adapter in adapters)
+            {
+                transformer.Products = new AdaptedProducts(transformer.Products, binding.Bind(adapter));
+            }
+        }
+        catch
+        {
+            transformer.Dispose();
+            throw;
         }
     }
 

@@ -1,5 +1,6 @@
 using KQuant.Matmul;
 using KQuant.Matmul.Backends;
+using KQuant.Models.Adapters;
 
 namespace KQuant.Models;
 
@@ -37,6 +38,17 @@ public sealed record ModelOptions
     /// page that someone else has cut off; false reads the whole model into memory, for files that others may truncate or replace in place.
     /// </summary>
     public bool Map { get; init; } = true;
+
+    /// <summary>
+    /// Adapters that act on the model, one after the other; none changes or copies its weights, and caches belong to the model with them.
+    /// </summary>
+    /// <example>
+    /// <code>
+    /// LoraAdapter adapter = LoraAdapter.Load("my-adapter");
+    /// var options = new ModelOptions { Adapters = [new AppliedAdapter { Adapter = adapter, Scale = 0.5f }] };
+    /// </code>
+    /// </example>
+    public IReadOnlyList<AppliedAdapter> Adapters { get; init; } = [];
 
     /// <summary>Tokens of a prompt that go through the model at once.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to less than 1 or more than 65,536.</exception>

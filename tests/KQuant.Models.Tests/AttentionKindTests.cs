@@ -35,7 +35,7 @@ public unsafe class AttentionKindTests
         _stream = new ResidualStream(config.HiddenSize, config.NormEpsilon);
         _activations = new LayerActivations(keepsAll: false);
         _context = new StepContext(_matmul) { Products = new ProcessorProducts(_matmul) };
-        var loader = new WeightLoader(config, _weights, "model.layers.0.");
+        var loader = new WeightLoader(config, _weights, "model.layers.0.", []);
         _layer = new DecoderLayer(
             new LayerNorms(loader), new SumAttention(0, config.HiddenSize), new DenseFeedForward(loader.Enter("mlp."), new GateWork(config.Activation)), 1);
     }

@@ -3,7 +3,10 @@ using KQuant.Models.Computing;
 
 namespace KQuant.Models.Products;
 
-/// <summary>Adds low-rank terms to the products with some weights, <c>y += s (x A^T) B^T</c>.</summary>
+/// <summary>
+/// Adds low-rank terms to the products with some weights, <c>y += s (x A^T) B^T</c>, and with DoRA stretches the results:
+/// <c>y = f (x W^T + s (x A^T) B^T) + b</c>.
+/// </summary>
 /// <param name="inner">Computes the products, those with the terms too.</param>
 /// <param name="terms">The terms by the names of their weights.</param>
 internal sealed unsafe class AdaptedProducts(IModelProducts inner, IReadOnlyDictionary<string, LowRankTerm> terms) : ProductsDecorator(inner)
@@ -15,10 +18,10 @@ internal sealed unsafe class AdaptedProducts(IModelProducts inner, IReadOnlyDict
     public override void Multiply(ModelWeight weight, in ProductInput input, float* output, CancellationToken cancellation)
     {
         base.Multiply(weight, input, output, cancellation);
-        if (terms.TryGetValue(weight.Name, out LowRankTerm? term))
+        if (terms.TryGetValue(weight.Name, out LowRankTerm? term) && !term.OnlyLooksUp)
         {
             term.Check(weight);
-            _queued.Add(new Adapted(term, input, (nint)output));
+            _queued.Add(new Adapted(weight, term, input, (nint)output));
         }
     }
 
@@ -68,7 +71,12 @@ internal sealed unsafe class AdaptedProducts(IModelProducts inner, IReadOnlyDict
         float* wide = _wide.Reserve((long)input.Results * term.B.Outputs);
         Inner.Multiply(term.B, new ProductInput(narrow, input.Results, input.IdPointer), wide, cancellation);
         Inner.Finish(cancellation);
-        Add(term, wide, new Span<float>((float*)product.Output, checked(input.Results * term.B.Outputs)));
+        var output = new Span<float>((float*)product.Output, checked(input.Results * term.B.Outputs));
+        TensorPrimitives.MultiplyAdd(new ReadOnlySpan<float>(wide, output.Length), term.Scale, output, output);
+        if (!term.Factors.IsEmpty)
+        {
+            Stretch(term.Factors.Span, product.Weight.Bias.Span, output);
+        }
     }
 
     // Row i of B A is the sum of the rows of A, weighted with row i of B.
@@ -88,10 +96,32 @@ internal sealed unsafe class AdaptedProducts(IModelProducts inner, IReadOnlyDict
                 TensorPrimitives.MultiplyAdd(row, term.Scale * weights[(i * rank) + k], target, target);
             }
         }
+
+        for (int i = 0; i < ids.Length && !term.Factors.IsEmpty; i++)
+        {
+            Span<float> row = output.Slice(i * width, width);
+            TensorPrimitives.Multiply(row, term.Factors.Span[ids[i]], row);
+        }
     }
 
-    private static void Add(LowRankTerm term, float* wide, Span<float> output) =>
-        TensorPrimitives.MultiplyAdd(new ReadOnlySpan<float>(wide, output.Length), term.Scale, output, output);
+    // Results have their bias already, which is not stretched.
+    private static void Stretch(ReadOnlySpan<float> factors, ReadOnlySpan<float> bias, Span<float> output)
+    {
+        for (int at = 0; at < output.Length; at += factors.Length)
+        {
+            Span<float> row = output.Slice(at, factors.Length);
+            if (!bias.IsEmpty)
+            {
+                TensorPrimitives.Subtract(row, bias, row);
+            }
 
-    private readonly record struct Adapted(LowRankTerm Term, ProductInput Input, nint Output);
+            TensorPrimitives.Multiply(row, factors, row);
+            if (!bias.IsEmpty)
+            {
+                TensorPrimitives.Add(row, bias, row);
+            }
+        }
+    }
+
+    private readonly record struct Adapted(ModelWeight Weight, LowRankTerm Term, ProductInput Input, nint Output);
 }

@@ -32,6 +32,12 @@ internal sealed class LowRankTerm
 
     public float Scale { get; }
 
+    /// <summary>Whether rows that are looked up get the term and products do not.</summary>
+    public bool OnlyLooksUp { get; init; }
+
+    /// <summary>What the results of weight and term together are multiplied with, before a bias is added, [outputs]; empty for nothing (DoRA).</summary>
+    public ReadOnlyMemory<float> Factors { get; init; }
+
     /// <summary>Makes sure that it can be added to a weight.</summary>
     /// <exception cref="ArgumentException">It has another shape.</exception>
     public void Check(ModelWeight weight)

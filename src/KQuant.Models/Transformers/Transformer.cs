@@ -31,6 +31,7 @@ internal sealed unsafe class Transformer : IDisposable
     private readonly NativeBuffer<float> _normed = new();
     private readonly BackendProducts? _backend;
     private readonly StepRecorder? _recorder;
+    private readonly List<ModelWeight> _weights = [];
 
     /// <param name="config">What it computes.</param>
     /// <param name="weights">Its tensors.</param>
@@ -52,7 +53,7 @@ internal sealed unsafe class Transformer : IDisposable
         _context = new StepContext(matmul) { Products = products };
         _backend = products as BackendProducts;
         _recorder = _backend?.Layers is { } layers ? new StepRecorder(_backend, layers) : null;
-        var all = new WeightLoader(config, weights, "");
+        var all = new WeightLoader(config, weights, "", _weights);
         _embedding = all.Matrix("model.embed_tokens", config.VocabularySize, config.HiddenSize);
         _rope = new RotaryEmbedding(config.Rope, config.InterleavedRope, contextLength);
         _localRope = config.LocalRope is null ? _rope : new RotaryEmbedding(config.LocalRope, config.InterleavedRope, contextLength);
@@ -71,6 +72,9 @@ internal sealed unsafe class Transformer : IDisposable
         get => _context.Products;
         set => _context.Products = value;
     }
+
+    /// <summary>Everything that is multiplied with, parts of a fused matrix in their order.</summary>
+    public IReadOnlyList<ModelWeight> Weights => _weights;
 
     /// <summary>
     /// Where each layer computes, if everything is to be kept: a set for each; null for one set that all share. Sets are their owner's.

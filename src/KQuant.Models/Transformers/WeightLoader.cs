@@ -7,14 +7,15 @@ namespace KQuant.Models.Transformers;
 /// <param name="config">What the model computes.</param>
 /// <param name="weights">Its tensors.</param>
 /// <param name="prefix">How the names begin.</param>
-internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, string prefix)
+/// <param name="loaded">Takes every weight that is multiplied with.</param>
+internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, string prefix, List<ModelWeight> loaded)
 {
     private const string Suffix = ".weight";
 
     public ModelConfig Config => config;
 
     /// <summary>The same, deeper inside.</summary>
-    public WeightLoader Enter(string name) => new(config, weights, prefix + name);
+    public WeightLoader Enter(string name) => new(config, weights, prefix + name, loaded);
 
     /// <summary>Whether there is a weight.</summary>
     public bool Contains(string name) => weights.Contains(prefix + name + Suffix);
@@ -41,19 +42,19 @@ internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, str
     public float[] Parameter(string name, int length) => weights.Vector(prefix + name, length);
 
     /// <summary>A matrix of one row, in float32.</summary>
-    public ModelWeight Row(string name, int length) => ModelWeight.Matrix(prefix + name + Suffix, weights.Row(prefix + name + Suffix, length));
+    public ModelWeight Row(string name, int length) => Keep(ModelWeight.Matrix(prefix + name + Suffix, weights.Row(prefix + name + Suffix, length)));
 
     /// <summary>A matrix.</summary>
-    public ModelWeight Matrix(string name, int rows, int columns, bool hasBias = false) => ModelWeight.Matrix(
+    public ModelWeight Matrix(string name, int rows, int columns, bool hasBias = false) => Keep(ModelWeight.Matrix(
         prefix + name + Suffix,
         weights.Matrix(prefix + name + Suffix, rows, columns),
-        hasBias ? weights.Vector(prefix + name + ".bias", rows) : default);
+        hasBias ? weights.Vector(prefix + name + ".bias", rows) : default));
 
     /// <summary>A stack of matrices.</summary>
-    public ModelWeight Stack(string name, int count, int rows, int columns, bool hasBias = false) => ModelWeight.MatrixStack(
+    public ModelWeight Stack(string name, int count, int rows, int columns, bool hasBias = false) => Keep(ModelWeight.MatrixStack(
         prefix + name + Suffix,
         weights.Stack(prefix + name + Suffix, count, rows, columns),
-        hasBias ? weights.Vector(prefix + name + ".bias", checked(count * rows)) : default);
+        hasBias ? weights.Vector(prefix + name + ".bias", checked(count * rows)) : default));
 
     /// <summary>Matrices that a checkpoint keeps one by one, or as the rows of a fused one; they have their own names in both cases.</summary>
     /// <param name="fused">The name of the fused one.</param>
@@ -76,14 +77,20 @@ internal sealed class WeightLoader(ModelConfig config, ModelWeights weights, str
         {
             (string name, int rows) = parts[i];
             result[i] = isFused
-                ? ModelWeight.Matrix(
+                ? Keep(ModelWeight.Matrix(
                     prefix + name + Suffix,
                     weights.Rows(stored, first, rows, all, columns),
                     bias is null ? default : bias.AsMemory(first, rows),
-                    stored)
+                    stored))
                 : Matrix(name, rows, columns, hasBias);
         }
 
         return result;
+    }
+
+    private ModelWeight Keep(ModelWeight weight)
+    {
+        loaded.Add(weight);
+        return weight;
     }
 }

@@ -8,6 +8,7 @@ using KQuant.Codecs.Recipes;
 using KQuant.Matmul;
 using KQuant.Matmul.Layers;
 using KQuant.Models;
+using KQuant.Models.Adapters;
 using KQuant.Models.Evaluation;
 using KQuant.Models.Export;
 using KQuant.Models.Generation;
@@ -295,6 +296,31 @@ public partial class XmlExamples
         ModelConverter.Convert(QuantizationPlan.Uniform(export, QuantCodec.Get(QuantFormat.Q4_K)), "model.gguf");
         #endregion
         Assert.That(File.Exists("model.gguf"));
+    }
+
+    [Test]
+    public void ExampleOfReadingAdapters()
+    {
+        TestAdapter.Reference("init").WritePeft("my-adapter");
+        using var output = new StringWriter();
+        Console.SetOut(output);
+        #region adapter
+        LoraAdapter adapter = LoraAdapter.Load("my-adapter");
+        Console.WriteLine($"{adapter.Format}, {adapter.Weights.Count} weights, {adapter.Parameters} parameters");
+        #endregion
+        Assert.That(output.ToString(), Does.StartWith("Peft, 12 weights, 43008 parameters"));
+    }
+
+    [Test]
+    public void ExampleOfUsingAdapters()
+    {
+        TestAdapter.Reference("init").WriteMlx("my-adapter");
+        #region adapters
+        LoraAdapter adapter = LoraAdapter.Load("my-adapter");
+        var options = new ModelOptions { Adapters = [new AppliedAdapter { Adapter = adapter, Scale = 0.5f }] };
+        #endregion
+        using var model = LanguageModel.Load("Qwen3-0.6B", options);
+        Assert.That(model.Options.Adapters, Has.Count.EqualTo(1));
     }
 
     [Test]

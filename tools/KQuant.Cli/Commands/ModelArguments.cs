@@ -5,6 +5,7 @@ using KQuant.Matmul;
 using KQuant.Matmul.Backends;
 using KQuant.Metal;
 using KQuant.Models;
+using KQuant.Models.Adapters;
 
 namespace KQuant.Cli.Commands;
 
@@ -26,6 +27,8 @@ internal sealed class ModelArguments
         "--context", "Tokens that a text may have; 0 for as many as the model was made for.", 0, 0, int.MaxValue);
     private readonly Option<int> _chunk = CommonOptions.Number("--chunk", "Tokens of a prompt that are read at once.", 512, 1, 65_536);
 
+    private readonly Option<AdapterArgument[]> _adapters = AdapterArgument.Option();
+
     private readonly Option<bool> _noMap = new("--no-mmap")
     {
         Description = "Read the model into memory instead of mapping its files, which others may then cut off.",
@@ -33,12 +36,13 @@ internal sealed class ModelArguments
 
     /// <summary>Adds the options to a command.</summary>
     /// <param name="command">The command.</param>
-    /// <param name="withModel">Whether <c>--model</c> is one of them.</param>
+    /// <param name="withModel">Whether <c>--model</c> is one of them, and <c>--adapter</c>.</param>
     public void AddTo(Command command, bool withModel = true)
     {
         if (withModel)
         {
             command.Options.Add(_model);
+            command.Options.Add(_adapters);
         }
 
         foreach (Option option in (Option[])[_device, _threads, .. _cache.Options, _activations, _conventions, _context, _chunk, _noMap])
@@ -90,7 +94,7 @@ internal sealed class ModelArguments
                 $"warning: the processor has {unused}, which this program does not use; 'kquant codecs --hardware' says more.");
         }
 
-        return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation, isDeterministic: isDeterministic);
+        return Load(parsed, GetPath(parsed), device, null, needsTokenizer, cancellation, isDeterministic: isDeterministic, adapters: AdapterArgument.Load(parsed.GetValue(_adapters)));
     }
 
     /// <summary>Loads the model at a path.</summary>
@@ -113,7 +117,8 @@ internal sealed class ModelArguments
         bool needsTokenizer,
         CancellationToken cancellation,
         CacheOptions? cache = null,
-        bool isDeterministic = false)
+        bool isDeterministic = false,
+        IReadOnlyList<AppliedAdapter>? adapters = null)
     {
         int threads = parsed.GetThreads(_threads);
         var matmul = new MatmulOptions { Activations = parsed.GetValue(_activations), Deterministic = isDeterministic };
@@ -126,6 +131,7 @@ internal sealed class ModelArguments
             Matmul = threads < 0 ? matmul : matmul with { MaxDegreeOfParallelism = threads },
             Context = context,
             Backend = device,
+            Adapters = adapters ?? [],
             LoadTokenizer = needsTokenizer,
             Map = !parsed.GetValue(_noMap),
         };

@@ -110,7 +110,11 @@ internal sealed class ExpertStacks(CheckpointConfig config, Fp8Scales scales)
     }
 
     /// <summary>Splits <c>PREFIX.experts.J.LEAF.KIND</c>; Mixtral's w1, w3 and w2 are gate, up and down.</summary>
-    private static bool TryParse(string name, string type, [NotNullWhen(true)] out string? stackName, out int expert)
+    /// <param name="name">The name of a tensor.</param>
+    /// <param name="type">The model type.</param>
+    /// <param name="stackName">What the tensor of all experts is called.</param>
+    /// <param name="expert">J.</param>
+    public static bool TryParse(string name, string type, [NotNullWhen(true)] out string? stackName, out int expert)
     {
         stackName = null;
         expert = 0;

@@ -94,7 +94,8 @@ public sealed class TensorNames
         return checkpointName is not null;
     }
 
-    private static string WithoutLanguageModel(string name)
+    /// <summary>A name without what multimodal models put before those of their language model.</summary>
+    internal static string WithoutLanguageModel(string name)
     {
         const string prefix = "language_model.";
         if (name.StartsWith(prefix, StringComparison.Ordinal))

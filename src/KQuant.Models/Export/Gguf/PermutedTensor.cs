@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
+using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Export;
 

@@ -1,4 +1,4 @@
-namespace KQuant.Models.Export;
+namespace KQuant.Models.Configuration;
 
 /// <summary>
 /// The order of the rows of q and k inside each head. Hugging Face rotates pairs (j, j + D/2), GGUF files of architecture <c>llama</c> pairs
