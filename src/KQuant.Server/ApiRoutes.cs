@@ -2,6 +2,7 @@ using KQuant.Server.Anthropic;
 using KQuant.Server.LlamaCpp;
 using KQuant.Server.Monitoring;
 using KQuant.Server.OpenAI;
+using KQuant.Server.Page;
 using KQuant.Server.Protocol;
 
 namespace KQuant.Server;
@@ -12,6 +13,7 @@ internal static class ApiRoutes
     /// <summary>The table.</summary>
     public static IReadOnlyList<ApiRoute> All { get; } =
     [
+        Get("/", ChatPage.AnswerAsync, isOpen: true),
         Get("/health", HealthEndpoint.AnswerAsync, isOpen: true),
         Get("/metrics", MetricsEndpoint.AnswerAsync),
         Get("/v1/models", ModelsEndpoint.ListAsync),

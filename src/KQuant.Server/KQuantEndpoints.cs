@@ -22,7 +22,12 @@ public static class KQuantEndpoints
         ArgumentNullException.ThrowIfNull(endpoints);
         foreach (ApiRoute route in ApiRoutes.All)
         {
-            endpoints.MapMethods(route.Path, [route.Method], route.Handler);
+            IEndpointConventionBuilder endpoint = endpoints.MapMethods(route.Path, [route.Method], route.Handler);
+            if (route.Path == "/")
+            {
+                // Behind everything but the fallback: an application that has a page of its own keeps it.
+                endpoint.WithOrder(int.MaxValue - 1);
+            }
         }
 
         foreach (string path in ApiRoutes.All.Select(route => route.Path).Distinct())

@@ -36,6 +36,9 @@ public sealed class KQuantServerOptions
     /// <summary>Origins of pages that may send requests from a browser, such as <c>https://example.com</c>; <c>*</c> for all. None by default.</summary>
     public IList<string> AllowedOrigins { get; } = [];
 
+    /// <summary>Whether <c>GET /</c> is a page for conversations with the model. It is by default; an application's own endpoint there comes first.</summary>
+    public bool HasPage { get; set; } = true;
+
     /// <summary>How often a stream says that it is alive while there is nothing to send. 15 seconds by default.</summary>
     public TimeSpan PingInterval { get; set; } = TimeSpan.FromSeconds(15);
 

@@ -229,14 +229,9 @@ public class ShardTests
 
     private static string DeployFile(string name) => Path.Combine(RepositoryFiles.Root, "docs", "deploy", name);
 
-    /// <summary>The command of the container: a list of words, the last of them a block.</summary>
-    private static string[] Command(string file)
-    {
-        string[] lines = [.. File.ReadAllLines(file).SkipWhile(line => line.Trim() != "command:").Skip(1)];
-        string[] words = [.. lines.TakeWhile(line => line.Trim() != "- |").Select(line => line.Trim()[2..])];
-        string block = string.Join('\n', lines.Skip(words.Length + 1).TakeWhile(line => line.Trim() != "resources:").Select(line => line.Trim()));
-        return [.. words, block];
-    }
+    /// <summary>The command of the container.</summary>
+    private static string[] Command(string file) =>
+        [.. YamlText.ReadFile(file).Single()["spec"]!["template"]!["spec"]!["containers"]!.AsArray().Single()!["command"]!.AsArray().Select(word => (string)word!)];
 
     /// <summary>Starts a command as a scheduler does, with <c>kquant</c> on its path.</summary>
     private static Process Start(string[] command, params (string Name, string Value)[] variables)

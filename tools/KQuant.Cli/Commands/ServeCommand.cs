@@ -30,6 +30,11 @@ internal static class ServeCommand
         };
         Option<int> port = CommonOptions.Number("--port", "The port to listen on; 0 for any that is free.", 8080, 0, ushort.MaxValue);
         var keys = new Option<string[]>("--api-key") { Description = "A key that requests have to bring; may be given several times.", HelpName = "key" };
+        var keyFile = new Option<string>("--api-key-file")
+        {
+            Description = "A file with such keys, one a line, which nobody sees who lists the processes of the machine.",
+            HelpName = "file",
+        };
         var origins = new Option<string[]>("--allowed-origins") { Description = "Origins of pages that may ask from a browser; * for all.", HelpName = "origin" };
         var name = new Option<string>("--alias") { Description = "What the model is called; the last part of its path if not given.", HelpName = "name" };
         Option<int> parallel = CommonOptions.Number("--parallel", "Texts that are written at the same time; others wait.", 8, 1, 1024);
@@ -40,6 +45,7 @@ internal static class ServeCommand
         {
             Description = "Take the fastest kernels for any number of texts: a single one is faster, and its bits may depend on what shares its batch.",
         };
+        var noPage = new Option<bool>("--no-webui") { Description = "Serve no page for conversations at /." };
         Option<LogLevel> logLevel = CommonOptions.Choice(
             "--log-level",
             "What is logged, to the standard error; 'warning' if not given.",
@@ -51,13 +57,14 @@ internal static class ServeCommand
         var logJson = new Option<bool>("--log-json") { Description = "Log a line of JSON for each event." };
         var command = new Command("serve", "Serve a model to programs that speak the interface of OpenAI. Ctrl-C stops.")
         {
-            host, port, keys, origins, name, parallel, waiting, cacheRam, drain, anyOrder, logLevel, logJson,
+            host, port, keys, keyFile, origins, name, parallel, waiting, cacheRam, drain, anyOrder, noPage, logLevel, logJson,
         };
         arguments.AddTo(command);
         sampling.AddTo(command);
         command.SetWork((parsed, cancellationToken) =>
         {
             IPAddress address = ParseHost(parsed.GetValue(host)!);
+            string[] allKeys = [.. parsed.GetValue(keys) ?? [], .. ReadKeys(parsed.GetValue(keyFile))];
             using MatmulBackend? device = arguments.OpenDevice(parsed);
             using LanguageModel model = arguments.Load(parsed, device, cancellationToken, isDeterministic: !parsed.GetValue(anyOrder));
             WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
@@ -75,12 +82,13 @@ internal static class ServeCommand
                 options.MaxWaiting = parsed.GetValue(waiting);
                 options.MaxIdleCacheBytes = (long)parsed.GetValue(cacheRam) << 20;
                 options.DrainTime = TimeSpan.FromSeconds(parsed.GetValue(drain));
-                AddAll(options.ApiKeys, parsed.GetValue(keys));
+                options.HasPage = !parsed.GetValue(noPage);
+                AddAll(options.ApiKeys, allKeys);
                 AddAll(options.AllowedOrigins, parsed.GetValue(origins));
             });
             builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)) + StopMargin);
             builder.Services.Configure<ConsoleLifetimeOptions>(options => options.SuppressStatusMessages = true);
-            if (!IPAddress.IsLoopback(address) && parsed.GetValue(keys) is not { Length: > 0 })
+            if (!IPAddress.IsLoopback(address) && allKeys.Length == 0)
             {
                 parsed.InvocationConfiguration.Error.WriteLine($"warning: {address} is reachable from other machines and there is no --api-key: whoever reaches the port may ask.");
             }
@@ -107,6 +115,18 @@ internal static class ServeCommand
         host == "localhost" ? IPAddress.Loopback
         : IPAddress.TryParse(host, out IPAddress? address) ? address
         : throw new CommandException($"--host is '{host}'; it is an address such as 127.0.0.1 or 0.0.0.0, or 'localhost'.");
+
+    /// <summary>A file that was named and has no keys is a server that was meant to be safe.</summary>
+    private static string[] ReadKeys(string? path)
+    {
+        if (path is null)
+        {
+            return [];
+        }
+
+        string[] keys = Utf8Reader.ReadFile(path).Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return keys.Length > 0 ? keys : throw new CommandException($"{path} has no keys; it has one a line.");
+    }
 
     private static void Log(ILoggingBuilder logging, LogLevel level, bool isJson)
     {
