@@ -63,7 +63,7 @@ internal sealed class ConversionPart : IDisposable
 
         // The last one: it is asked for its bytes when all others have been written.
         writer.Add(DigestName, ElementType.U8, [digests.ByteCount], digests.WriteTo);
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        using var above = FoldersAbove.Create(path);
         writer.Write(path, job.Progress, job.CancellationToken);
     }
 

@@ -22,7 +22,7 @@ internal static class GgufConversion
         }
 
         GgufWriter writer = Declare(source, job.Plan, job.Options, (planned, codec) => job.Encode(planned, codec).WriteTo);
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(job.Output))!);
+        using var above = FoldersAbove.Create(job.Output);
         writer.Write(job.Output, job.Progress, job.CancellationToken);
         return job.Report();
     }

@@ -238,13 +238,15 @@ public class QuantizeCommandTests
         Assert.That(written.GetTensor("model.embed_tokens").Format, Is.EqualTo(QuantFormat.Q5_0));
     }
 
-    [Test]
-    public void AWeightThatIsNotFiniteIsNamedAndNothingIsLeftBehind()
+    [TestCase("out")]
+    [TestCase("new/folders/out")]
+    [TestCase("out", "--shard", "1/1")]
+    public void AWeightThatIsNotFiniteIsNamedAndNothingIsLeftBehind(string output, params string[] more)
     {
         float[] weights = TestModels.Weights(1, 4 * 256);
         weights[(2 * 256) + 17] = float.NaN;
         string model = TestModels.WriteFolder(_folder["model"], 4, 256, stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(weights)), ElementType.F32);
-        Cli.Quantize(model, "q4_k", _folder["out"])
+        Cli.Quantize(model, "q4_k", _folder[output], more)
             .MustFail("model.embed_tokens.weight: q4_k: row 2, column 17: the weight is NaN");
         Assert.That(Directory.GetFileSystemEntries(_folder.Path), Is.EqualTo([_folder["model"]]));
     }

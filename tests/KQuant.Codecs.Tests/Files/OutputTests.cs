@@ -301,6 +301,44 @@ public class OutputTests
         }
     }
 
+    /// <summary>The folders above a folder that is written, and above a file for who asks for them, are part of what appears or does not.</summary>
+    [TestCase("folder")]
+    [TestCase("file")]
+    public void FoldersThatWereMadeForAnOutputGoWithIt(string kind)
+    {
+        string path = _folder["there/a/b/out"];
+        Directory.CreateDirectory(_folder["there"]);
+        void Write(Action<Stream> write)
+        {
+            using FoldersAbove? above = kind == "file" ? FoldersAbove.Create(path) : null;
+            var writer = new SafetensorsWriter();
+            writer.Add("a", ElementType.F32, [1 << 20], write);
+            if (above is null)
+            {
+                writer.WriteFolder(path, overwrite: true);
+            }
+            else
+            {
+                writer.Write(path);
+            }
+        }
+
+        Assert.That(() => Write(_ => throw new OperationCanceledException()), Throws.TypeOf<OperationCanceledException>());
+        Assert.That(Directory.GetFileSystemEntries(_folder.Path, "*", SearchOption.AllDirectories), Is.EqualTo([_folder["there"]]));
+        Assert.That(
+            () => Write(_ =>
+            {
+                File.WriteAllText(_folder["there/a/note"], "of somebody else");
+                throw new OperationCanceledException();
+            }),
+            Throws.TypeOf<OperationCanceledException>());
+        Assert.That(
+            Directory.GetFileSystemEntries(_folder["there"], "*", SearchOption.AllDirectories),
+            Is.EquivalentTo([_folder["there/a"], _folder["there/a/note"]]));
+        Write(Fill);
+        Assert.That(Directory.GetFileSystemEntries(_folder["there/a/b"]), Is.EqualTo([path]));
+    }
+
     [Test]
     public void APlaceBelowAFileIsRefusedInASentence()
     {

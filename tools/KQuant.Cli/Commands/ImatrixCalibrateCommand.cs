@@ -190,7 +190,7 @@ internal static class ImatrixCalibrateCommand
         {
             Save();
             using ImportanceMatrix matrix = calibrator.ToMatrix(prior);
-            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(target))!);
+            using var above = FoldersAbove.Create(target);
             matrix.Write(target, ImatrixFiles.FormatOf(target));
         }
 

@@ -43,4 +43,10 @@ internal static class DiskSteps
         Observer.Value?.Invoke($"delete folder {path}");
         Directory.Delete(path, recursive: true);
     }
+
+    public static void DeleteEmptyFolder(string path)
+    {
+        Observer.Value?.Invoke($"delete empty folder {path}");
+        Directory.Delete(path);
+    }
 }

@@ -14,6 +14,7 @@ internal sealed class FolderSwap : IDisposable
 
     private readonly string _lockPath;
     private readonly string _oldPath;
+    private readonly FoldersAbove _above;
     private readonly SafeFileHandle _lock;
 
     /// <summary>Creates the new folder.</summary>
@@ -25,14 +26,20 @@ internal sealed class FolderSwap : IDisposable
         Staging = OutputPlace.Beside(place, id, OutputPlace.Partial);
         _oldPath = OutputPlace.Beside(place, id, Old);
         _lockPath = OutputPlace.Beside(place, id, Lock);
-        Directory.CreateDirectory(Path.GetDirectoryName(place)!);
+        _above = FoldersAbove.Create(place);
         try
         {
             _lock = File.OpenHandle(_lockPath, FileMode.CreateNew, FileAccess.Write, FileShare.None);
         }
-        catch (Exception exception) when (OutputPlace.IsOfDisk(exception))
+        catch (Exception exception)
         {
-            throw OutputPlace.Named(exception, _lockPath, place);
+            _above.Dispose();
+            if (OutputPlace.IsOfDisk(exception))
+            {
+                throw OutputPlace.Named(exception, _lockPath, place);
+            }
+
+            throw;
         }
 
         try
@@ -100,6 +107,7 @@ internal sealed class FolderSwap : IDisposable
     {
         _lock.Dispose();
         DiskSteps.DeleteFile(_lockPath);
+        _above.Dispose();
     }
 
     private static void Settle(string place, string staging, string old)
