@@ -35,6 +35,7 @@ public static class KQuantEndpoints
             endpoints.MapMethods(path, [HttpMethods.Options], ApiHandler.PreflightAsync);
         }
 
+        endpoints.MapFallback("/v1/messages/{**path}", ApiHandler.Create(ApiRoutes.RefuseAsync, ErrorStyle.Anthropic));
         endpoints.MapFallback("{**path}", ApiHandler.Create(ApiRoutes.RefuseAsync));
         return endpoints;
     }

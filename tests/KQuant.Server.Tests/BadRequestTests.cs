@@ -51,6 +51,8 @@ public class BadRequestTests
     [TestCase("""{"messages":[{"role":"user","content":"\ud800"}]}""", "messages[0].content", "'messages[0].content' has half of a surrogate pair, which is no text.")]
     [TestCase("""{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{"}}]}]}""", "messages[0].tool_calls[0].function.arguments", "is no JSON")]
     [TestCase("""{"messages":[],"messages":[]}""", null, "The body is no JSON")]
+    [TestCase("""{"messages":{"\ud800":[]}}""", null, "The body has a name with half of a surrogate pair, which is no text.")]
+    [TestCase("""{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"\\ud800\":1}"}}]}]}""", "messages[0].tool_calls[0].function.arguments", "has a name with half of a surrogate pair")]
     public async Task ABodyThatIsWrong(string body, string? parameter, string message)
     {
         JsonElement error = await _server.FailAsync(Chat, body, HttpStatusCode.BadRequest);

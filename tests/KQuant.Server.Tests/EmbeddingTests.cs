@@ -2,6 +2,8 @@ using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using KQuant.Models;
+using KQuant.Models.Diagnostics;
+using KQuant.Server.Batching;
 using KQuant.TestKit;
 
 namespace KQuant.Server.Tests;
@@ -85,6 +87,58 @@ public class EmbeddingTests
         float[][][] together = await Task.WhenAll(texts.Select(text => ListAsync(JsonSerializer.Serialize(text))));
         Assert.That(together.Select(list => list[0]), Is.EqualTo(alone));
         await chat;
+    }
+
+    [Test]
+    public async Task TheMemoryOfACacheIsGivenBack()
+    {
+        long before = CacheMeter.Bytes;
+        await ListAsync("[\"Mr. Darcy\",\"a dark evening\"]");
+        Assert.That(CacheMeter.Bytes, Is.EqualTo(before));
+    }
+
+    [Test]
+    public async Task OneTextIsEmbeddedAtATimeAndWhoeverHasLeftIsNot()
+    {
+        using LanguageModel model = TestModel.Load(_folder);
+        using var gate = new KQuant.Models.Tests.GatedProducts.Gate();
+        model.Runner.Decorate(products => new KQuant.Models.Tests.GatedProducts(products, gate));
+        using var queue = new EmbeddingQueue(model, mostWaiting: 1);
+        using var leaves = new CancellationTokenSource();
+        gate.Close();
+        Task<float[][]> first = queue.EmbedAsync([[1, 2, 3], [4]], 4, leaves.Token);
+        gate.WaitUntilReached();
+        Task<float[][]> second = queue.EmbedAsync([[4, 5]], 4, default);
+        Assert.That(async () => await queue.EmbedAsync([[6]], 4, default), Throws.InstanceOf<BatchQueueFullException>());
+        await leaves.CancelAsync();
+        gate.Open();
+        Assert.That(async () => await first, Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(await second, Has.Length.EqualTo(1));
+        Assert.That(gate.Steps, Is.EqualTo((int[])[3, 2]));
+        Assert.That(await queue.EmbedAsync([[6]], 4, default), Has.Length.EqualTo(1), "there is room again");
+    }
+
+    [Test]
+    public async Task NothingIsEmbeddedAfterTheEnd()
+    {
+        using LanguageModel model = TestModel.Load(_folder);
+        using var gate = new KQuant.Models.Tests.GatedProducts.Gate();
+        model.Runner.Decorate(products => new KQuant.Models.Tests.GatedProducts(products, gate));
+        var queue = new EmbeddingQueue(model, mostWaiting: 1);
+        gate.Close();
+        Task<float[][]> running = queue.EmbedAsync([[1, 2, 3], [4]], 4, default);
+        gate.WaitUntilReached();
+        Task<float[][]> waiting = queue.EmbedAsync([[4, 5]], 4, default);
+        var end = Task.Run(queue.Dispose);
+        Assert.That(async () => await waiting, Throws.InstanceOf<BatchStoppedException>());
+        gate.Open();
+        Assert.That(async () => await running, Throws.InstanceOf<BatchStoppedException>());
+        await end;
+        Assert.That(async () => await queue.EmbedAsync([[6]], 4, default), Throws.InstanceOf<BatchStoppedException>());
+
+        await using ServerHost server = await ServerHost.StartAsync(_model);
+        server.Served.Engine.Drain(TimeSpan.Zero);
+        Assert.That((await server.FailAsync(Path, "{\"input\":\"a\"}", HttpStatusCode.ServiceUnavailable)).GetProperty("code").GetString(), Is.EqualTo("shutting_down"));
     }
 
     [TestCase("{}", "input", "'input' is missing.")]

@@ -211,6 +211,16 @@ public class MessagesTests
         Assert.That(error.ToString(), Is.EqualTo($$$"""{"type":"error","error":{"message":{{{Quote(message)}}},"type":"invalid_request_error"}}"""));
     }
 
+    [TestCase("GET", "/v1/messages", HttpStatusCode.MethodNotAllowed, "invalid_request_error")]
+    [TestCase("POST", "/v1/messages/batches", HttpStatusCode.NotFound, "not_found_error")]
+    public async Task APathOrAMethodThatIsNotThere(string method, string path, HttpStatusCode status, string type)
+    {
+        using var request = new HttpRequestMessage(new HttpMethod(method), path);
+        using HttpResponseMessage response = await _server.Client.SendAsync(request);
+        Assert.That(response.StatusCode, Is.EqualTo(status));
+        Assert.That(await response.Content.ReadAsStringAsync(), Does.StartWith("{\"type\":\"error\",").And.Contains($"\"type\":\"{type}\""));
+    }
+
     [Test]
     public async Task KeysAreThoseOfTheHeaderOfAnthropic()
     {

@@ -149,14 +149,7 @@ internal static class MessageFields
         }
 
         string path = function.PathOf("arguments"), text = function.Text("arguments")!;
-        try
-        {
-            using var document = JsonDocument.Parse(text.Length == 0 ? "{}" : text, new JsonDocumentOptions { AllowDuplicateProperties = false });
-            return JsonFields.ToNode(document.RootElement, path) as JsonObject ?? throw ApiException.Wrong(path, $"'{path}' is JSON, but no object.");
-        }
-        catch (JsonException exception)
-        {
-            throw ApiException.Wrong(path, $"'{path}' is no JSON: {exception.Message}");
-        }
+        using JsonDocument document = JsonInput.Parse(text.Length == 0 ? "{}"u8.ToArray() : Encoding.UTF8.GetBytes(text), $"'{path}'", path);
+        return JsonFields.ToNode(document.RootElement, path) as JsonObject ?? throw ApiException.Wrong(path, $"'{path}' is JSON, but no object.");
     }
 }

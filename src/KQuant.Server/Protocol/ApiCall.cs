@@ -11,9 +11,6 @@ namespace KQuant.Server.Protocol;
 /// <param name="served">What is served.</param>
 internal sealed class ApiCall(HttpContext http, ServedModel served) : IDisposable
 {
-    /// <summary>Bodies nest no deeper.</summary>
-    private const int MaxDepth = 64;
-
     private readonly List<IDisposable> _owned = [];
 
     public HttpContext Http => http;
@@ -37,16 +34,9 @@ internal sealed class ApiCall(HttpContext http, ServedModel served) : IDisposabl
             throw new ApiException(StatusCodes.Status400BadRequest, "The body is not UTF-8.");
         }
 
-        try
-        {
-            var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
-            _owned.Add(document);
-            return new JsonFields(document.RootElement);
-        }
-        catch (JsonException exception)
-        {
-            throw new ApiException(StatusCodes.Status400BadRequest, $"The body is no JSON: {exception.Message}", inner: exception);
-        }
+        JsonDocument document = JsonInput.Parse(body, "The body");
+        _owned.Add(document);
+        return new JsonFields(document.RootElement);
     }
 
     /// <summary>Answers with an object.</summary>

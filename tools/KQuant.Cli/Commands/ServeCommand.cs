@@ -55,7 +55,7 @@ internal static class ServeCommand
             ("error", LogLevel.Error),
             ("none", LogLevel.None));
         var logJson = new Option<bool>("--log-json") { Description = "Log a line of JSON for each event." };
-        var command = new Command("serve", "Serve a model to programs that speak the interface of OpenAI. Ctrl-C stops.")
+        var command = new Command("serve", "Serve a model to programs that speak the interface of OpenAI or Anthropic. Ctrl-C stops.")
         {
             host, port, keys, keyFile, origins, name, parallel, waiting, cacheRam, drain, anyOrder, noPage, logLevel, logJson,
         };
