@@ -2,6 +2,7 @@ using KQuant.Server.Anthropic;
 using KQuant.Server.LlamaCpp;
 using KQuant.Server.Monitoring;
 using KQuant.Server.OpenAI;
+using KQuant.Server.OpenAI.Responses;
 using KQuant.Server.Page;
 using KQuant.Server.Protocol;
 
@@ -24,6 +25,8 @@ internal static class ApiRoutes
         Post("/v1/completions", CompletionEndpoint.AnswerAsync),
         Post("/v1/completions/input_tokens", CountEndpoints.CountTextsAsync),
         Post("/v1/embeddings", EmbeddingsEndpoint.AnswerAsync),
+        Post("/v1/responses", ResponsesEndpoint.AnswerAsync),
+        Post("/v1/responses/input_tokens", ResponsesEndpoint.CountAsync),
         Post("/v1/messages", MessagesEndpoint.AnswerAsync, ErrorStyle.Anthropic),
         Post("/v1/messages/count_tokens", MessagesEndpoint.CountAsync, ErrorStyle.Anthropic),
         Post("/tokenize", TokenEndpoints.TokenizeAsync),

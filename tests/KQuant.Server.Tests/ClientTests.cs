@@ -49,7 +49,7 @@ public class ClientTests
     }
 
     [Test]
-    public Task OpenAI([Values("chat", "stream", "tools", "parse", "completions", "embeddings", "models", "abort", "errors")] string check) => RunAsync("openai.mjs", check);
+    public Task OpenAI([Values("chat", "stream", "responses", "tools", "parse", "completions", "embeddings", "models", "abort", "errors")] string check) => RunAsync("openai.mjs", check);
 
     [Test]
     public Task Anthropic([Values("message", "stream", "stop", "tools", "count", "abort", "errors")] string check) => RunAsync("anthropic.mjs", check);

@@ -1,7 +1,7 @@
 // One check of the server with the package openai: node openai.mjs ADDRESS CHECK. Fails with what is wrong.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
 const [address, check] = process.argv.slice(2);
@@ -40,6 +40,38 @@ const checks = {
     const helper = client.chat.completions.stream(settings);
     const final = await helper.finalChatCompletion();
     assert.equal(final.choices[0].message.content, text);
+  },
+
+  async responses() {
+    const settings = { model, input: messages, max_output_tokens: 20, temperature: 0 };
+    const whole = await client.responses.create(settings);
+    const chat = await client.chat.completions.create({ model, messages, max_tokens: 20, temperature: 0 });
+    assert.equal(whole.output_text, chat.choices[0].message.content);
+    assert.equal(whole.status, "incomplete");
+    assert.equal(whole.usage.output_tokens, 20);
+    let text = "", last = null;
+    for await (const event of await client.responses.create({ ...settings, stream: true })) {
+      if (event.type === "response.output_text.delta") text += event.delta;
+      last = event;
+    }
+    assert.equal(text, whole.output_text);
+    assert.equal(last.type, "response.incomplete");
+    const final = await client.responses.stream(settings).finalResponse();
+    assert.equal(final.output_text, text);
+    const { name, description, parameters } = weather.function;
+    const tools = [{ type: "function", name, description, parameters, strict: true }];
+    const called = await client.responses.create({ model, input: messages, tools, tool_choice: "required", parallel_tool_calls: false, temperature: 0 });
+    const call = called.output[0];
+    assert.equal(call.type, "function_call");
+    assert.ok(["Bath", "London"].includes(JSON.parse(call.arguments).city));
+    const next = await client.responses.create({
+      model, tools, max_output_tokens: 8, input: [...messages, ...called.output, { type: "function_call_output", call_id: call.call_id, output: "rain" }],
+    });
+    assert.ok(next.usage.input_tokens > called.usage.input_tokens);
+    const format = zodTextFormat(z.object({ city: z.enum(["Bath", "London"]) }), "place");
+    const parsed = await client.responses.parse({ model, input: "Where?", temperature: 0, text: { format } });
+    assert.ok(["Bath", "London"].includes(parsed.output_parsed.city));
+    await assert.rejects(client.responses.create({ ...settings, previous_response_id: "resp_1" }), error => error.status === 400 && error.param === "previous_response_id");
   },
 
   async tools() {

@@ -49,7 +49,7 @@ internal sealed class ChatBody
                 Messages = messages,
                 Tools = tools,
                 Plan = plan,
-                Variables = ReadVariables(body),
+                Variables = ReadVariables(body, body.Text("reasoning_effort")),
                 Choices = body.Integer("n", 1, MostChoices) ?? 1,
                 Generation = new GenerationOptions
                 {
@@ -70,10 +70,13 @@ internal sealed class ChatBody
         : plan.Reply is null && !plan.IsCallRequired ? Grammar.Parse(text)
         : throw ApiException.Wrong("grammar", "An answer has either a 'grammar' or a 'response_format' or a call that is required.");
 
-    private static JsonObject ReadVariables(JsonFields body)
+    /// <summary>Variables of the chat template.</summary>
+    /// <param name="body">The body of the request.</param>
+    /// <param name="effort">How much the model should think; null for no word of it.</param>
+    public static JsonObject ReadVariables(JsonFields body, string? effort)
     {
         JsonObject variables = body.NodeObject("chat_template_kwargs") ?? [];
-        if (body.Text("reasoning_effort") is { } effort)
+        if (effort is not null)
         {
             variables["reasoning_effort"] = effort == "none" ? "low" : effort;
             variables["enable_thinking"] = effort != "none";

@@ -20,7 +20,8 @@ internal static class CountEndpoints
         await WriteAsync(call, body.Prompts.Sum(prompt => prompt.Length)).ConfigureAwait(false);
     }
 
-    private static Task WriteAsync(ApiCall call, int count) => call.WriteAsync(writer =>
+    /// <summary>Answers with a count.</summary>
+    public static Task WriteAsync(ApiCall call, int count) => call.WriteAsync(writer =>
     {
         writer.WriteStartObject();
         writer.WriteString("object", "response.input_tokens");

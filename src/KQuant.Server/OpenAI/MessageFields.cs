@@ -81,6 +81,10 @@ internal static class MessageFields
         return new TemplateMessage("assistant", isCall ? null : content ?? "") { More = more.Count > 0 ? more : null };
     }
 
+    /// <summary>What a developer is to the chat template: most know only the system.</summary>
+    public static string DeveloperRole(ServedModel served) =>
+        served.Model.ChatTemplate?.Source.Contains("developer", StringComparison.Ordinal) == true ? "developer" : "system";
+
     private static TemplateMessage ReadMessage(JsonFields fields, ServedModel served)
     {
         string role = fields.Choice("role", "system", "developer", "user", "assistant", "tool", "function") ?? throw fields.Missing("role");
@@ -96,7 +100,7 @@ internal static class MessageFields
             case "assistant":
                 return CreateAssistant(served, content, ReadCalls(fields), fields.Text("reasoning_content") ?? fields.Text("reasoning"), more);
             case "developer":
-                role = served.Model.ChatTemplate?.Source.Contains("developer", StringComparison.Ordinal) == true ? role : "system";
+                role = DeveloperRole(served);
                 break;
             case "tool" or "function":
                 if (fields.Text("tool_call_id") is { } id)
@@ -136,7 +140,7 @@ internal static class MessageFields
     };
 
     /// <summary>Arguments are a text with JSON; templates want the object.</summary>
-    private static JsonObject ReadArguments(JsonFields function)
+    public static JsonObject ReadArguments(JsonFields function)
     {
         if (!function.TryGet("arguments", out JsonElement arguments))
         {
