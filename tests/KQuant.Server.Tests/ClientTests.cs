@@ -52,7 +52,7 @@ public class ClientTests
     public Task OpenAI([Values("chat", "stream", "responses", "tools", "parse", "completions", "embeddings", "models", "abort", "errors")] string check) => RunAsync("openai.mjs", check);
 
     [Test]
-    public Task Anthropic([Values("message", "stream", "stop", "tools", "count", "abort", "errors")] string check) => RunAsync("anthropic.mjs", check);
+    public Task Anthropic([Values("message", "stream", "stop", "tools", "count", "models", "abort", "errors")] string check) => RunAsync("anthropic.mjs", check);
 
     private async Task RunAsync(string script, string check)
     {

@@ -67,6 +67,15 @@ const checks = {
     assert.ok(few.input_tokens > 0 && more.input_tokens > few.input_tokens);
   },
 
+  async models() {
+    const list = [];
+    for await (const each of client.models.list()) list.push(each);
+    assert.deepEqual(list.map((each) => each.id), [model]);
+    const one = await client.models.retrieve(model);
+    assert.deepEqual([one.type, one.display_name], ["model", model]);
+    assert.ok(Math.abs(Date.now() - Date.parse(one.created_at)) < 86_400_000);
+  },
+
   async abort() {
     const stream = await client.messages.create({ model, messages, stream: true, max_tokens: 400, logit_bias: { 2047: -100, 2045: -100 } });
     for await (const event of stream) if (event.type === "content_block_delta") break;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using KQuant.Models;
 using KQuant.Server.Hosting;
@@ -5,7 +6,7 @@ using KQuant.Server.Protocol;
 
 namespace KQuant.Server.OpenAI;
 
-/// <summary><c>GET /v1/models</c>: the one model that is served.</summary>
+/// <summary><c>GET /v1/models</c>: the one model that is served, for the clients of OpenAI and for those of Anthropic, which read other fields.</summary>
 internal static class ModelsEndpoint
 {
     /// <summary>Lists it.</summary>
@@ -16,6 +17,9 @@ internal static class ModelsEndpoint
         writer.WriteStartArray("data");
         Write(writer, call.Served);
         writer.WriteEndArray();
+        writer.WriteBoolean("has_more", false);
+        writer.WriteString("first_id", call.Served.Name);
+        writer.WriteString("last_id", call.Served.Name);
         writer.WriteEndObject();
     });
 
@@ -36,6 +40,9 @@ internal static class ModelsEndpoint
         writer.WriteString("object", "model");
         writer.WriteNumber("created", served.Started.ToUnixTimeSeconds());
         writer.WriteString("owned_by", "local");
+        writer.WriteString("type", "model");
+        writer.WriteString("display_name", served.Name);
+        writer.WriteString("created_at", served.Started.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
         writer.WriteStartObject("meta");
         writer.WriteString("architecture", model.Config.Architecture);
         writer.WriteString("codec", model.MainCodec.Name);
