@@ -93,14 +93,6 @@ public class ArgumentTests
     }
 
     [Test]
-    public void NumbersAreWrittenInOneCulture()
-    {
-        using var culture = new ForeignCulture();
-        Indices();
-        Shapes();
-    }
-
-    [Test]
     public void Indices()
     {
         Fails<ArgumentOutOfRangeException>(

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using KQuant.Cli.Commands;
 using KQuant.Models.Generation;
 using KQuant.TestKit;
 
@@ -11,7 +12,7 @@ public class BadOptionTests
     private static readonly string[] BadNumbers = ["x", "", "1.5x", "--", "99999999999999999999", "-99999999999", "NaN", "Infinity", "1e99", "0x10", "²"];
 
     /// <summary>Options that take any text at all, and those that take any path.</summary>
-    private static readonly Type[] Texts = [typeof(string), typeof(string[])];
+    private static readonly Type[] Texts = [typeof(string), typeof(string[]), typeof(AdapterArgument[])];
 
     private static IEnumerable<TestCaseData> Options()
     {

@@ -85,7 +85,8 @@ public class EncodeThreadsTests
             Assert.That(
                 () => use(),
                 Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.StartsWith(
-                    $"MaxDegreeOfParallelism is {threads}; it must be -1, for one thread per processor, or a positive limit."));
+                    FormattableString.Invariant(
+                        $"MaxDegreeOfParallelism is {threads}; it must be -1, for one thread per processor, or a positive limit.")));
         }
 
         Assert.That(new EncodeOptions().MaxDegreeOfParallelism, Is.EqualTo(1));

@@ -321,11 +321,9 @@ public class ModelFolderTests
         {
             Assert.Throws<ArgumentException>(() => tensor.ReadRows(0, new float[4]));
             Assert.Throws<ArgumentOutOfRangeException>(() => tensor.ReadRows(1, new float[6]));
-            using var culture = new ForeignCulture();
             Assert.That(
                 () => tensor.ReadRows(-1, new float[3]),
                 Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.StartsWith("1 rows from row -1 do not lie inside tensor 'w', which has 2."));
-            Assert.Throws<ArgumentOutOfRangeException>(() => tensor.ReadRows(-1, new float[3]));
             Assert.Throws<ArgumentOutOfRangeException>(() => tensor.ReadBytes(20, new byte[5]));
             Assert.Throws<NotSupportedException>(() => model.Tensors[1].ReadRows(0, new float[1]));
             Assert.Throws<NotSupportedException>(() => model.Tensors[1].Load());

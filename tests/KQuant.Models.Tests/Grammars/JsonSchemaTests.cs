@@ -116,7 +116,7 @@ public class JsonSchemaTests
     {
         foreach ((int low, int high) in ((int, int)[])[(0, 0), (0, 9), (3, 47), (10, 99), (95, 1203), (-12, 30), (-205, -7), (100, 1000), (-1, 0)])
         {
-            var grammar = Grammar.FromJsonSchema(JsonNode.Parse($$"""{"type":"integer","minimum":{{low}},"maximum":{{high}}}""")!);
+            var grammar = Grammar.FromJsonSchema(JsonNode.Parse(FormattableString.Invariant($$"""{"type":"integer","minimum":{{low}},"maximum":{{high}}}"""))!);
             foreach (int value in Enumerable.Range(-1300, 2700))
             {
                 Assert.That(grammar.IsMatch(value.ToString(CultureInfo.InvariantCulture)), Is.EqualTo(value >= low && value <= high), $"{value} in {low}..{high}");

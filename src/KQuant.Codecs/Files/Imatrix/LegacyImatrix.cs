@@ -65,8 +65,9 @@ internal static class LegacyImatrix
         if (count < 1 || count > cursor.Remaining / MinEntryBytes)
         {
             throw cursor.Error(
-                $"this is no importance matrix: it does not start with 'GGUF', and taken as the number of entries its first 4 bytes are " +
-                $"{count}, while {cursor.Remaining} bytes are left", 0);
+                FormattableString.Invariant(
+                    $"this is no importance matrix: it does not start with 'GGUF', and taken as the number of entries its first 4 bytes are {count}, while {cursor.Remaining} bytes are left"),
+                0);
         }
 
         var budget = new AllocationBudget();

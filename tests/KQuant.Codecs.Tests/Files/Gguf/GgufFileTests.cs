@@ -107,10 +107,7 @@ public class GgufFileTests
 
         Assert.That(tensor.UnsafeGetBytes(length - 3, 3).SequenceEqual(tensor.UnsafeGetBytes()[^3..]));
         Assert.That(() => tensor.UnsafeGetBytes(length - 3, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
-        Assert.That(() => tensor.UnsafeGetBytes(-1, 4), Throws.TypeOf<ArgumentOutOfRangeException>());
         Assert.That(() => tensor.UnsafeGetBytes(long.MaxValue, 1), Throws.TypeOf<ArgumentOutOfRangeException>());
-
-        using var culture = new ForeignCulture();
         Assert.That(
             () => tensor.UnsafeGetBytes(-1, 4),
             Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.StartsWith("4 bytes at -1 do not lie inside tensor 'w', which has "));

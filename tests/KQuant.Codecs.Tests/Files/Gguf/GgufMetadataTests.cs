@@ -82,7 +82,7 @@ public class GgufMetadataTests
         Assert.That(
             values.Select(value => value.TryGetNumber(out double number) ? number : 0),
             Is.EqualTo(expected.Select(integer => (double)integer)));
-        Assert.That(values.Select(value => value.ToString()), Is.EqualTo(expected.Select(integer => $"{integer}")));
+        Assert.That(values.Select(value => value.ToString()), Is.EqualTo(expected.Select(integer => FormattableString.Invariant($"{integer}"))));
         Assert.That(GgufValue.From(ulong.MaxValue).TryGetInteger(out _), Is.False, "does not fit");
         Assert.That(GgufValue.From(1f).TryGetInteger(out _), Is.False);
         Assert.That(GgufValue.From(true).TryGetNumber(out _), Is.False);
