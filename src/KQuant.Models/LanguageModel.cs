@@ -27,6 +27,7 @@ public sealed partial class LanguageModel : IDisposable
     private readonly ModelWeights _weights;
     private readonly ModelRunner _runner;
     private readonly MatmulContext _context;
+    private readonly AdapterBinding _binding;
     private readonly bool _ownsContext;
     private readonly Tokenizer? _tokenizer;
     private readonly ChatTemplate? _template;
@@ -50,6 +51,7 @@ public sealed partial class LanguageModel : IDisposable
             CheckCache(options.Cache, Config);
             IModelProducts products = options.Backend is null ? new ProcessorProducts(_context) : new BackendProducts(_context, options.Backend);
             var transformer = new Transformer(Config, _weights, _context, products, ContextLength, layer => Report(progress, layer), cancellation);
+            _binding = new AdapterBinding(Config, transformer.Weights);
             Adapt(transformer, options.Adapters);
             _runner = new ModelRunner(this, Name, () => Fingerprint, transformer, Config, ContextLength, options.ChunkSize, options.Cache);
         }
@@ -367,14 +369,28 @@ public sealed partial class LanguageModel : IDisposable
         return Options.Adapters.Count == 0 ? own : AdapterBinding.Sign(own, Options.Adapters);
     }
 
+    /// <summary>Why an adapter is not for this model; null if it is.</summary>
+    internal string? FindMisfit(LoraAdapter adapter)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        try
+        {
+            _binding.Bind(new AppliedAdapter { Adapter = adapter });
+            return null;
+        }
+        catch (ModelFormatException exception)
+        {
+            return exception.Message;
+        }
+    }
+
     private void Adapt(Transformer transformer, IReadOnlyList<AppliedAdapter> adapters)
     {
         try
         {
-            var binding = new AdapterBinding(Config, transformer.Weights);
             foreach (AppliedAdapter adapter in adapters)
             {
-                transformer.Products = new AdaptedProducts(transformer.Products, binding.Bind(adapter));
+                transformer.Products = new AdaptedProducts(transformer.Products, _binding.Bind(adapter));
             }
         }
         catch

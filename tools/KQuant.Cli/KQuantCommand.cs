@@ -29,6 +29,7 @@ internal static class KQuantCommand
         ("dequantize", DequantizeCommand.Create),
         ("imatrix", ImatrixCommand.Create),
         ("calibrate-imatrix", () => ImatrixCalibrateCommand.Create("calibrate-imatrix")),
+        ("lora", LoraCommand.Create),
         ("inspect", InspectCommand.Create),
         ("verify", VerifyCommand.Create),
         ("run", RunCommand.Create),

@@ -90,12 +90,38 @@ public sealed class QuantizationPlan
         return new QuantizationPlan(Source, FindMain(planned), planned);
     }
 
+    /// <summary>A plan for other tensors than those of its source, such as some that were changed: codecs for some, whatever their roles; the rest stays.</summary>
+    /// <param name="source">The model.</param>
+    /// <param name="tensors">Its tensors, or others of the same names and shapes in their places.</param>
+    /// <param name="rule">The codec of a tensor; null to keep its bytes.</param>
+    internal static QuantizationPlan EncodeChanged(ModelSource source, IReadOnlyList<ModelTensor> tensors, Func<ModelTensor, QuantCodec?> rule)
+    {
+        QuantizationPlan plan = Create(source, tensors, (tensor, _) => new TensorDecision(rule(tensor), null), null);
+        return new QuantizationPlan(source, plan.Codec, plan.Tensors)
+        {
+            FileType = source is GgufSource gguf && gguf.Metadata.TryGet("general.file_type", out uint type) ? (GgufFileType)type : null,
+        };
+    }
+
+    /// <summary>As the public one, for other tensors than those of the source.</summary>
+    /// <param name="source">The model.</param>
+    /// <param name="tensors">Its tensors, or others of the same names and shapes in their places.</param>
+    /// <param name="stored">The codec that a tensor has; null if it gets the new one whatever that is.</param>
+    /// <param name="codec">The float format.</param>
+    /// <param name="allFloats">Whether tensors that are floats in the model change too.</param>
+    internal static QuantizationPlan DequantizeChanged(
+        ModelSource source, IReadOnlyList<ModelTensor> tensors, Func<ModelTensor, QuantCodec?> stored, QuantCodec codec, bool allFloats) =>
+        Create(source, tensors, (tensor, _) => new TensorDecision(allFloats ? codec : IfFloat(stored(tensor)) ?? codec, null), codec);
+
     private static QuantizationPlan Create(
-        ModelSource source, Func<ModelTensor, TensorRole, TensorDecision> decide, QuantCodec? codec)
+        ModelSource source, Func<ModelTensor, TensorRole, TensorDecision> decide, QuantCodec? codec) => Create(source, source.Tensors, decide, codec);
+
+    private static QuantizationPlan Create(
+        ModelSource source, IReadOnlyList<ModelTensor> tensors, Func<ModelTensor, TensorRole, TensorDecision> decide, QuantCodec? codec)
     {
         PlannedTensor[] planned =
         [
-            .. source.Tensors.Select(tensor =>
+            .. tensors.Select(tensor =>
             {
                 TensorRole role = TensorRoles.Classify(tensor.Name);
                 return Plan(tensor, role, tensor.Codec is null ? default : decide(tensor, role));

@@ -3,7 +3,7 @@ using CommunityToolkit.HighPerformance;
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
 using KQuant.Codecs.Scheduling;
-using KQuant.Models.Configuration;
+using KQuant.Matmul.Vectors;
 using KQuant.Models.Products;
 
 namespace KQuant.Models.Adapters;
@@ -15,8 +15,7 @@ internal sealed class AdapterBinding(ModelConfig config, IReadOnlyList<ModelWeig
 {
     private const int RowsPerTurn = 64;
 
-    private readonly bool _hasGgufRows = config.InterleavedRope
-        && Array.Exists(ModelFamily.All, family => family.Architecture == config.Architecture && family.PermutesInGguf);
+    private readonly bool _hasGgufRows = config.InterleavedRope && AdapterFit.Permutes(config.Architecture);
 
     /// <summary>The terms by the names of the weights, with memory of the adapter where it serves as it is.</summary>
     /// <param name="applied">The adapter and its scale.</param>
@@ -45,12 +44,12 @@ internal sealed class AdapterBinding(ModelConfig config, IReadOnlyList<ModelWeig
                 throw new ModelFormatException(adapter.Path, $"the adapter is for a weight {weight.Shape}, and that of the model is {shape}", weight.Name);
             }
 
-            float[] b = InOrderOfModel(weight, weight.B, weight.Rank), magnitude = InOrderOfModel(weight, weight.Magnitude, 1);
+            LoraWeight ordered = AdapterShaping.Reorder(weight, _hasGgufRows, config.HeadSize);
             float scale = applied.Scale * weight.Scale;
             for (int i = 0, row = 0; i < found.Length; row += found[i++].Outputs)
             {
                 int rows = found[i].Outputs;
-                ReadOnlyMemory<float> part = found.Length == 1 ? b : b.AsMemory(row * weight.Rank, rows * weight.Rank);
+                ReadOnlyMemory<float> part = found.Length == 1 ? ordered.B : ordered.B.Slice(row * weight.Rank, rows * weight.Rank);
                 var term = new LowRankTerm(
                     found[i].Name,
                     Floats(weight.A, QuantShape.Stack(weight.Matrices, weight.Rank, weight.Inputs)),
@@ -59,8 +58,12 @@ internal sealed class AdapterBinding(ModelConfig config, IReadOnlyList<ModelWeig
                     weight.IsStack)
                 {
                     OnlyLooksUp = weight.OnlyLooksUp,
-                    Factors = magnitude.Length == 0 ? default : GetFactors(found[i], weight, part, magnitude.AsMemory(row, rows), scale),
                 };
+                if (weight.IsDora)
+                {
+                    term.Factors = GetFactors(found[i], term, ordered.Magnitude.Slice(row, rows));
+                }
+
                 if (!terms.TryAdd(term.Weight, term))
                 {
                     throw new ModelFormatException(adapter.Path, $"the adapter has {term.Weight} twice, alone and as a part of a fused weight", weight.Name);
@@ -99,46 +102,28 @@ internal sealed class AdapterBinding(ModelConfig config, IReadOnlyList<ModelWeig
         return one is not null ? [one] : [.. weights.Where(weight => weight.StoredName == name)];
     }
 
-    private float[] InOrderOfModel(LoraWeight weight, ReadOnlyMemory<float> rows, int width)
-    {
-        float[] values = rows.ToArray();
-        if (values.Length == 0 || !AdapterNames.IsRotated(weight.Name) || weight.HasGgufRows == _hasGgufRows)
-        {
-            return values;
-        }
-
-        for (int row = 0; row < weight.Outputs; row++)
-        {
-            int inCheckpoint = (int)RotaryRows.ToCheckpoint(row, config.HeadSize);
-            (int from, int to) = _hasGgufRows ? (inCheckpoint, row) : (row, inCheckpoint);
-            rows.Span.Slice(from * width, width).CopyTo(values.AsSpan(to * width));
-        }
-
-        return values;
-    }
-
     private static QuantizedTensor Floats(ReadOnlyMemory<float> values, QuantShape shape) =>
         QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), shape, values.AsBytes());
 
     /// <summary>What rows of <c>W + s B A</c> are multiplied with to have the given lengths.</summary>
-    private static float[] GetFactors(ModelWeight weight, LoraWeight adapter, ReadOnlyMemory<float> b, ReadOnlyMemory<float> lengths, float scale)
+    private static float[] GetFactors(ModelWeight weight, LowRankTerm term, ReadOnlyMemory<float> lengths)
     {
         var factors = new float[weight.Outputs];
-        ParallelRows.Run(new FactorJob(weight.Tensor, adapter, b, lengths, scale, factors), factors.Length, RowsPerTurn, -1, default);
+        ParallelRows.Run(new FactorJob(weight, term, lengths, factors), factors.Length, RowsPerTurn, -1, default);
         return factors;
     }
 
-    private readonly struct FactorJob(
-        QuantizedTensor weight, LoraWeight adapter, ReadOnlyMemory<float> b, ReadOnlyMemory<float> lengths, float scale, float[] factors) : IRowJob
+    private readonly struct FactorJob(ModelWeight weight, LowRankTerm term, ReadOnlyMemory<float> lengths, float[] factors) : IRowJob
     {
         public void Run(int firstRow, int count)
         {
-            var sum = new float[adapter.Inputs];
+            var sum = new float[weight.Inputs];
             for (int row = firstRow; row < firstRow + count; row++)
             {
-                weight.DecodeRow(row, sum);
-                LowRank.AddRow(adapter.A.Span, b.Span.Slice(row * adapter.Rank, adapter.Rank), scale, sum);
-                factors[row] = LowRank.FactorOf(sum, lengths.Span[row]);
+                weight.Tensor.DecodeRow(row, sum);
+                term.AddTo(row, sum);
+                float norm = MathF.Sqrt(RowMath.Dot(sum, sum));
+                factors[row] = norm > 0 ? lengths.Span[row] / norm : 0;
             }
         }
     }

@@ -1,6 +1,5 @@
 using KQuant.Codecs;
 using KQuant.Codecs.Files;
-using KQuant.Models.Configuration;
 
 namespace KQuant.Models.Adapters;
 
@@ -63,13 +62,13 @@ internal static class GgufAdapterReader
             }
         }
 
-        bool permutes = Array.Exists(ModelFamily.All, family => family.Architecture == architecture && family.PermutesInGguf);
+        bool permutes = AdapterFit.Permutes(architecture);
         IReadOnlyList<LoraWeight> weights = parts.Build(
             (_, _, rank) => (float)(alpha == 0 ? 1 : alpha / rank),
             (name, a, b, scale, m) => new LoraWeight(name, a, b, scale, m)
             {
                 HasGgufRows = permutes && AdapterNames.IsRotated(name),
-                OnlyLooksUp = AdapterNames.IsEmbedding(name[..^".weight".Length]),
+                OnlyLooksUp = AdapterNames.IsEmbedding(AdapterNames.ModuleOf(name)),
             });
         return new LoraAdapter(path, AdapterFormat.Gguf, weights)
         {

@@ -82,6 +82,43 @@ public sealed class LoraAdapter
             : throw (IsPickle(path) ? Pickle(path) : new ModelFormatException(path, "this is neither a GGUF file nor a .safetensors file beside its adapter_config.json"));
     }
 
+    /// <summary>Writes the adapter in a format, bit by bit the same wherever the format allows it.</summary>
+    /// <param name="path">The folder or file. It appears when it is complete.</param>
+    /// <param name="format">The format.</param>
+    /// <param name="options">How; null for the default.</param>
+    /// <returns>What became different in the file, and does the same; one sentence each.</returns>
+    /// <exception cref="NotSupportedException">The format cannot say what the adapter does, or the model must be known for it.</exception>
+    /// <exception cref="IOException">The output exists and may not, or cannot be written.</exception>
+    /// <example>
+    /// <code>
+    /// var adapter = LoraAdapter.Load("my-adapter");
+    /// using var model = ModelSource.Open("Qwen3-0.6B");
+    /// adapter.Save("my-adapter.gguf", AdapterFormat.Gguf, new AdapterSaveOptions { Model = ModelConfig.Read(model) });
+    /// </code>
+    /// </example>
+    public IReadOnlyList<string> Save(string path, AdapterFormat format, AdapterSaveOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        options ??= new AdapterSaveOptions();
+        if (AdapterFit.WhyNot(this, format, options.Model) is { } reason)
+        {
+            throw new NotSupportedException($"{Path}: {reason}.");
+        }
+
+        return format switch
+        {
+            AdapterFormat.MlxLm => MlxAdapterWriter.Write(this, path, options),
+            AdapterFormat.Peft => PeftAdapterWriter.Write(this, path, options),
+            AdapterFormat.Gguf => GgufAdapterWriter.Write(this, path, options),
+            _ => throw new ArgumentOutOfRangeException(nameof(format), format, "There is no such format."),
+        };
+    }
+
+    /// <summary>Who can load what the adapter does: in its own format as it is, in others once it is converted.</summary>
+    /// <param name="model">The model that it is for; null if it is not known.</param>
+    internal IReadOnlyList<AdapterReader> GetReaders(ModelConfig? model) =>
+        [.. Enum.GetValues<AdapterFormat>().Select(format => new AdapterReader(format, AdapterFit.WhyNotLoaded(this, format, model)))];
+
     /// <inheritdoc/>
     public override string ToString() => $"{Path} {Format}, {Weights.Count} weights";
 

@@ -7,7 +7,8 @@ namespace KQuant.Models.Adapters;
 /// <summary>Adapters of PEFT: <c>lora_A.weight</c> [rank, inputs], <c>lora_B.weight</c> [outputs, rank]; embeddings with names of their own.</summary>
 internal static class PeftAdapterReader
 {
-    private const string Prefix = "base_model.model.";
+    /// <summary>What PEFT puts before the names of modules.</summary>
+    public const string Prefix = "base_model.model.";
 
     private static readonly (string Suffix, Action<AdapterParts, string, int?, AdapterMatrix> Add)[] Kinds =
     [
@@ -55,7 +56,7 @@ internal static class PeftAdapterReader
 
         IReadOnlyList<LoraWeight> weights = parts.Build(
             (module, expert, rank) => config.GetScale(stored[(module, expert)], rank),
-            (name, a, b, scale, m) => new LoraWeight(name, a, b, scale, m) { OnlyLooksUp = AdapterNames.IsEmbedding(name[..^".weight".Length]) });
+            (name, a, b, scale, m) => new LoraWeight(name, a, b, scale, m) { OnlyLooksUp = AdapterNames.IsEmbedding(AdapterNames.ModuleOf(name)) });
         if (weights.FirstOrDefault(weight => weight.IsDora != config.IsDora) is { } other)
         {
             throw new ModelFormatException(

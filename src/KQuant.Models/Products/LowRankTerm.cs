@@ -1,4 +1,6 @@
+using CommunityToolkit.HighPerformance.Buffers;
 using KQuant.Codecs;
+using KQuant.Matmul.Vectors;
 
 namespace KQuant.Models.Products;
 
@@ -36,7 +38,7 @@ internal sealed class LowRankTerm
     public bool OnlyLooksUp { get; init; }
 
     /// <summary>What the results of weight and term together are multiplied with, before a bias is added, [outputs]; empty for nothing (DoRA).</summary>
-    public ReadOnlyMemory<float> Factors { get; init; }
+    public ReadOnlyMemory<float> Factors { get; set; }
 
     /// <summary>Makes sure that it can be added to a weight.</summary>
     /// <exception cref="ArgumentException">It has another shape.</exception>
@@ -47,6 +49,26 @@ internal sealed class LowRankTerm
         {
             throw new ArgumentException(
                 $"The adapter of {weight.Name} is {B.Tensor.Shape} times {A.Tensor.Shape}; the weight is {weight.Tensor.Shape}.", nameof(weight));
+        }
+    }
+
+    /// <summary>Makes a row of the weight what it is together with the term, in one order of additions on every machine.</summary>
+    /// <param name="row">The row, counted over all matrices.</param>
+    /// <param name="values">Its values, [inputs].</param>
+    public void AddTo(long row, Span<float> values)
+    {
+        int rank = B.Inputs;
+        using SpanOwner<float> factors = SpanOwner<float>.Allocate(rank), summand = SpanOwner<float>.Allocate(A.Inputs);
+        B.Tensor.DecodeRow(row, factors.Span);
+        for (int k = 0; k < rank; k++)
+        {
+            A.Tensor.DecodeRow((row / B.Outputs * rank) + k, summand.Span);
+            RowMath.AddScaled(summand.Span, Scale * factors.Span[k], values);
+        }
+
+        if (!Factors.IsEmpty)
+        {
+            RowMath.Multiply(values, Factors.Span[(int)row], values);
         }
     }
 }

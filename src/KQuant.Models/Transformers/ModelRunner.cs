@@ -28,6 +28,9 @@ internal sealed class ModelRunner(
     /// <summary>What the model is called.</summary>
     public string Name => name;
 
+    /// <summary>Everything that the model multiplies with.</summary>
+    public IReadOnlyList<ModelWeight> Weights => transformer.Weights;
+
     /// <summary>Rows of a step at most.</summary>
     public int ChunkSize => chunkSize;
 

@@ -20,7 +20,7 @@ internal sealed unsafe class ModelWeights : IDisposable
     public ModelWeights(ModelSource source)
     {
         _source = source;
-        _names = source is GgufModel ? ModelTensorNames.For(source.Architecture ?? "") : null;
+        _names = source is GgufSource ? ModelTensorNames.For(source.Architecture ?? "") : null;
     }
 
     /// <summary>Bytes of the tensors that were asked for.</summary>
@@ -108,13 +108,12 @@ internal sealed unsafe class ModelWeights : IDisposable
 
     public void Dispose()
     {
-        foreach (QuantizedTensor tensor in _loaded)
-        {
-            tensor.Dispose();
-        }
-
+        DisposeViews();
         _source.Dispose();
     }
+
+    /// <summary>Gives up what was loaded; the source stays open, for whoever opened it.</summary>
+    public void DisposeViews() => _loaded.ForEach(tensor => tensor.Dispose());
 
     private QuantizedTensor Load(string name)
     {
@@ -144,7 +143,8 @@ internal sealed unsafe class ModelWeights : IDisposable
         Codecs[tensor.Codec!] = Codecs.GetValueOrDefault(tensor.Codec!) + tensor.ByteCount;
     }
 
-    private ModelTensor? Find(string name)
+    /// <summary>The tensor of the source that has a name; null if there is none.</summary>
+    public ModelTensor? Find(string name)
     {
         ModelTensor? tensor;
         if (_names is null)

@@ -18,7 +18,7 @@ public partial class ReadmeTests
     private static readonly string[][] Verbs =
     [
         ["quantize"], ["dequantize"], ["inspect"], ["verify"], ["run"], ["chat"], ["serve"], ["perplexity"], ["compare"], ["logits"], ["tokenize"],
-        ["template"], ["imatrix", "calibrate"], ["imatrix", "merge"], ["imatrix", "stats"], ["imatrix", "convert"], ["calibrate-imatrix"],
+        ["template"], ["imatrix", "calibrate"], ["imatrix", "merge"], ["imatrix", "stats"], ["imatrix", "convert"], ["calibrate-imatrix"], ["lora", "info"], ["lora", "convert"], ["lora", "fuse"],
         ["tensor", "encode"], ["tensor", "decode"], ["tensor", "diff"], ["codecs"], ["kv", "bench"], ["kv", "compare"], ["bench", "codecs"], ["bench", "gather"], ["bench", "limits"],
         ["bench", "matmul"], ["bench", "model"],
     ];

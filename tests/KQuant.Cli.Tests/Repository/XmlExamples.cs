@@ -324,6 +324,30 @@ public partial class XmlExamples
     }
 
     [Test]
+    public void ExampleOfConvertingAdapters()
+    {
+        TestAdapter.Reference("init").WriteMlx("my-adapter");
+        #region save
+        var adapter = LoraAdapter.Load("my-adapter");
+        using var model = ModelSource.Open("Qwen3-0.6B");
+        adapter.Save("my-adapter.gguf", AdapterFormat.Gguf, new AdapterSaveOptions { Model = ModelConfig.Read(model) });
+        #endregion
+        Assert.That(LoraAdapter.Load("my-adapter.gguf").Weights, Has.Count.EqualTo(12));
+    }
+
+    [Test]
+    public void ExampleOfFusing()
+    {
+        TestAdapter.Reference("init").WriteMlx("my-adapter");
+        #region fuse
+        using var source = ModelSource.Open("Qwen3-0.6B");
+        var adapter = new AppliedAdapter { Adapter = LoraAdapter.Load("my-adapter") };
+        ModelConverter.Convert(AdapterFusion.CreatePlan(source, [adapter]), "fused");
+        #endregion
+        Assert.That(File.Exists("fused/config.json"));
+    }
+
+    [Test]
     public void ExampleOfCounting()
     {
         Tokenizer tokenizer = Tokenizer.Load("Qwen3-0.6B");

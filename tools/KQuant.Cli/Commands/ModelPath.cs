@@ -13,7 +13,7 @@ internal static class ModelPath
     /// <summary>Lets a verb that has <c>--model</c> take the model as its argument, too.</summary>
     public static void AllowAsArgument(Command command)
     {
-        if (command.Options.FirstOrDefault(option => option.Name == OptionName) is not Option<string> option)
+        if (command.Options.FirstOrDefault(option => option.Name == OptionName) is not Option<string> { Required: true } option)
         {
             return;
         }

@@ -19,6 +19,7 @@ namespace KQuant.Cli.Reports;
 [JsonSerializable(typeof(KvCompareReport))]
 [JsonSerializable(typeof(KvReport))]
 [JsonSerializable(typeof(LimitsReport))]
+[JsonSerializable(typeof(LoraReport))]
 [JsonSerializable(typeof(MatmulReport))]
 [JsonSerializable(typeof(ModelSpeedReport))]
 [JsonSerializable(typeof(PerplexityReport))]

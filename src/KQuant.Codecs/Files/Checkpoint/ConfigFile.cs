@@ -18,13 +18,7 @@ internal static class ConfigFile
     /// <summary>A parsed value takes up to some 300 bytes when it is a member of an object.</summary>
     private const int MaxTokens = 250_000;
 
-    private static readonly JsonWriterOptions Layout = new()
-    {
-        Indented = true,
-        IndentSize = 2,
-        NewLine = "\n",
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-    };
+    private const int Indent = 2;
 
     /// <summary>Reads a JSON object, as <see cref="LenientJson"/> does.</summary>
     /// <exception cref="ModelFormatException">The file is missing, too large, or no JSON object.</exception>
@@ -60,9 +54,19 @@ internal static class ConfigFile
     }
 
     /// <summary>Writes a JSON object; numbers keep the spelling that they were read with.</summary>
-    public static void Write(Stream stream, JsonObject config)
+    /// <param name="stream">Where it goes.</param>
+    /// <param name="config">The object.</param>
+    /// <param name="indent">Spaces before its members.</param>
+    public static void Write(Stream stream, JsonObject config, int indent = Indent)
     {
-        using var json = new Utf8JsonWriter(stream, Layout);
+        var layout = new JsonWriterOptions
+        {
+            Indented = true,
+            IndentSize = indent,
+            NewLine = "\n",
+            Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        };
+        using var json = new Utf8JsonWriter(stream, layout);
         LenientJson.Write(json, config);
     }
 

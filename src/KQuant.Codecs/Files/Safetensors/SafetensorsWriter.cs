@@ -115,9 +115,13 @@ public sealed class SafetensorsWriter
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using var output = new OutputFile(path);
-        WriteShard(output.Stream, KeepsOrder ? [.. _entries] : InFileOrder(_entries), new Reporter(this, progress), cancellationToken);
+        WriteTo(output.Stream, progress, cancellationToken);
         output.Commit();
     }
+
+    /// <summary>Writes all tensors as one file to a stream.</summary>
+    internal void WriteTo(Stream stream, IProgress<ModelProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        WriteShard(stream, KeepsOrder ? [.. _entries] : InFileOrder(_entries), new Reporter(this, progress), cancellationToken);
 
     /// <summary>
     /// Writes all tensors into a folder: <c>model.safetensors</c>, or <c>model-00001-of-0000N.safetensors</c> when they exceed
