@@ -154,10 +154,10 @@ public class BadOptionTests
     }
 
     [Test]
-    public void EveryVerbWithAModelTakesItAsAnArgument()
+    public void EveryVerbThatNeedsAModelTakesItAsAnArgument()
     {
         Assert.That(Cli.Run("inspect", TestModels.TinyDense).MustSucceed().Output, Is.EqualTo(Cli.Inspect(TestModels.TinyDense).Output));
-        foreach ((string[] verb, Command command) in Verbs().Where(pair => pair.Item2.Options.Any(option => option.Name == "--model")))
+        foreach ((string[] verb, Command command) in Verbs().Where(pair => pair.Item2.Arguments.Any(argument => argument.Name == "model")))
         {
             Option? model = command.Options.First(option => option.Name == "--model");
             string[] rest = Required(verb, model);
