@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.Globalization;
+using System.Numerics;
+using System.Runtime.Intrinsics;
 using KQuant.Codecs;
 using KQuant.Matmul.Products;
 
@@ -176,15 +178,8 @@ public static unsafe partial class QuantizedMatmul
     /// <summary>Puts rows that are better than the last one found in their places; rows come in ascending order.</summary>
     private static void KeepBest(ReadOnlySpan<float> found, long first, Span<long> ids, Span<float> scores)
     {
-        float least = scores[^1];
-        for (int i = 0; i < found.Length; i++)
+        for (int i = NextAbove(found, 0, scores[^1]); i < found.Length; i = NextAbove(found, i + 1, scores[^1]))
         {
-            // Also false for what is not a number. Of equal scores the one that was there first stays.
-            if (!(found[i] > least))
-            {
-                continue;
-            }
-
             float score = found[i];
             int low = 0, high = scores.Length - 1;
             while (low < high)
@@ -204,7 +199,30 @@ public static unsafe partial class QuantizedMatmul
             ids[low..^1].CopyTo(ids[(low + 1)..]);
             scores[low] = score;
             ids[low] = first + i;
-            least = scores[^1];
         }
+    }
+
+    /// <summary>
+    /// The first place from <paramref name="from"/> on whose value is above a limit, or the length. What is no number is above nothing; an equal
+    /// value is not, so that of equal scores the one that was there first stays.
+    /// </summary>
+    private static int NextAbove(ReadOnlySpan<float> values, int from, float limit)
+    {
+        // Nearly every score of a long search is passed over: this is all that happens to it.
+        for (; from <= values.Length - Vector256<float>.Count; from += Vector256<float>.Count)
+        {
+            uint above = Vector256.GreaterThan(Vector256.Create(values[from..]), Vector256.Create(limit)).ExtractMostSignificantBits();
+            if (above != 0)
+            {
+                return from + BitOperations.TrailingZeroCount(above);
+            }
+        }
+
+        while (from < values.Length && !(values[from] > limit))
+        {
+            from++;
+        }
+
+        return from;
     }
 }

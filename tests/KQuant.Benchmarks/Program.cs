@@ -1,3 +1,4 @@
+using System.Globalization;
 using BenchmarkDotNet.Running;
 using KQuant.Benchmarks;
 
@@ -8,6 +9,10 @@ if (args is ["random-model", var folder])
 else if (args is ["attention"])
 {
     AttentionBandwidth.Run(Console.Out);
+}
+else if (args is ["search", var rows, var threads])
+{
+    VectorSearch.Run(int.Parse(rows, CultureInfo.InvariantCulture), int.Parse(threads, CultureInfo.InvariantCulture), Console.Out);
 }
 else
 {

@@ -83,6 +83,23 @@ public class SearchTests
     }
 
     [Test]
+    public void AmongManyScoresOnlyNumbersCount([Values(1, 3, 50)] int k, [Values(1, 9, 5000)] int count)
+    {
+        using MatmulContext context = new(new MatmulOptions { MaxDegreeOfParallelism = 1, Activations = ActivationPrecision.Float32 });
+        var random = new Random(4);
+        float[] values = [.. Enumerable.Range(0, count).Select(_ => random.Next(4) == 0 ? float.NaN : random.Next(-50, 50) / 4f)];
+        byte[] weights = [.. values.SelectMany(value => Enumerable.Repeat(0f, 31).Prepend(value)).SelectMany(BitConverter.GetBytes)];
+        using QuantizedTensor rows = QuantizedTensor.FromMemory(QuantCodec.Get(QuantFormat.F32), new QuantShape(count, 32), weights);
+        long[] ids = new long[k];
+
+        QuantizedMatmul.TopK(rows, [1, .. new float[31]], k, ids, new float[k], context);
+
+        IEnumerable<long> expected = Enumerable.Range(0, count).Where(id => !float.IsNaN(values[id])).OrderByDescending(id => values[id]).ThenBy(id => id)
+            .Select(id => (long)id).Concat(Enumerable.Repeat(-1L, k)).Take(k);
+        Assert.That(ids, Is.EqualTo(expected));
+    }
+
+    [Test]
     public void Arguments()
     {
         using MatmulContext context = new(new MatmulOptions { MaxDegreeOfParallelism = 1 });

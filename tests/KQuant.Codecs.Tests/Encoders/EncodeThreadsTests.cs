@@ -11,13 +11,14 @@ public class EncodeThreadsTests
     [Test]
     public void BytesDoNotDependOnThreads([ValueSource(nameof(Codecs))] QuantCodec codec, [Values] bool weighted)
     {
-        float[] weights = SampleWeights.SetA.Weights[..(100 * 512)];
+        // Three times what a thread takes at once, and a little.
+        float[] weights = SampleWeights.SetA.Weights[..(70 * 512)];
         float[] importance = weighted ? SampleWeights.SetA.Importance : [];
         byte[] expected = Encode(codec, weights, importance, EncodeMode.Reference, 1);
 
         Assert.Multiple(() =>
         {
-            foreach (int threads in (int[])[2, 3, 8, -1])
+            foreach (int threads in (int[])[2, 8, -1])
             {
                 byte[] actual = Encode(codec, weights, importance, EncodeMode.Reference, threads);
                 Assert.That(actual, Is.EqualTo(expected), $"{threads} threads");
